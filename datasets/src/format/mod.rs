@@ -1,0 +1,1 @@
+//! Scene files: one file per format, reader beside writer.

@@ -1,0 +1,1 @@
+//! Decoding photos, masks and depth images, behind a bounded cache.

@@ -1,0 +1,19 @@
+//! What lies on disk: captures (posed photos and video), scenes and meshes, and every file format.
+//!
+//! - [`capture`]: posed photos with masks, depth and sparse points; one file per source layout.
+//! - [`image`]: decoding behind a bounded cache.
+//! - [`scene`]: plain data types that other crates share.
+//! - [`format`](mod@format): one file per scene format, reader beside writer.
+//! - [`synthetic`]: made captures with exact ground truth.
+//! - [`files`]: a folder or a zip archive behind one interface.
+
+pub mod capture;
+mod error;
+pub mod files;
+pub mod format;
+pub mod image;
+pub mod scene;
+pub mod synthetic;
+
+pub use error::{DataError, Result};
+pub use tessera_camera as camera;

@@ -1,0 +1,1 @@
+//! Made captures with exact cameras, images, depth, normals and geometry.
