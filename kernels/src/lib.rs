@@ -1,1 +1,12 @@
-//! placeholder
+//! The numerical core: one folder per operation.
+//!
+//! Each folder's `mod.rs` says what the operation computes, with shapes and units; `cpu.rs` (and its parts) is the
+//! SIMD and multi-threaded implementation. Forward and backward are explicit functions. Nothing here knows about
+//! files or about training.
+
+pub mod adam;
+pub mod camera_projection;
+pub mod image_loss;
+pub mod simd;
+pub mod sort;
+pub mod splat;

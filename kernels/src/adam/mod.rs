@@ -1,0 +1,1 @@
+//! The Adam optimiser step.

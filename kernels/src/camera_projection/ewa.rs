@@ -1,0 +1,383 @@
+//! Elliptical weighted averaging: the footprint of one Gaussian, forwards and backwards, over any [`Real`].
+//!
+//! With p = R μ + t the mean in the camera's frame, J the 2x3 Jacobian of the lens there and Σ = M Mᵀ,
+//! M = R(q) diag(s), the footprint is `cov2d = T Tᵀ + 0.3 I` with `T = J R M`; its inverse is the conic.
+
+use super::View;
+use tessera_camera::Real;
+
+/// Added to both variances of a footprint: a splat is never thinner than a pixel, square pixels.
+pub const LOW_PASS: f64 = 0.3;
+/// Least squared share of light that the antialiased variant leaves a splat.
+const MIN_COMPENSATION_SQUARED: f64 = 2.5e-5;
+
+/// One Gaussian's geometry as stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Gaussian<R> {
+    /// Mean, world units.
+    pub mean: [R; 3],
+    /// Natural logarithm of the standard deviations.
+    pub log_scale: [R; 3],
+    /// (w, x, y, z), not normalised.
+    pub quat: [R; 4],
+    /// Opacity before the sigmoid.
+    pub opacity_logit: R,
+    /// Variance of the 3D filter, zero for none.
+    pub filter_variance: R,
+}
+
+/// Its footprint.
+#[derive(Clone, Copy, Debug)]
+pub struct Footprint<R: Real> {
+    /// Centre in pixels.
+    pub mean2d: [R; 2],
+    /// Inverse covariance xx, xy, yy.
+    pub conic: [R; 3],
+    /// Covariance xx, xy, yy, square pixels.
+    pub covariance: [R; 3],
+    /// Its determinant, without the cancellation of xx yy - xy².
+    pub determinant: R,
+    /// Distance along the camera's axis.
+    pub z: R,
+    /// Opacity after sigmoid, filter and antialiasing.
+    pub opacity: R,
+    /// In front of the near plane and inside the lens's valid range.
+    pub in_view: R::Mask,
+}
+
+/// Gradient with respect to a [`Footprint`].
+#[derive(Clone, Copy, Debug)]
+pub struct FootprintGradient<R> {
+    /// ∂L/∂mean2d.
+    pub mean2d: [R; 2],
+    /// ∂L/∂conic, the off-diagonal counted once.
+    pub conic: [R; 3],
+    /// ∂L/∂z.
+    pub z: R,
+    /// ∂L/∂opacity.
+    pub opacity: R,
+}
+
+/// Gradient with respect to a [`Gaussian`] and to the camera's pose.
+#[derive(Clone, Copy, Debug)]
+pub struct GaussianGradient<R> {
+    /// ∂L/∂mean.
+    pub mean: [R; 3],
+    /// ∂L/∂log_scale.
+    pub log_scale: [R; 3],
+    /// ∂L/∂quat.
+    pub quat: [R; 4],
+    /// ∂L/∂opacity_logit.
+    pub opacity_logit: R,
+    /// Left perturbation (ρ, φ) of `camera_from_world`.
+    pub pose: [R; 6],
+}
+
+type Row<R> = [R; 3];
+
+/// Everything between a Gaussian and its footprint.
+struct Parts<R: Real> {
+    point: [R; 3],
+    inv_z: R,
+    uv: [R; 2],
+    uv_clamped: [R; 2],
+    unclamped: [R::Mask; 2],
+    /// Lens Jacobian and pixel at the mean.
+    mean_jacobian: [R; 3],
+    pixel: [R; 2],
+    /// Lens Jacobian and its derivatives at the clamped point.
+    jacobian: [R; 3],
+    hessian: [R; 4],
+    j: [Row<R>; 2],
+    jr: [Row<R>; 2],
+    unit_quat: [R; 4],
+    inv_norm: R,
+    rotation: [Row<R>; 3],
+    jrq: [Row<R>; 2],
+    scale_squared: [R; 3],
+    scale: [R; 3],
+    t: [Row<R>; 2],
+    cross: [R; 3],
+    /// Variances and covariance before the low-pass filter.
+    cov: [R; 3],
+    det0: R,
+    det: R,
+}
+
+#[inline(always)]
+fn dot<R: Real>(a: Row<R>, b: Row<R>) -> R {
+    a[0].mul_add(b[0], a[1].mul_add(b[1], a[2] * b[2]))
+}
+
+#[inline(always)]
+fn cross<R: Real>(a: Row<R>, b: Row<R>) -> Row<R> {
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
+
+/// `row * matrix`
+#[inline(always)]
+fn times<R: Real>(row: Row<R>, m: &[Row<R>; 3]) -> Row<R> {
+    std::array::from_fn(|c| row[0].mul_add(m[0][c], row[1].mul_add(m[1][c], row[2] * m[2][c])))
+}
+
+/// `row * matrixᵀ`
+#[inline(always)]
+fn times_transposed<R: Real>(row: Row<R>, m: &[Row<R>; 3]) -> Row<R> {
+    std::array::from_fn(|c| dot(row, m[c]))
+}
+
+#[inline(always)]
+fn rotation_matrix<R: Real>([w, x, y, z]: [R; 4]) -> [Row<R>; 3] {
+    let one = R::splat(1.0);
+    let two = R::splat(2.0);
+    [
+        [one - two * (y * y + z * z), two * (x * y - w * z), two * (x * z + w * y)],
+        [two * (x * y + w * z), one - two * (x * x + z * z), two * (y * z - w * x)],
+        [two * (x * z - w * y), two * (y * z + w * x), one - two * (x * x + y * y)],
+    ]
+}
+
+/// ∂L/∂q of the unit quaternion from ∂L/∂R.
+#[inline(always)]
+fn rotation_backward<R: Real>([w, x, y, z]: [R; 4], d: &[Row<R>; 3]) -> [R; 4] {
+    let two = R::splat(2.0);
+    let (sxy, sxz, syz) = (d[0][1] + d[1][0], d[0][2] + d[2][0], d[1][2] + d[2][1]);
+    let (axy, axz, ayz) = (d[1][0] - d[0][1], d[0][2] - d[2][0], d[2][1] - d[1][2]);
+    [
+        two * (x * ayz + y * axz + z * axy),
+        two * (w * ayz + y * sxy + z * sxz - two * x * (d[1][1] + d[2][2])),
+        two * (w * axz + x * sxy + z * syz - two * y * (d[0][0] + d[2][2])),
+        two * (w * axy + x * sxz + y * syz - two * z * (d[0][0] + d[1][1])),
+    ]
+}
+
+impl<R: Real> Parts<R> {
+    #[inline(always)]
+    fn new(view: &View, g: &Gaussian<R>) -> Self {
+        let c = |value: f32| R::splat(f64::from(value));
+        let view_rotation = view.rotation.map(|row| row.map(c));
+        let point: [R; 3] = std::array::from_fn(|i| dot(view_rotation[i], g.mean) + c(view.translation[i]));
+        let inv_z = point[2].recip();
+        let uv = [point[0] * inv_z, point[1] * inv_z];
+        let [u0, v0, u1, v1] = view.jacobian_bounds.map(c);
+        let unclamped = [u0.lt(uv[0]) & uv[0].lt(u1), v0.lt(uv[1]) & uv[1].lt(v1)];
+        let uv_clamped = [uv[0].max(u0).min(u1), uv[1].max(v0).min(v1)];
+        let at_mean = view.lens.distort(uv[0], uv[1]);
+        let at_clamped = view.lens.distort(uv_clamped[0], uv_clamped[1]);
+        let [fx, fy] = view.lens.focal.map(R::splat);
+        let [cx, cy] = view.lens.centre.map(R::splat);
+        let [a, b, d] = at_clamped.jacobian;
+        let row = |f: R, du: R, dv: R| {
+            let (du, dv) = (f * du * inv_z, f * dv * inv_z);
+            [du, dv, -(du * uv_clamped[0] + dv * uv_clamped[1])]
+        };
+        let j = [row(fx, a, b), row(fy, b, d)];
+        let jr = j.map(|r| times(r, &view_rotation));
+
+        let norm_squared = g.quat.iter().fold(R::splat(1e-30), |sum, &q| q.mul_add(q, sum));
+        let inv_norm = norm_squared.sqrt().recip();
+        let unit_quat = g.quat.map(|q| q * inv_norm);
+        let rotation = rotation_matrix(unit_quat);
+        let jrq = jr.map(|r| times(r, &rotation));
+        let scale_squared = g.log_scale.map(|s| (s + s).exp());
+        let scale = scale_squared.map(|s| (s + g.filter_variance).sqrt());
+        let t = jrq.map(|r| std::array::from_fn(|i| r[i] * scale[i]));
+        let cross = cross(t[0], t[1]);
+        let cov = [dot(t[0], t[0]), dot(t[0], t[1]), dot(t[1], t[1])];
+        // |t0 x t1|² is det(T Tᵀ) without the cancellation of xx yy - xy².
+        let det0 = dot(cross, cross);
+        let det = det0 + R::splat(LOW_PASS) * (cov[0] + cov[2]) + R::splat(LOW_PASS * LOW_PASS);
+        Self {
+            point,
+            inv_z,
+            uv,
+            uv_clamped,
+            unclamped,
+            mean_jacobian: at_mean.jacobian,
+            pixel: [fx.mul_add(at_mean.uv[0], cx), fy.mul_add(at_mean.uv[1], cy)],
+            jacobian: at_clamped.jacobian,
+            hessian: at_clamped.hessian,
+            j,
+            jr,
+            unit_quat,
+            inv_norm,
+            rotation,
+            jrq,
+            scale_squared,
+            scale,
+            t,
+            cross,
+            cov,
+            det0,
+            det,
+        }
+    }
+
+    #[inline(always)]
+    fn conic(&self) -> [R; 3] {
+        let inv_det = self.det.recip();
+        let low_pass = R::splat(LOW_PASS);
+        [(self.cov[2] + low_pass) * inv_det, -self.cov[1] * inv_det, (self.cov[0] + low_pass) * inv_det]
+    }
+
+    /// Share of the volume that the 3D filter leaves: what opacity is multiplied by.
+    #[inline(always)]
+    fn filter_share(&self) -> R {
+        let product = |s: [R; 3]| s[0] * s[1] * s[2];
+        (product(self.scale_squared).sqrt()) / product(self.scale).max(R::splat(1e-30))
+    }
+
+    #[inline(always)]
+    fn compensation_squared(&self) -> R {
+        self.det0 / self.det
+    }
+}
+
+#[inline(always)]
+fn sigmoid<R: Real>(x: R) -> R {
+    (R::splat(1.0) + (-x).exp()).recip()
+}
+
+/// The footprint of a Gaussian.
+#[inline(always)]
+pub fn project<R: Real>(view: &View, g: &Gaussian<R>, near: f32, antialiased: bool, filtered: bool) -> Footprint<R> {
+    let parts = Parts::new(view, g);
+    let mut opacity = sigmoid(g.opacity_logit);
+    if filtered {
+        opacity = opacity * parts.filter_share();
+    }
+    if antialiased {
+        opacity = opacity * parts.compensation_squared().max(R::splat(MIN_COMPENSATION_SQUARED)).sqrt();
+    }
+    let [u, v] = parts.uv;
+    let radius_squared = u * u + v * v;
+    let low_pass = R::splat(LOW_PASS);
+    Footprint {
+        mean2d: parts.pixel,
+        conic: parts.conic(),
+        covariance: [parts.cov[0] + low_pass, parts.cov[1], parts.cov[2] + low_pass],
+        determinant: parts.det,
+        z: parts.point[2],
+        opacity,
+        in_view: R::splat(f64::from(near)).lt(parts.point[2])
+            & radius_squared.le(R::splat(f64::from(view.max_radius_squared))),
+    }
+}
+
+/// The gradient of a loss with respect to a Gaussian and to the pose, from that with respect to its footprint.
+#[inline(always)]
+pub fn project_backward<R: Real>(
+    view: &View,
+    g: &Gaussian<R>,
+    antialiased: bool,
+    filtered: bool,
+    v: &FootprintGradient<R>,
+) -> GaussianGradient<R> {
+    let parts = Parts::new(view, g);
+    let zero = R::splat(0.0);
+    let one = R::splat(1.0);
+    let two = R::splat(2.0);
+
+    // Opacity = sigmoid(logit) * filter share * compensation.
+    let sigma = sigmoid(g.opacity_logit);
+    let share = if filtered { parts.filter_share() } else { one };
+    let ratio = parts.compensation_squared();
+    let compensation = ratio.max(R::splat(MIN_COMPENSATION_SQUARED)).sqrt();
+    let factor = if antialiased { share * compensation } else { share };
+    let opacity_logit = v.opacity * factor * sigma * (one - sigma);
+
+    // Conic = cov2d⁻¹, so dcov = -K G K with G the symmetric gradient of the conic.
+    let [ka, kb, kc] = parts.conic();
+    let (ga, gb, gc) = (v.conic[0], v.conic[1] * R::splat(0.5), v.conic[2]);
+    let (m00, m01) = (ka * ga + kb * gb, ka * gb + kb * gc);
+    let (m10, m11) = (kb * ga + kc * gb, kb * gb + kc * gc);
+    let mut d_cov = [-(m00 * ka + m01 * kb), -(two * (m00 * kb + m01 * kc)), -(m10 * kb + m11 * kc)];
+
+    let mut d_cross = [zero; 3];
+    if antialiased {
+        let active = R::splat(MIN_COMPENSATION_SQUARED).lt(ratio);
+        let d_ratio = v.opacity * sigma * share * R::splat(0.5) / compensation;
+        let d_ratio = R::select(active, d_ratio, zero) / parts.det;
+        let d_det = -(d_ratio * ratio);
+        let low = R::splat(LOW_PASS) * d_det;
+        d_cov[0] = d_cov[0] + low;
+        d_cov[2] = d_cov[2] + low;
+        let d_det0 = two * (d_ratio + d_det);
+        d_cross = parts.cross.map(|c| c * d_det0);
+    }
+
+    // cov = T Tᵀ, det0 = |t0 x t1|².
+    let [t0, t1] = parts.t;
+    let (c0, c1) = (cross(t1, d_cross), cross(d_cross, t0));
+    let d_t: [Row<R>; 2] = [
+        std::array::from_fn(|i| two * d_cov[0] * t0[i] + d_cov[1] * t1[i] + c0[i]),
+        std::array::from_fn(|i| two * d_cov[2] * t1[i] + d_cov[1] * t0[i] + c1[i]),
+    ];
+
+    // T = J R Rq diag(scale).
+    let jrq = &parts.jrq;
+    let log_scale: [R; 3] = std::array::from_fn(|i| {
+        let d_scale = d_t[0][i] * jrq[0][i] + d_t[1][i] * jrq[1][i];
+        if filtered {
+            let inv = parts.scale[i].recip();
+            let kept = parts.scale_squared[i] * inv * inv;
+            d_scale * parts.scale[i] * kept + v.opacity * sigma * factor * (one - kept)
+        } else {
+            d_scale * parts.scale[i]
+        }
+    });
+    let d_jrq: [Row<R>; 2] = std::array::from_fn(|r| std::array::from_fn(|i| d_t[r][i] * parts.scale[i]));
+    let d_rotation: [Row<R>; 3] = std::array::from_fn(|k| {
+        std::array::from_fn(|i| parts.jr[0][k] * d_jrq[0][i] + parts.jr[1][k] * d_jrq[1][i])
+    });
+    let d_unit = rotation_backward(parts.unit_quat, &d_rotation);
+    let along = (0..4).fold(zero, |sum, i| d_unit[i].mul_add(parts.unit_quat[i], sum));
+    let quat = std::array::from_fn(|i| (d_unit[i] - along * parts.unit_quat[i]) * parts.inv_norm);
+
+    let view_rotation = view.rotation.map(|row| row.map(|x| R::splat(f64::from(x))));
+    let d_jr = d_jrq.map(|r| times_transposed(r, &parts.rotation));
+    let d_j = d_jr.map(|r| times_transposed(r, &view_rotation));
+
+    let d_point = lens_backward(view, &parts, &d_j, v);
+    let mean = times(d_point, &view_rotation);
+
+    // R' = Exp(φ) R turns the point and the axes of the footprint.
+    let turn = cross(parts.point, d_point);
+    let skew = |a: usize, b: usize| {
+        parts.j[0][a] * d_j[0][b] + parts.j[1][a] * d_j[1][b] - parts.j[0][b] * d_j[0][a] - parts.j[1][b] * d_j[1][a]
+    };
+    let pose = [
+        d_point[0],
+        d_point[1],
+        d_point[2],
+        turn[0] + skew(2, 1),
+        turn[1] + skew(0, 2),
+        turn[2] + skew(1, 0),
+    ];
+    GaussianGradient { mean, log_scale, quat, opacity_logit, pose }
+}
+
+/// Through the pixel position and the Jacobian of the lens to the point in the camera's frame.
+#[inline(always)]
+fn lens_backward<R: Real>(view: &View, parts: &Parts<R>, d_j: &[Row<R>; 2], v: &FootprintGradient<R>) -> Row<R> {
+    let zero = R::splat(0.0);
+    let [fx, fy] = view.lens.focal.map(R::splat);
+    let [a, b, c] = parts.jacobian;
+    let [uc, vc] = parts.uv_clamped;
+    let inv_z = parts.inv_z;
+    let [e0, e1] = [d_j[0].map(|e| e * fx * inv_z), d_j[1].map(|e| e * fy * inv_z)];
+    let d_a = e0[0] - uc * e0[2];
+    let d_b = e0[1] - vc * e0[2] + e1[0] - uc * e1[2];
+    let d_c = e1[1] - vc * e1[2];
+    let [h0, h1, h2, h3] = parts.hessian;
+    let d_uc = d_a * h0 + d_b * h1 + d_c * h2 - a * e0[2] - b * e1[2];
+    let d_vc = d_a * h1 + d_b * h2 + d_c * h3 - b * e0[2] - c * e1[2];
+
+    let [am, bm, cm] = parts.mean_jacobian;
+    let (gx, gy) = (v.mean2d[0] * fx, v.mean2d[1] * fy);
+    let d_u = R::select(parts.unclamped[0], d_uc, zero) + gx * am + gy * bm;
+    let d_v = R::select(parts.unclamped[1], d_vc, zero) + gx * bm + gy * cm;
+    let through_scale = dot(d_j[0], parts.j[0]) + dot(d_j[1], parts.j[1]);
+    let d_z = v.z - inv_z * (d_u * parts.uv[0] + d_v * parts.uv[1] + through_scale);
+    [d_u * inv_z, d_v * inv_z, d_z]
+}
