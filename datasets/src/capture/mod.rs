@@ -2,6 +2,16 @@
 //!
 //! A [`Capture`] holds descriptions only; pixels are decoded when [`crate::image::ImageCache`] is asked for them.
 
+mod assemble;
+mod colmap;
+mod detect;
+mod idr;
+mod images;
+mod llff;
+mod normalise;
+pub mod photos;
+mod transforms_json;
+
 use crate::camera::{Camera, Pose, Similarity};
 use crate::files::Files;
 use std::sync::Arc;

@@ -1,0 +1,81 @@
+//! Telling the layouts apart by the files that each of them must have.
+
+use super::{Capture, colmap, idr, llff, photos, transforms_json};
+use crate::files::Files;
+use crate::{DataError, Result};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a layout is called, how it is recognised and how it is read.
+struct Layout {
+    /// For messages: the layout's name with the file that makes it.
+    name: &'static str,
+    is_here: fn(&Files) -> bool,
+    load: fn(Arc<Files>) -> Result<Capture>,
+}
+
+/// In order of preference: when a folder holds several descriptions of the same photos, the ones that people write
+/// for training come before the ones from which they were made, and those with sparse points before those without.
+const LAYOUTS: [Layout; 5] = [
+    Layout {
+        name: "nerfstudio or instant-ngp (transforms.json)",
+        is_here: |files| files.exists("transforms.json"),
+        load: |files| transforms_json::load(files, "transforms.json"),
+    },
+    Layout {
+        name: "Blender/NeRF-synthetic (transforms_train.json)",
+        is_here: |files| files.exists("transforms_train.json"),
+        load: transforms_json::load_splits,
+    },
+    Layout {
+        name: "IDR/NeuS (cameras_sphere.npz or cameras.npz)",
+        is_here: |files| files.exists("cameras_sphere.npz") || files.exists("cameras.npz"),
+        load: idr::load,
+    },
+    Layout { name: "COLMAP (sparse/0/cameras.bin or .txt)", is_here: colmap::is_here, load: colmap::load },
+    Layout { name: "LLFF (poses_bounds.npy)", is_here: |files| files.exists("poses_bounds.npy"), load: llff::load },
+];
+
+impl Capture {
+    /// Opens a posed capture: a folder or zip archive in any known layout, or a transforms JSON file of any name.
+    /// Photos are not decoded; only their headers are read.
+    ///
+    /// # Errors
+    /// When no layout is recognised (the message lists them), or its files are damaged, incomplete or contradict
+    /// each other.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let is_json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) && path.is_file();
+        if let (true, Some(name)) = (is_json, path.file_name().and_then(|name| name.to_str())) {
+            let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            return transforms_json::load(Arc::new(Files::open(parent)?), name);
+        }
+        if path.is_file() && photos::is_photos_or_video(path) {
+            return Err(without_poses(path));
+        }
+        let files = Arc::new(Files::open(path)?);
+        let present: Vec<_> = LAYOUTS.iter().filter(|layout| (layout.is_here)(&files)).collect();
+        let Some((layout, others)) = present.split_first() else {
+            return Err(if photos::is_photos_or_video(path) { without_poses(path) } else { unrecognised(path) });
+        };
+        let mut capture = (layout.load)(files)?;
+        let others: Vec<_> = others.iter().map(|other| other.name).collect();
+        if !others.is_empty() {
+            let (read, others) = (layout.name, others.join(", "));
+            capture.warnings.push(format!("read as {read}; also present and ignored: {others}"));
+        }
+        Ok(capture)
+    }
+}
+
+fn without_poses(path: &Path) -> DataError {
+    DataError::new(path, "holds photos or a video without camera poses")
+        .remedy("`tessera reconstruct` finds the poses with COLMAP when it is installed, or give a posed capture")
+}
+
+fn unrecognised(path: &Path) -> DataError {
+    let names: Vec<_> = LAYOUTS.iter().map(|layout| layout.name).collect();
+    let remedy =
+        format!("supported are folders and zip archives of {}, and folders of photos or a video", names.join(", "));
+    DataError::new(path, "holds no capture of a known layout").remedy(remedy)
+}

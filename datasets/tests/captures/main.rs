@@ -1,0 +1,7 @@
+//! Opening captures: small made ones in temporary folders, damaged ones, and the shared development data.
+
+mod colmap;
+mod damaged;
+mod shared_data;
+mod support;
+mod transforms;
