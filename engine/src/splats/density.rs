@@ -1,0 +1,241 @@
+//! How the number of splats grows and where they go.
+//!
+//! Every `refine_every` steps, splats that have become transparent are put to use elsewhere, and the set grows along an
+//! exponential to its target. Both take a splat that covers much error and split it along its longest axis. Which ones
+//! is drawn at random with the error that each covered since the last time as weight (Gumbel's trick, without
+//! replacement), so that growth goes where the pictures are wrong. Kheradmand et al., "3D Gaussian Splatting as Markov
+//! Chain Monte Carlo", 2024, is the frame: a fixed budget, relocation, noise, and decay of opacity and scale; here only
+//! splats that a view sees decay, so that large scenes do not dissolve where the camera is not.
+
+use super::config::SplatsConfig;
+use super::model::{Rates, SplatModel};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use rayon::prelude::*;
+use tessera_kernels::splat::SplatGradients;
+
+/// Splats with less opacity are dead.
+const DEAD_OPACITY: f32 = 0.005;
+/// Children of a split stand this many standard deviations from the parent's mean.
+const SPLIT_OFFSET: f32 = 0.6;
+/// Their standard deviation along the split axis, as a share of the parent's: keeps the second moment.
+const SPLIT_SHRINK: f32 = 0.8;
+/// Exponent of a child's transparency: 1 - (1 - opacity)^this, which keeps the light that the parent held back.
+const SPLIT_TRANSPARENCY: f32 = 0.625;
+/// Steps between re-orderings, in refinements.
+const REORDER_EVERY: u64 = 10;
+
+/// What one refinement did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refinement {
+    /// Dead splats put to use elsewhere.
+    pub relocated: usize,
+    /// Splats added.
+    pub added: usize,
+}
+
+/// The error that each splat covered since the last refinement.
+#[derive(Debug, Default)]
+pub struct DensityControl {
+    scores: Vec<f32>,
+}
+
+impl DensityControl {
+    /// Adds what one step found out.
+    pub fn observe(&mut self, gradients: &SplatGradients) {
+        self.scores.resize(gradients.scores.len(), 0.0);
+        for (sum, score) in self.scores.iter_mut().zip(&gradients.scores) {
+            *sum += score;
+        }
+    }
+
+    /// The accumulated scores, for checkpoints.
+    pub fn scores(&self) -> &[f32] {
+        &self.scores
+    }
+
+    /// Goes on from saved scores.
+    pub fn restore(&mut self, scores: Vec<f32>) {
+        self.scores = scores;
+    }
+
+    /// Relocates and grows after `done` steps, if it is time to. The seed decides which splats.
+    pub fn refine(&mut self, model: &mut SplatModel, config: &SplatsConfig, first_count: usize, done: u64) -> Option<Refinement> {
+        let share = done as f64 / config.steps as f64;
+        if !done.is_multiple_of(config.refine_every) || share < config.grow_from || share > config.relocate_until {
+            return None;
+        }
+        self.scores.resize(model.len(), 0.0);
+        let target = target_count(config, first_count, share).max(model.len());
+        let mut rng = Pcg64::seed_from_u64(config.seed ^ done.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let dead: Vec<usize> = (0..model.len()).filter(|&i| is_dead(model, i)).collect();
+        let wanted = dead.len() + target - model.len();
+        let parents = draw_parents(model, &self.scores, wanted, &mut rng);
+
+        let relocated = dead.len().min(parents.len());
+        let added = parents.len() - relocated;
+        let first_new = model.len();
+        model.resize(first_new + added);
+        let places = dead.into_iter().take(relocated).chain(first_new..first_new + added);
+        for (&parent, place) in parents.iter().zip(places) {
+            split(model, parent, place);
+        }
+        self.scores.clear();
+        self.scores.resize(model.len(), 0.0);
+        if (done / config.refine_every).is_multiple_of(REORDER_EVERY) {
+            let order = morton_order(&model.means.values);
+            model.permute(&order);
+        }
+        Some(Refinement { relocated, added })
+    }
+}
+
+/// How many splats there should be after a share of the steps.
+fn target_count(config: &SplatsConfig, first: usize, share: f64) -> usize {
+    let first = first.clamp(1, config.max_splats) as f64;
+    let span = (config.grow_until - config.grow_from).max(1e-9);
+    let progress = ((share - config.grow_from) / span).clamp(0.0, 1.0);
+    let target = first * (config.max_splats as f64 / first).powf(progress);
+    (target.round() as usize).min(config.max_splats)
+}
+
+fn opacity(model: &SplatModel, i: usize) -> f32 {
+    1.0 / (1.0 + (-model.opacity_logits.values[i]).exp())
+}
+
+fn is_dead(model: &SplatModel, i: usize) -> bool {
+    let finite = |row: &[f32]| row.iter().all(|v| v.is_finite());
+    !(opacity(model, i) >= DEAD_OPACITY && finite(model.means.row(i)) && finite(model.log_scales.row(i)))
+}
+
+/// Up to `count` living splats, drawn without replacement with their scores as weights.
+fn draw_parents(model: &SplatModel, scores: &[f32], count: usize, rng: &mut Pcg64) -> Vec<usize> {
+    let mut keys: Vec<(f32, usize)> = Vec::with_capacity(model.len());
+    for (i, &score) in scores.iter().enumerate() {
+        // One number for every splat, so that the draw does not depend on which of them are dead.
+        let uniform: f32 = rng.random_range(f32::MIN_POSITIVE..1.0);
+        if score > 0.0 && score.is_finite() && !is_dead(model, i) {
+            keys.push((score.ln() - (-uniform.ln()).ln(), i));
+        }
+    }
+    let count = count.min(keys.len());
+    if count == 0 {
+        return Vec::new();
+    }
+    keys.select_nth_unstable_by(count - 1, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    keys.truncate(count);
+    let mut parents: Vec<usize> = keys.into_iter().map(|(_, i)| i).collect();
+    parents.sort_unstable();
+    parents
+}
+
+/// Replaces the splat `parent` by two halves along its longest axis, the second one at `place`.
+fn split(model: &mut SplatModel, parent: usize, place: usize) {
+    let scales: [f32; 3] = std::array::from_fn(|k| model.log_scales.row(parent)[k]);
+    let axis = (0..3).fold(0, |best, k| if scales[k] > scales[best] { k } else { best });
+    let direction = rotation_column(model.quats.row(parent), axis);
+    let offset = SPLIT_OFFSET * scales[axis].exp();
+    let held_back = (1.0 - opacity(model, parent)).clamp(1e-6, 1.0 - 1e-6);
+    let child_opacity = (1.0 - held_back.powf(SPLIT_TRANSPARENCY)).clamp(1e-6, 1.0 - 1e-6);
+    model.log_scales.row_mut(parent)[axis] += SPLIT_SHRINK.ln();
+    model.opacity_logits.row_mut(parent)[0] = (child_opacity / (1.0 - child_opacity)).ln();
+    model.copy_splat(parent, place);
+    for (row, sign) in [(parent, 1.0), (place, -1.0)] {
+        for (mean, d) in model.means.row_mut(row).iter_mut().zip(direction) {
+            *mean += sign * offset * d;
+        }
+    }
+}
+
+/// One column of the rotation matrix of an unnormalised quaternion.
+fn rotation_column(quat: &[f32], column: usize) -> [f32; 3] {
+    let norm = quat.iter().map(|q| q * q).sum::<f32>().sqrt().max(1e-20);
+    let [w, x, y, z] = [quat[0] / norm, quat[1] / norm, quat[2] / norm, quat[3] / norm];
+    match column {
+        0 => [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + w * z), 2.0 * (x * z - w * y)],
+        1 => [2.0 * (x * y - w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z + w * x)],
+        _ => [2.0 * (x * z + w * y), 2.0 * (y * z - w * x), 1.0 - 2.0 * (x * x + y * y)],
+    }
+}
+
+/// Splats in the order of a space-filling curve, so that neighbours in space are neighbours in memory.
+fn morton_order(means: &[f32]) -> Vec<u32> {
+    let points = means.as_chunks::<3>().0;
+    let (mut low, mut high) = ([f32::INFINITY; 3], [f32::NEG_INFINITY; 3]);
+    for point in points.iter().filter(|p| p.iter().all(|v| v.is_finite())) {
+        for k in 0..3 {
+            low[k] = low[k].min(point[k]);
+            high[k] = high[k].max(point[k]);
+        }
+    }
+    const CELLS: f32 = (1 << 20) as f32;
+    let spread = |v: u64| {
+        // Two zero bits after each bit.
+        let v = (v | v << 32) & 0x001f_0000_0000_ffff;
+        let v = (v | v << 16) & 0x001f_0000_ff00_00ff;
+        let v = (v | v << 8) & 0x100f_00f0_0f00_f00f;
+        let v = (v | v << 4) & 0x10c3_0c30_c30c_30c3;
+        (v | v << 2) & 0x1249_2492_4924_9249
+    };
+    let key = |point: &[f32; 3]| {
+        (0..3).fold(0u64, |key, k| {
+            let cell = (point[k] - low[k]) / (high[k] - low[k]).max(1e-20) * CELLS;
+            key | spread(cell.clamp(0.0, CELLS - 1.0) as u64) << k
+        })
+    };
+    let mut order: Vec<(u64, u32)> = points.par_iter().enumerate().map(|(i, p)| (key(p), i as u32)).collect();
+    order.par_sort_unstable();
+    order.into_iter().map(|(_, i)| i).collect()
+}
+
+/// Adds the pull towards transparent and small of the splats that this view saw to `gradients`.
+///
+/// The loss is `opacity_decay mean(opacity) + scale_decay mean(scale)`, restricted to the `visible` ones.
+pub fn add_decay(model: &SplatModel, config: &SplatsConfig, visible: impl Iterator<Item = usize>, gradients: &mut SplatGradients) {
+    let n = model.len() as f32;
+    let (opacity_pull, scale_pull) = (config.opacity_decay / n, config.scale_decay / (3.0 * n));
+    for i in visible {
+        let o = opacity(model, i);
+        gradients.opacity_logits[i] += opacity_pull * o * (1.0 - o);
+        for k in 3 * i..3 * i + 3 {
+            gradients.log_scales[k] += scale_pull * model.log_scales.values[k].exp();
+        }
+    }
+}
+
+/// Moves nearly transparent visible splats at random, by their own covariance, so that they find where they are
+/// needed.
+pub fn add_noise(model: &mut SplatModel, config: &SplatsConfig, rates: &Rates, step: u64, visible: impl Iterator<Item = usize>) {
+    /// Above this opacity the noise is less than a ten-thousandth of its largest.
+    const STILL: f32 = 0.1;
+    let strength = (config.noise * f64::from(rates.means)) as f32;
+    if strength == 0.0 {
+        return;
+    }
+    for i in visible {
+        let o = opacity(model, i);
+        if o > STILL {
+            continue;
+        }
+        let amount = strength / (1.0 + (100.0 * (o - DEAD_OPACITY)).exp());
+        let mut rng = Pcg64::new(u128::from(config.seed) << 64 | u128::from(step), i as u128);
+        let normal: [f32; 3] = std::array::from_fn(|_| standard_normal(&mut rng));
+        let quat: [f32; 4] = std::array::from_fn(|k| model.quats.row(i)[k]);
+        let axes: [[f32; 3]; 3] = std::array::from_fn(|k| rotation_column(&quat, k));
+        let variances: [f32; 3] = std::array::from_fn(|k| (2.0 * model.log_scales.row(i)[k]).exp());
+        // Σ n = Σ_k axis_k variance_k (axis_k · n)
+        for k in 0..3 {
+            let along = (0..3).map(|d| axes[k][d] * normal[d]).sum::<f32>() * variances[k] * amount;
+            for (mean, axis) in model.means.row_mut(i).iter_mut().zip(axes[k]) {
+                *mean += axis * along;
+            }
+        }
+    }
+}
+
+/// Box and Muller's transform.
+fn standard_normal(rng: &mut Pcg64) -> f32 {
+    let radius: f32 = rng.random_range(f32::MIN_POSITIVE..1.0);
+    let angle: f32 = rng.random_range(0.0..std::f32::consts::TAU);
+    (-2.0 * radius.ln()).sqrt() * angle.cos()
+}
