@@ -5,7 +5,7 @@ mod common;
 use common::{Case, for_each_case};
 use tessera_camera::{Lens, LensModel, Projected, Real};
 #[cfg(target_arch = "x86_64")]
-use tessera_kernels::simd::Avx2;
+use tessera_kernels::simd::{Avx2, Backend, best_backend};
 use tessera_kernels::simd::{Lanes, Portable};
 
 /// Projects points with one number type; each result is converted to `f64`.
@@ -97,7 +97,7 @@ fn lenses_match_in_portable_lanes() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn lenses_match_in_avx2_lanes() {
-    if !tessera_kernels::simd::has_avx2() {
+    if best_backend() != Backend::Avx2 {
         println!("skipped: this processor has no AVX2");
         return;
     }

@@ -4,6 +4,7 @@ mod common;
 
 use common::{Case, for_each_case};
 use tessera_kernels::image_loss::{ImageLoss, ImagePair, LossSettings, Padding, psnr};
+use tessera_kernels::simd::{Backend, best_backend, select_backend};
 
 /// `[H, W, 3]` to `[3, H, W]`.
 fn planar(interleaved: &[f32]) -> Vec<f32> {
@@ -66,15 +67,14 @@ fn check(case: &Case) {
     case.compare("psnr/d_image", &interleaved(&gradient, upstream("psnr/v_psnr") * by_mse));
 }
 
+/// One test, because the choice of a backend holds for the whole process.
 #[test]
-fn losses_and_gradients_match() {
-    for_each_case("losses", "cpu", check);
-}
-
-#[test]
-fn losses_and_gradients_match_with_one_and_with_five_threads() {
-    for threads in [1, 5] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-        pool.install(|| for_each_case("losses", &format!("{threads} threads"), check));
+fn losses_and_gradients_match_on_every_backend_and_thread_count() {
+    for backend in [Backend::Portable, best_backend()] {
+        select_backend(backend);
+        for threads in [1, 2, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            pool.install(|| for_each_case("losses", &format!("{backend:?}, {threads} threads,"), check));
+        }
     }
 }

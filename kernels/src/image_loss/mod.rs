@@ -21,7 +21,7 @@
 
 mod band;
 mod blur;
-mod rows;
+pub(crate) mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -266,8 +266,8 @@ impl ImageLoss {
         }
         // Two bands for each thread balance the load; low ones repeat too much at their seams. What a row computes
         // does not depend on the band that it is in.
-        let bands = (2 * rayon::current_num_threads()).div_ceil(3).min(height / 48).max(1);
-        let bands = if rayon::current_num_threads() == 1 { 1 } else { bands };
+        let threads = rayon::current_num_threads();
+        let bands = if threads == 1 { 1 } else { (2 * threads).div_ceil(3).min(height / 48).max(1) };
         pass.band_height = height.div_ceil(bands);
         let bands = height.div_ceil(pass.band_height);
         self.sums.clear();

