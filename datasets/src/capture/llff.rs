@@ -1,0 +1,127 @@
+//! LLFF captures (Mildenhall et al. 2019): `poses_bounds.npy` beside `images/`, and perhaps `masks/`.
+//!
+//! Each of the `[N, 17]` rows is a 3x5 matrix and two depth bounds. The matrix is world-from-camera with axes
+//! [down, right, back], then the camera's position, then height, width and focal length in pixels. Rows belong to the
+//! images in the order of their names. The principal point is the image's middle.
+
+use super::assemble::{Draft, DraftFrame};
+use super::images::{find_image, find_photos};
+use super::{Capture, Frame, MaskKind, MaskSource};
+use crate::camera::{Camera, Distortion, Lens, Pose};
+use crate::files::{Files, join};
+use crate::format::npy::parse_npy;
+use crate::{DataError, Result};
+use nalgebra::{Matrix3, Rotation3, Translation3, UnitQuaternion, Vector3};
+use std::sync::Arc;
+
+const POSES: &str = "poses_bounds.npy";
+const ROW: usize = 17;
+/// Folders of photos in order of preference; the numbered ones hold the same photos downscaled.
+const IMAGE_FOLDERS: [&str; 4] = ["images", "images_2", "images_4", "images_8"];
+const MASK_FOLDERS: [&str; 2] = ["masks", "mask"];
+
+/// # Errors
+/// When the poses are damaged or not as many as the images, or an image cannot be read.
+pub(super) fn load(files: Arc<Files>) -> Result<Capture> {
+    let path = files.display_path(POSES);
+    let array = parse_npy(&files.read(POSES)?, &path)?;
+    let [n, ROW] = array.shape[..] else {
+        let reason = format!("holds an array of shape {:?} instead of [N, {ROW}]", array.shape);
+        return Err(DataError::new(path, reason).remedy("make it with LLFF's imgs2poses.py"));
+    };
+    let (folder, images) = photo_folder(&files)?;
+    if images.len() != n {
+        let reason = format!("holds {n} poses but {folder}/ holds {} images", images.len());
+        return Err(DataError::new(path, reason).remedy("leave exactly the posed images in that folder"));
+    }
+    let mut warnings = Vec::new();
+    let masks = find_masks(&files, &images, &mut warnings);
+    let photos = find_photos(&files, &images)?;
+    let mut frames = Vec::with_capacity(n);
+    for (((row, image), mask), photo) in array.data.chunks_exact(ROW).zip(images).zip(masks).zip(photos) {
+        let (camera, camera_from_world) = parse_row(row).map_err(|reason| {
+            DataError::new(&path, format!("the pose of {image} {reason}")).remedy("leave that image and its row out")
+        })?;
+        let frame = Frame {
+            name: String::new(),
+            image,
+            mask,
+            depth: None,
+            camera,
+            camera_from_world,
+            time: None,
+            rig_camera: None,
+            split: None,
+        };
+        frames.push(DraftFrame { frame, photo });
+    }
+    let layout = format!("LLFF ({POSES}, {folder}/)");
+    Draft { files, layout, source: POSES.to_owned(), frames, points: Vec::new(), warnings }.finish()
+}
+
+/// The images (paths, sorted by name) of the first folder that holds any.
+fn photo_folder(files: &Files) -> Result<(&'static str, Vec<String>)> {
+    for folder in IMAGE_FOLDERS {
+        let images = images_in(files, folder)?;
+        if !images.is_empty() {
+            return Ok((folder, images));
+        }
+    }
+    Err(DataError::new(files.display_path(IMAGE_FOLDERS[0]), "holds no images").remedy("put the posed images there"))
+}
+
+/// Paths of the images directly in a folder, sorted by name.
+pub(super) fn images_in(files: &Files, folder: &str) -> Result<Vec<String>> {
+    const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "exr", "bmp"];
+    let is_image = |name: &String| {
+        name.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending.to_ascii_lowercase().as_str()))
+    };
+    Ok(files.list_dir(folder)?.into_iter().filter(is_image).map(|name| join(folder, &name)).collect())
+}
+
+/// The mask of each image, by its name without ending.
+fn find_masks(files: &Files, images: &[String], warnings: &mut Vec<String>) -> Vec<Option<MaskSource>> {
+    let Some(folder) = MASK_FOLDERS.into_iter().find(|folder| files.is_dir(folder)) else {
+        return vec![None; images.len()];
+    };
+    let mask_of = |image: &String| {
+        let name = image.rsplit('/').next().unwrap_or(image);
+        let path = find_image(files, &join(folder, name))?;
+        Some(MaskSource { path, kind: MaskKind::Foreground })
+    };
+    let masks: Vec<_> = images.iter().map(mask_of).collect();
+    let missing = masks.iter().filter(|m| m.is_none()).count();
+    if missing > 0 {
+        warnings.push(format!("{missing} of {} images have no mask in {folder}/", images.len()));
+    }
+    masks
+}
+
+/// Camera and pose, or what is wrong with the row.
+fn parse_row(row: &[f64]) -> std::result::Result<(Camera, Pose), &'static str> {
+    // Column `c` of the 3x5 matrix.
+    let column = |c: usize| Vector3::new(row[c], row[5 + c], row[10 + c]);
+    if row[..15].iter().any(|v| !v.is_finite()) {
+        return Err("holds numbers that are not finite");
+    }
+    let [down, right, back, position] = [0, 1, 2, 3].map(column);
+    let [height, width, focal]: [f64; 3] = column(4).into();
+    if !(1.0..=1e6).contains(&height) || !(1.0..=1e6).contains(&width) || focal <= 0.0 {
+        return Err("has an image size or focal length that makes no sense");
+    }
+    let axes = Matrix3::from_columns(&[right, down, -back]);
+    let off = axes.transpose() * axes - Matrix3::identity();
+    if off.amax() > 0.01 || axes.determinant() < 0.0 {
+        return Err("is no rotation");
+    }
+    let orthonormal = Rotation3::from_matrix_eps(&axes, 1e-12, 100, Rotation3::from_matrix_unchecked(axes));
+    let world_from_camera =
+        Pose::from_parts(Translation3::from(position), UnitQuaternion::from_rotation_matrix(&orthonormal));
+    let centre = [0.5 * width, 0.5 * height];
+    let lens = Lens { focal: [focal; 2], centre, distortion: Distortion::None };
+    let camera = Camera { width: width.round() as u32, height: height.round() as u32, lens };
+    Ok((camera, world_from_camera.inverse()))
+}
+
+#[cfg(test)]
+pub(super) mod tests;

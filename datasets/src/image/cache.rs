@@ -1,0 +1,281 @@
+//! Pixels of a capture's frames at the size in which they are needed, decoded when they are, and not more of them
+//! in memory than allowed: 5,000 photos of 12 megapixels take no more than 50.
+
+use super::{DepthImage, Image8, Mask8, decode, decode_depth, decode_mask};
+use crate::capture::Frame;
+use crate::files::Files;
+use crate::{DataError, Result};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// The pixels of one frame at one size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FramePixels {
+    /// The photo, with alpha when the file has it.
+    pub image: Image8,
+    /// The mask, of the same size.
+    pub mask: Option<Mask8>,
+    /// The depth, of the same size.
+    pub depth: Option<DepthImage>,
+}
+
+impl FramePixels {
+    /// Bytes of memory that the pixels take.
+    pub fn bytes(&self) -> usize {
+        let mask = self.mask.as_ref().map_or(0, |m| m.data.len());
+        let depth = self.depth.as_ref().map_or(0, |d| size_of_val(d.data.as_slice()));
+        self.image.data.len() + mask + depth
+    }
+}
+
+/// Decoded frames, the least recently used of which make room for others. It can be shared between threads, and a
+/// frame that several of them want at once is decoded once.
+///
+/// Frames are told apart by [`Frame::name`], so a cache serves one capture.
+#[derive(Debug)]
+pub struct ImageCache {
+    files: Arc<Files>,
+    capacity_bytes: usize,
+    max_side: Option<u32>,
+    state: Mutex<State>,
+    /// Rings when a frame has been decoded or has failed to.
+    settled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By frame name; one frame may be there in several sizes.
+    frames: HashMap<String, Vec<Entry>>,
+    bytes: usize,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    size: (u32, u32),
+    last_used: u64,
+    /// `None` while a thread is decoding it.
+    pixels: Option<Arc<FramePixels>>,
+}
+
+impl ImageCache {
+    /// An empty cache over the files of one capture that keeps at most `capacity_bytes` of pixels (those that callers
+    /// still hold come on top). With `max_side`, [`ImageCache::full_size`] limits the longer side of every frame.
+    pub fn new(files: Arc<Files>, capacity_bytes: usize, max_side: Option<u32>) -> Self {
+        Self { files, capacity_bytes, max_side, state: Mutex::default(), settled: Condvar::new() }
+    }
+
+    /// The size of the frame's photo, reduced so that its longer side is no longer than `max_side`.
+    pub fn full_size(&self, frame: &Frame) -> (u32, u32) {
+        let (width, height) = (frame.camera.width, frame.camera.height);
+        match self.max_side {
+            Some(limit) if width.max(height) > limit.max(1) => {
+                let scale = f64::from(limit.max(1)) / f64::from(width.max(height));
+                let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
+                (scaled(width), scaled(height))
+            }
+            _ => (width, height),
+        }
+    }
+
+    /// The pixels of a frame, resampled to `size` (width, height). A hit takes no allocation.
+    ///
+    /// # Errors
+    /// When a file is missing, damaged, or of another size than the frame's camera.
+    pub fn get(&self, frame: &Frame, size: (u32, u32)) -> Result<Arc<FramePixels>> {
+        let mut state = self.lock();
+        while let Some(entry) = state.touch(&frame.name, size) {
+            if let Some(pixels) = &entry.pixels {
+                return Ok(pixels.clone());
+            }
+            state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.reserve(&frame.name, size);
+        drop(state);
+
+        // Takes the reservation back if decoding fails or panics, so that nobody waits for ever.
+        let reservation = Reservation { cache: self, frame, size };
+        let pixels = Arc::new(load(&self.files, frame, size)?);
+        self.lock().fill(&frame.name, size, &pixels, self.capacity_bytes);
+        drop(reservation);
+        Ok(pixels)
+    }
+
+    /// Bytes of pixels that are kept at the moment.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Reservation<'a> {
+    cache: &'a ImageCache,
+    frame: &'a Frame,
+    size: (u32, u32),
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        let mut state = self.cache.lock();
+        if let Some(entries) = state.frames.get_mut(&self.frame.name) {
+            entries.retain(|e| e.size != self.size || e.pixels.is_some());
+        }
+        drop(state);
+        self.cache.settled.notify_all();
+    }
+}
+
+impl State {
+    fn touch(&mut self, name: &str, size: (u32, u32)) -> Option<&Entry> {
+        self.clock += 1;
+        let entry = self.frames.get_mut(name)?.iter_mut().find(|e| e.size == size)?;
+        entry.last_used = self.clock;
+        Some(entry)
+    }
+
+    fn reserve(&mut self, name: &str, size: (u32, u32)) {
+        let entry = Entry { size, last_used: self.clock, pixels: None };
+        self.frames.entry(name.to_owned()).or_default().push(entry);
+    }
+
+    fn fill(&mut self, name: &str, size: (u32, u32), pixels: &Arc<FramePixels>, capacity: usize) {
+        let bytes = pixels.bytes();
+        if bytes > capacity {
+            return;
+        }
+        while self.bytes + bytes > capacity && self.evict_oldest() {}
+        let entries = self.frames.get_mut(name).into_iter().flatten();
+        for entry in entries.filter(|e| e.size == size && e.pixels.is_none()) {
+            entry.pixels = Some(pixels.clone());
+            self.bytes += bytes;
+        }
+    }
+
+    /// Drops what was not used for the longest time. A scan is cheap beside the decoding that made it necessary.
+    fn evict_oldest(&mut self) -> bool {
+        let entries = self.frames.values().flatten().filter(|e| e.pixels.is_some());
+        let Some(oldest) = entries.map(|e| e.last_used).min() else { return false };
+        for entries in self.frames.values_mut() {
+            entries.retain(|entry| match &entry.pixels {
+                Some(pixels) if entry.last_used == oldest => {
+                    self.bytes -= pixels.bytes();
+                    false
+                }
+                _ => true,
+            });
+        }
+        true
+    }
+}
+
+fn load(files: &Files, frame: &Frame, size: (u32, u32)) -> Result<FramePixels> {
+    let (width, height) = size;
+    if width == 0 || height == 0 {
+        return Err(DataError::new(files.display_path(&frame.image), "cannot be resized to no pixels"));
+    }
+    let camera_size = (frame.camera.width, frame.camera.height);
+    let path = files.display_path(&frame.image);
+    let mut image = decode(&files.read(&frame.image)?, &path)?;
+    if (image.width, image.height) != camera_size {
+        let reason = format!(
+            "has {}x{} pixels but its camera is calibrated for {}x{}",
+            image.width, image.height, camera_size.0, camera_size.1
+        );
+        return Err(DataError::new(path, reason).remedy("use the photos that the calibration was made with"));
+    }
+    if (image.width, image.height) != size {
+        image = image.resized(width, height);
+    }
+    let mask = match &frame.mask {
+        Some(source) => {
+            let path = files.display_path(&source.path);
+            let mask = decode_mask(&files.read(&source.path)?, &path)?;
+            check_shape("mask", &path, (mask.width, mask.height), camera_size)?;
+            Some(mask.resized(width, height))
+        }
+        None => None,
+    };
+    let depth = match &frame.depth {
+        Some(source) => {
+            let path = files.display_path(&source.path);
+            let depth = decode_depth(&files.read(&source.path)?, &path, source.scale)?;
+            check_shape("depth image", &path, (depth.width, depth.height), camera_size)?;
+            Some(depth.resized(width, height))
+        }
+        None => None,
+    };
+    Ok(FramePixels { image, mask, depth })
+}
+
+/// Masks and depth may have another resolution than the photo, but not another shape.
+fn check_shape(what: &str, path: &std::path::Path, found: (u32, u32), photo: (u32, u32)) -> Result<()> {
+    let (w, h) = (f64::from(found.0) / f64::from(photo.0), f64::from(found.1) / f64::from(photo.1));
+    // Half a pixel of rounding on each side, and a little more for odd downscaling.
+    let tolerance = 1.5 / f64::from(found.0.min(found.1));
+    if (w / h - 1.0).abs() > tolerance {
+        let reason = format!("is a {what} of {}x{} pixels for a photo of {}x{}", found.0, found.1, photo.0, photo.1);
+        return Err(DataError::new(path, reason).remedy("make it the same shape as the photo"));
+    }
+    Ok(())
+}
+
+/// Threads that decode announced frames into a cache before they are asked for.
+#[derive(Debug)]
+pub struct Prefetcher {
+    announcements: Option<SyncSender<(Frame, (u32, u32))>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Prefetcher {
+    /// Starts `threads` threads (at least one); at most `depth` announced frames wait for them.
+    pub fn new(cache: &Arc<ImageCache>, threads: usize, depth: usize) -> Self {
+        let (announcements, receiver) = sync_channel(depth);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads = (0..threads.max(1))
+            .map(|_| {
+                let (cache, receiver, stop) = (cache.clone(), receiver.clone(), stop.clone());
+                std::thread::spawn(move || prefetch(&cache, &receiver, &stop))
+            })
+            .collect();
+        Self { announcements: Some(announcements), stop, threads }
+    }
+
+    /// Says that `frame` will be wanted at `size` soon. Never waits: false when too many frames are announced already.
+    /// What is wrong with a file is reported by [`ImageCache::get`], not here.
+    pub fn announce(&self, frame: &Frame, size: (u32, u32)) -> bool {
+        let Some(announcements) = &self.announcements else { return false };
+        match announcements.try_send((frame.clone(), size)) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
+
+impl Drop for Prefetcher {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.announcements = None;
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has nothing to clean up.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn prefetch(cache: &ImageCache, announcements: &Mutex<Receiver<(Frame, (u32, u32))>>, stop: &AtomicBool) {
+    loop {
+        let next = announcements.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((frame, size)) = next else { return };
+        if !stop.load(Ordering::Relaxed) {
+            let _ = cache.get(&frame, size); // whoever asks for the frame gets the error
+        }
+    }
+}
