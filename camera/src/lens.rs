@@ -3,7 +3,7 @@
 //! Every supported lens maps normalised coordinates (u, v) = (x/z, y/z) to
 //! `(u', v') = (u, v) g(u² + v²) + tangential(u, v)` and then to pixels. Its 2x2 Jacobian is symmetric.
 
-use crate::Real;
+use crate::{Real, each};
 use serde::{Deserialize, Serialize};
 
 /// How a lens bends rays.
@@ -288,7 +288,7 @@ fn add_tangential<R: Real>(out: &mut Distorted<R>, p: &[f64; 2], u: R, v: R) {
     let two = R::splat(2.0);
     let three = R::splat(3.0);
     let six = R::splat(6.0);
-    let [p1, p2] = p.map(R::splat);
+    let [p1, p2] = [R::splat(p[0]), R::splat(p[1])];
     let (uu, vv, cross) = (u * u, v * v, two * u * v);
     out.uv[0] = out.uv[0] + p1 * cross + p2 * (three * uu + vv);
     out.uv[1] = out.uv[1] + p2 * cross + p1 * (three * vv + uu);
@@ -304,17 +304,20 @@ fn add_tangential<R: Real>(out: &mut Distorted<R>, p: &[f64; 2], u: R, v: R) {
 /// Numerator and denominator of the rational radial factor, each with two derivatives by ρ.
 #[inline(always)]
 fn rational_parts<R: Real>(k: &[f64; 6], rho: R) -> ([R; 3], [R; 3]) {
-    let cubic = |a: f64, b: f64, c: f64| {
-        let (a, b, c) = (R::splat(a), R::splat(b), R::splat(c));
-        let two = R::splat(2.0);
-        let three = R::splat(3.0);
-        [
-            R::splat(1.0) + rho * (a + rho * (b + rho * c)),
-            a + rho * (two * b + three * rho * c),
-            two * b + R::splat(6.0) * rho * c,
-        ]
-    };
-    (cubic(k[0], k[1], k[2]), cubic(k[3], k[4], k[5]))
+    (cubic([k[0], k[1], k[2]], rho), cubic([k[3], k[4], k[5]], rho))
+}
+
+/// 1 + a ρ + b ρ² + c ρ³ with two derivatives.
+#[inline(always)]
+fn cubic<R: Real>([a, b, c]: [f64; 3], rho: R) -> [R; 3] {
+    let (a, b, c) = (R::splat(a), R::splat(b), R::splat(c));
+    let two = R::splat(2.0);
+    let three = R::splat(3.0);
+    [
+        R::splat(1.0) + rho * (a + rho * (b + rho * c)),
+        a + rho * (two * b + three * rho * c),
+        two * b + R::splat(6.0) * rho * c,
+    ]
 }
 
 #[inline(always)]
@@ -362,7 +365,7 @@ fn fisheye<R: Real>(k: &[f64; 4], rho: R) -> [R; 3] {
     let t = rho * a * a;
     let t1 = a * a + two * rho * a * a1;
     let t2 = R::splat(4.0) * a * a1 + two * rho * (a1 * a1 + a * a2);
-    let [k1, k2, k3, k4] = k.map(R::splat);
+    let [k1, k2, k3, k4] = each!(4, |i| R::splat(k[i]));
     let p = R::splat(1.0) + t * (k1 + t * (k2 + t * (k3 + t * k4)));
     let three = R::splat(3.0);
     let p1 = k1 + t * (two * k2 + t * (three * k3 + R::splat(4.0) * t * k4));

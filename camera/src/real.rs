@@ -1,5 +1,26 @@
 //! The numbers that lens and kernel mathematics is written over: scalars and SIMD lanes.
 
+/// An array of an expression of an index: `each!(3, |i| a[i] + b[i])`.
+///
+/// It stands for `std::array::from_fn` and `map` in code over SIMD lanes: what is passed to those is a function of its
+/// own, which is compiled without the caller's instruction set.
+#[macro_export]
+macro_rules! each {
+    (2, |$i:ident| $e:expr) => {
+        [$crate::each!(@ $i 0 $e), $crate::each!(@ $i 1 $e)]
+    };
+    (3, |$i:ident| $e:expr) => {
+        [$crate::each!(@ $i 0 $e), $crate::each!(@ $i 1 $e), $crate::each!(@ $i 2 $e)]
+    };
+    (4, |$i:ident| $e:expr) => {
+        [$crate::each!(@ $i 0 $e), $crate::each!(@ $i 1 $e), $crate::each!(@ $i 2 $e), $crate::each!(@ $i 3 $e)]
+    };
+    (@ $i:ident $n:literal $e:expr) => {{
+        let $i: usize = $n;
+        $e
+    }};
+}
+
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 
 /// The outcome of a comparison, one for each lane.

@@ -1,1 +1,22 @@
-//! placeholder
+//! The methods: what is learned, how it is trained, evaluated, saved and resumed.
+//!
+//! - [`train`]: the loop that all methods share, its events, checkpoints and run folder. A method implements
+//!   [`train::Method`] and says how one step is computed.
+//! - [`config`](mod@config): settings that are command-line flags, TOML file and documentation at once.
+//! - [`target`]: photos and masks as the planes that losses and metrics compare with.
+//! - [`metrics`]: PSNR, SSIM and their colour-corrected and masked variants.
+//! - [`evaluate`]: a scene against the held-out photos of a capture.
+//! - [`splats`]: Gaussian splats, the first method.
+//! - [`render`]: camera paths, pictures and videos of a scene.
+
+pub mod config;
+mod error;
+pub mod evaluate;
+pub mod metrics;
+pub mod render;
+pub mod splats;
+pub mod target;
+pub mod train;
+
+pub use error::{Error, Result};
+pub use tessera_datasets as datasets;

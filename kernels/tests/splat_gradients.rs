@@ -3,9 +3,7 @@
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tessera_camera::{Camera, Distortion, Lens, Pose};
-use tessera_kernels::camera_projection::{
-    Footprint, FootprintGradient, Gaussian, View, project, project_backward,
-};
+use tessera_kernels::camera_projection::{Footprint, FootprintGradient, Gaussian, View, project, project_backward};
 use tessera_kernels::simd::{Backend, best_backend, select_backend};
 use tessera_kernels::splat::{Rasterizer, RenderSettings, RenderingGradient, SplatGradients, Splats};
 
@@ -200,8 +198,7 @@ fn rendering_gradients_match_directional_differences_for_every_lens() {
         let mut out = SplatGradients::default();
         rasterizer.forward(&scene.splats(true), &view, &settings);
         rasterizer.backward(&scene.splats(true), &view, &settings, &upstream.gradient(), &mut out);
-        let gradients =
-            [out.means, out.log_scales, out.quats, out.opacity_logits, out.sh0, out.sh_rest];
+        let gradients = [out.means, out.log_scales, out.quats, out.opacity_logits, out.sh0, out.sh_rest];
         for (index, gradient) in gradients.iter().enumerate() {
             // Along the gradient itself the derivative is the largest, its squared length over the step.
             let length = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();

@@ -109,16 +109,14 @@ fn check(case: &Case) {
             }
         }
     }
-    let gradient =
-        RenderingGradient { rgb: &v_rgb, alpha: Some(&v_alpha), depth: Some(&v_depth), score: None };
+    let gradient = RenderingGradient { rgb: &v_rgb, alpha: Some(&v_alpha), depth: Some(&v_depth), score: None };
     let mut out = SplatGradients::default();
     rasterizer.backward(&inputs.splats(), &view, &settings, &gradient, &mut out);
     case.compare("d_means", &out.means);
     case.compare("d_log_scales", &out.log_scales);
     case.compare("d_quats", &out.quats);
     case.compare("d_opacity_logits", &out.opacity_logits);
-    let sh: Vec<f32> =
-        out.sh0.chunks(3).zip(out.sh_rest.chunks(45)).flat_map(|(a, b)| [a, b].concat()).collect();
+    let sh: Vec<f32> = out.sh0.chunks(3).zip(out.sh_rest.chunks(45)).flat_map(|(a, b)| [a, b].concat()).collect();
     case.compare("d_sh", &sh);
     case.compare("d_background", &out.background);
     case.compare("d_pose_xi", &out.pose);

@@ -12,6 +12,8 @@ mod normalise;
 pub mod photos;
 mod transforms_json;
 
+pub use transforms_json::{StatedCamera, read_cameras};
+
 use crate::camera::{Camera, Pose, Similarity};
 use crate::files::Files;
 use std::sync::Arc;

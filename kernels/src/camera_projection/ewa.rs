@@ -4,7 +4,7 @@
 //! M = R(q) diag(s), the footprint is `cov2d = T Tᵀ + 0.3 I` with `T = J R M`; its inverse is the conic.
 
 use super::View;
-use tessera_camera::Real;
+use tessera_camera::{Real, each};
 
 /// Added to both variances of a footprint: a splat is never thinner than a pixel, square pixels.
 pub const LOW_PASS: f64 = 0.3;
@@ -117,13 +117,13 @@ fn cross<R: Real>(a: Row<R>, b: Row<R>) -> Row<R> {
 /// `row * matrix`
 #[inline(always)]
 fn times<R: Real>(row: Row<R>, m: &[Row<R>; 3]) -> Row<R> {
-    std::array::from_fn(|c| row[0].mul_add(m[0][c], row[1].mul_add(m[1][c], row[2] * m[2][c])))
+    each!(3, |c| row[0].mul_add(m[0][c], row[1].mul_add(m[1][c], row[2] * m[2][c])))
 }
 
 /// `row * matrixᵀ`
 #[inline(always)]
 fn times_transposed<R: Real>(row: Row<R>, m: &[Row<R>; 3]) -> Row<R> {
-    std::array::from_fn(|c| dot(row, m[c]))
+    each!(3, |c| dot(row, m[c]))
 }
 
 #[inline(always)]
@@ -151,37 +151,50 @@ fn rotation_backward<R: Real>([w, x, y, z]: [R; 4], d: &[Row<R>; 3]) -> [R; 4] {
     ]
 }
 
+#[inline(always)]
+fn constant<R: Real>(value: f32) -> R {
+    R::splat(f64::from(value))
+}
+
+#[inline(always)]
+fn rotation_of<R: Real>(view: &View) -> [Row<R>; 3] {
+    each!(3, |r| each!(3, |c| constant(view.rotation[r][c])))
+}
+
+/// A row of the lens's 2x3 Jacobian; `scale` is focal length over depth, `uv` where it is evaluated.
+#[inline(always)]
+fn jacobian_row<R: Real>(scale: R, du: R, dv: R, uv: [R; 2]) -> Row<R> {
+    let (du, dv) = (scale * du, scale * dv);
+    [du, dv, -(du * uv[0] + dv * uv[1])]
+}
+
 impl<R: Real> Parts<R> {
     #[inline(always)]
     fn new(view: &View, g: &Gaussian<R>) -> Self {
-        let c = |value: f32| R::splat(f64::from(value));
-        let view_rotation = view.rotation.map(|row| row.map(c));
-        let point: [R; 3] = std::array::from_fn(|i| dot(view_rotation[i], g.mean) + c(view.translation[i]));
+        let view_rotation = rotation_of(view);
+        let point = each!(3, |i| dot(view_rotation[i], g.mean) + constant(view.translation[i]));
         let inv_z = point[2].recip();
         let uv = [point[0] * inv_z, point[1] * inv_z];
-        let [u0, v0, u1, v1] = view.jacobian_bounds.map(c);
+        let [u0, v0, u1, v1] = each!(4, |i| constant::<R>(view.jacobian_bounds[i]));
         let unclamped = [u0.lt(uv[0]) & uv[0].lt(u1), v0.lt(uv[1]) & uv[1].lt(v1)];
         let uv_clamped = [uv[0].max(u0).min(u1), uv[1].max(v0).min(v1)];
         let at_mean = view.lens.distort(uv[0], uv[1]);
         let at_clamped = view.lens.distort(uv_clamped[0], uv_clamped[1]);
-        let [fx, fy] = view.lens.focal.map(R::splat);
-        let [cx, cy] = view.lens.centre.map(R::splat);
+        let [fx, fy] = each!(2, |i| R::splat(view.lens.focal[i]));
+        let [cx, cy] = each!(2, |i| R::splat(view.lens.centre[i]));
         let [a, b, d] = at_clamped.jacobian;
-        let row = |f: R, du: R, dv: R| {
-            let (du, dv) = (f * du * inv_z, f * dv * inv_z);
-            [du, dv, -(du * uv_clamped[0] + dv * uv_clamped[1])]
-        };
-        let j = [row(fx, a, b), row(fy, b, d)];
-        let jr = j.map(|r| times(r, &view_rotation));
+        let j = [jacobian_row(fx * inv_z, a, b, uv_clamped), jacobian_row(fy * inv_z, b, d, uv_clamped)];
+        let jr = each!(2, |r| times(j[r], &view_rotation));
 
-        let norm_squared = g.quat.iter().fold(R::splat(1e-30), |sum, &q| q.mul_add(q, sum));
+        let [qw, qx, qy, qz] = g.quat;
+        let norm_squared = qw.mul_add(qw, qx.mul_add(qx, qy.mul_add(qy, qz.mul_add(qz, R::splat(1e-30)))));
         let inv_norm = norm_squared.sqrt().recip();
-        let unit_quat = g.quat.map(|q| q * inv_norm);
+        let unit_quat = each!(4, |i| g.quat[i] * inv_norm);
         let rotation = rotation_matrix(unit_quat);
-        let jrq = jr.map(|r| times(r, &rotation));
-        let scale_squared = g.log_scale.map(|s| (s + s).exp());
-        let scale = scale_squared.map(|s| (s + g.filter_variance).sqrt());
-        let t = jrq.map(|r| std::array::from_fn(|i| r[i] * scale[i]));
+        let jrq = each!(2, |r| times(jr[r], &rotation));
+        let scale_squared = each!(3, |i| (g.log_scale[i] + g.log_scale[i]).exp());
+        let scale = each!(3, |i| (scale_squared[i] + g.filter_variance).sqrt());
+        let t: [Row<R>; 2] = each!(2, |r| each!(3, |i| jrq[r][i] * scale[i]));
         let cross = cross(t[0], t[1]);
         let cov = [dot(t[0], t[0]), dot(t[0], t[1]), dot(t[1], t[1])];
         // |t0 x t1|² is det(T Tᵀ) without the cancellation of xx yy - xy².
@@ -223,8 +236,8 @@ impl<R: Real> Parts<R> {
     /// Share of the volume that the 3D filter leaves: what opacity is multiplied by.
     #[inline(always)]
     fn filter_share(&self) -> R {
-        let product = |s: [R; 3]| s[0] * s[1] * s[2];
-        (product(self.scale_squared).sqrt()) / product(self.scale).max(R::splat(1e-30))
+        let (before, after) = (self.scale_squared, self.scale);
+        (before[0] * before[1] * before[2]).sqrt() / (after[0] * after[1] * after[2]).max(R::splat(1e-30))
     }
 
     #[inline(always)]
@@ -303,20 +316,20 @@ pub fn project_backward<R: Real>(
         d_cov[0] = d_cov[0] + low;
         d_cov[2] = d_cov[2] + low;
         let d_det0 = two * (d_ratio + d_det);
-        d_cross = parts.cross.map(|c| c * d_det0);
+        d_cross = each!(3, |i| parts.cross[i] * d_det0);
     }
 
     // cov = T Tᵀ, det0 = |t0 x t1|².
     let [t0, t1] = parts.t;
     let (c0, c1) = (cross(t1, d_cross), cross(d_cross, t0));
     let d_t: [Row<R>; 2] = [
-        std::array::from_fn(|i| two * d_cov[0] * t0[i] + d_cov[1] * t1[i] + c0[i]),
-        std::array::from_fn(|i| two * d_cov[2] * t1[i] + d_cov[1] * t0[i] + c1[i]),
+        each!(3, |i| two * d_cov[0] * t0[i] + d_cov[1] * t1[i] + c0[i]),
+        each!(3, |i| two * d_cov[2] * t1[i] + d_cov[1] * t0[i] + c1[i]),
     ];
 
     // T = J R Rq diag(scale).
     let jrq = &parts.jrq;
-    let log_scale: [R; 3] = std::array::from_fn(|i| {
+    let log_scale: [R; 3] = each!(3, |i| {
         let d_scale = d_t[0][i] * jrq[0][i] + d_t[1][i] * jrq[1][i];
         if filtered {
             let inv = parts.scale[i].recip();
@@ -326,46 +339,49 @@ pub fn project_backward<R: Real>(
             d_scale * parts.scale[i]
         }
     });
-    let d_jrq: [Row<R>; 2] = std::array::from_fn(|r| std::array::from_fn(|i| d_t[r][i] * parts.scale[i]));
-    let d_rotation: [Row<R>; 3] = std::array::from_fn(|k| {
-        std::array::from_fn(|i| parts.jr[0][k] * d_jrq[0][i] + parts.jr[1][k] * d_jrq[1][i])
-    });
+    let d_jrq: [Row<R>; 2] = each!(2, |r| each!(3, |i| d_t[r][i] * parts.scale[i]));
+    let d_rotation: [Row<R>; 3] =
+        each!(3, |k| each!(3, |i| parts.jr[0][k] * d_jrq[0][i] + parts.jr[1][k] * d_jrq[1][i]));
     let d_unit = rotation_backward(parts.unit_quat, &d_rotation);
-    let along = (0..4).fold(zero, |sum, i| d_unit[i].mul_add(parts.unit_quat[i], sum));
-    let quat = std::array::from_fn(|i| (d_unit[i] - along * parts.unit_quat[i]) * parts.inv_norm);
+    let (d, q) = (d_unit, parts.unit_quat);
+    let along = d[0].mul_add(q[0], d[1].mul_add(q[1], d[2].mul_add(q[2], d[3] * q[3])));
+    let quat = each!(4, |i| (d[i] - along * q[i]) * parts.inv_norm);
 
-    let view_rotation = view.rotation.map(|row| row.map(|x| R::splat(f64::from(x))));
-    let d_jr = d_jrq.map(|r| times_transposed(r, &parts.rotation));
-    let d_j = d_jr.map(|r| times_transposed(r, &view_rotation));
+    let view_rotation = rotation_of(view);
+    let d_j = each!(2, |r| times_transposed(times_transposed(d_jrq[r], &parts.rotation), &view_rotation));
 
     let d_point = lens_backward(view, &parts, &d_j, v);
     let mean = times(d_point, &view_rotation);
 
     // R' = Exp(φ) R turns the point and the axes of the footprint.
     let turn = cross(parts.point, d_point);
-    let skew = |a: usize, b: usize| {
-        parts.j[0][a] * d_j[0][b] + parts.j[1][a] * d_j[1][b] - parts.j[0][b] * d_j[0][a] - parts.j[1][b] * d_j[1][a]
-    };
     let pose = [
         d_point[0],
         d_point[1],
         d_point[2],
-        turn[0] + skew(2, 1),
-        turn[1] + skew(0, 2),
-        turn[2] + skew(1, 0),
+        turn[0] + skew(&parts.j, &d_j, 2, 1),
+        turn[1] + skew(&parts.j, &d_j, 0, 2),
+        turn[2] + skew(&parts.j, &d_j, 1, 0),
     ];
     GaussianGradient { mean, log_scale, quat, opacity_logit, pose }
+}
+
+/// One component of the torque that the Jacobian's gradient exerts: `(Jᵀ dJ)[a][b] - (Jᵀ dJ)[b][a]`.
+#[inline(always)]
+fn skew<R: Real>(j: &[Row<R>; 2], d: &[Row<R>; 2], a: usize, b: usize) -> R {
+    j[0][a] * d[0][b] + j[1][a] * d[1][b] - j[0][b] * d[0][a] - j[1][b] * d[1][a]
 }
 
 /// Through the pixel position and the Jacobian of the lens to the point in the camera's frame.
 #[inline(always)]
 fn lens_backward<R: Real>(view: &View, parts: &Parts<R>, d_j: &[Row<R>; 2], v: &FootprintGradient<R>) -> Row<R> {
     let zero = R::splat(0.0);
-    let [fx, fy] = view.lens.focal.map(R::splat);
+    let [fx, fy] = each!(2, |i| R::splat(view.lens.focal[i]));
     let [a, b, c] = parts.jacobian;
     let [uc, vc] = parts.uv_clamped;
     let inv_z = parts.inv_z;
-    let [e0, e1] = [d_j[0].map(|e| e * fx * inv_z), d_j[1].map(|e| e * fy * inv_z)];
+    let (sx, sy) = (fx * inv_z, fy * inv_z);
+    let (e0, e1): (Row<R>, Row<R>) = (each!(3, |i| d_j[0][i] * sx), each!(3, |i| d_j[1][i] * sy));
     let d_a = e0[0] - uc * e0[2];
     let d_b = e0[1] - vc * e0[2] + e1[0] - uc * e1[2];
     let d_c = e1[1] - vc * e1[2];

@@ -63,8 +63,7 @@ const ROUND: f32 = 12_582_912.0;
 #[inline(always)]
 pub fn exp2<V: Lanes>(x: V) -> V {
     // Minimax polynomial of 2^f on [-1/2, 1/2].
-    const C: [f32; 6] =
-        [1.000_000_1, 0.693_146_94, 0.240_221_2, 0.055_507_135, 0.009_675_542, 0.001_327_647];
+    const C: [f32; 6] = [1.000_000_1, 0.693_146_94, 0.240_221_2, 0.055_507_135, 0.009_675_542, 0.001_327_647];
     let shifted = x + V::all(ROUND);
     let f = x - (shifted - V::all(ROUND));
     let mut p = V::all(C[5]);

@@ -1,6 +1,9 @@
 //! Lanes in an AVX register. Every function must be inlined into one that enables AVX2 and FMA, which
 //! [`dispatch!`](crate::dispatch) does.
-#![allow(clippy::undocumented_unsafe_blocks, reason = "one contract for the whole file: reached only through dispatch!")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "one contract for the whole file: reached only through dispatch!"
+)]
 
 use super::lanes::{self, Lanes};
 use std::arch::x86_64::*;

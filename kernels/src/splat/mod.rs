@@ -25,7 +25,6 @@ pub mod spherical_harmonics;
 pub use crate::camera_projection::View;
 pub use cpu::{Counts, Rasterizer};
 
-
 /// Contributions with less opacity than this are skipped.
 pub const MIN_ALPHA: f32 = 1.0 / 255.0;
 /// No splat covers a pixel more than this.

@@ -5,8 +5,11 @@
 //! got there from COLMAP's world; the point cloud that the file names lies in the file's world already, so it is
 //! not needed here.
 
+mod cameras;
 mod intrinsics;
 mod schema;
+
+pub use cameras::{StatedCamera, read_cameras};
 
 use super::assemble::{Draft, DraftFrame, name_some};
 use super::images::{find_image, find_photos};

@@ -13,6 +13,7 @@ use super::{Composited, Record, Shared, TileSums};
 use crate::simd::{Lanes, flush_denormals};
 use crate::splat::{MAX_ALPHA, MIN_TRANSMITTANCE, Rendering, RenderingGradient};
 use rayon::prelude::*;
+use tessera_camera::each;
 
 /// Fills `sums`, one for every entry of the tiles' lists.
 pub(super) fn accumulate_all(
@@ -247,7 +248,7 @@ fn differentiate<V: Lanes, const DEPTH: bool>(
         let kept = V::select(stop, before.negative_abs(), after);
         kept.store(transmittance);
 
-        let v: [V; 3] = std::array::from_fn(|channel| V::load(state.v_rgb[channel].pointer().add(pixel)));
+        let v: [V; 3] = each!(3, |channel| V::load(state.v_rgb[channel].pointer().add(pixel)));
         let mut d = v[0].mul_add(splat.rgb[0], v[1].mul_add(splat.rgb[1], v[2] * splat.rgb[2]));
         for channel in 0..3 {
             total.rgb[channel] = weight.mul_add(v[channel], total.rgb[channel]);

@@ -12,6 +12,7 @@ use super::{Record, Shared, TileProgress};
 use crate::simd::{Lanes, exp2, flush_denormals};
 use crate::splat::{MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, RenderSettings, Rendering};
 use rayon::prelude::*;
+use tessera_camera::each;
 
 /// Composites every tile into `rendering`.
 pub(super) fn composite_all(
@@ -168,7 +169,7 @@ impl<V: Lanes> Splat<V> {
             c: record.c,
             log2_opacity: record.log2_opacity,
             first_dy: tile.y as f32 + 0.5 - record.mean[1],
-            rgb: record.rgb.map(V::all),
+            rgb: each!(3, |k| V::all(record.rgb[k])),
             z: V::all(record.z),
         }
     }
@@ -176,11 +177,7 @@ impl<V: Lanes> Splat<V> {
     #[inline(always)]
     pub fn row(&self, row: usize) -> RowExponent<V> {
         let dy = self.first_dy + row as f32;
-        RowExponent {
-            dy,
-            b2_dy: V::all(self.b2 * dy),
-            constant: V::all(self.log2_opacity - self.c * dy * dy),
-        }
+        RowExponent { dy, b2_dy: V::all(self.b2 * dy), constant: V::all(self.log2_opacity - self.c * dy * dy) }
     }
 
     /// Horizontal offsets and log2 of the uncapped alpha of the eight pixels from column `x` on.

@@ -8,6 +8,7 @@ use crate::simd::{Lanes, flush_denormals};
 use crate::splat::spherical_harmonics::{Y0, count, direction_gradient};
 use crate::splat::{RenderSettings, SplatGradients, Splats};
 use rayon::prelude::*;
+use tessera_camera::each;
 
 /// What the forward pass was given and found visible.
 pub(super) struct Scene<'a> {
@@ -107,7 +108,11 @@ fn chunk_kernel<V: Lanes>(
         }
         write_group(scene, targets, &ids, lanes, &group, &gathered);
     }
-    pose.map(V::sum)
+    let mut sums = [0.0; 6];
+    for i in 0..6 {
+        sums[i] = pose[i].sum();
+    }
+    sums
 }
 
 /// The sums of eight splats over all their tiles, one array for each kind of sum.
@@ -123,8 +128,7 @@ struct Gathered {
 #[inline(always)]
 fn gather_sums(tiles: &Tiles, sums: &[TileSums], slot: usize, lanes: usize) -> Gathered {
     let zero = [0.0; 8];
-    let mut out =
-        Gathered { s: zero, s_d: [zero; 2], s_dd: [zero; 3], rgb: [zero; 3], z: zero, score: zero };
+    let mut out = Gathered { s: zero, s_d: [zero; 2], s_dd: [zero; 3], rgb: [zero; 3], z: zero, score: zero };
     for lane in 0..lanes {
         let mut total = TileSums::default();
         for &place in tiles.places(slot + lane) {
@@ -173,7 +177,7 @@ fn group_gradients<V: Lanes>(scene: &Scene<'_>, centre: [f32; 3], ids: &[u32; 8]
     let f = project(view, &gaussian, settings.near, settings.antialiased, filtered);
     let load = V::from_array;
     let [a, b, c] = f.conic;
-    let [dx, dy] = sums.s_d.map(load);
+    let (dx, dy) = (load(sums.s_d[0]), load(sums.s_d[1]));
     let half = V::all(-0.5);
     let mean2d = [a * dx + b * dy, b * dx + c * dy];
     let footprint = FootprintGradient {
@@ -182,19 +186,17 @@ fn group_gradients<V: Lanes>(scene: &Scene<'_>, centre: [f32; 3], ids: &[u32; 8]
         z: load(sums.z),
         opacity: load(sums.s) / f.opacity.max(V::all(1e-12)),
     };
-    let mut geometry =
-        project_backward(view, &gaussian, settings.antialiased, filtered, &footprint);
+    let mut geometry = project_backward(view, &gaussian, settings.antialiased, filtered, &footprint);
 
     let degree = settings.active_sh_degree;
     let shading = Shading::<V>::new(scene.splats, centre, degree, ids);
     let zero = V::all(0.0);
-    let colour: [V; 3] =
-        std::array::from_fn(|k| load(sums.rgb[k]).masked(zero.lt(shading.colour[k])));
+    let colour: [V; 3] = each!(3, |k| load(sums.rgb[k]).masked(zero.lt(shading.colour[k])));
     let offset = offset_gradient(scene.splats, degree, ids, &shading, &colour);
     for i in 0..3 {
         geometry.mean[i] = geometry.mean[i] + offset[i];
         // The camera's centre moves by -Rᵀ ρ, so the offset by Rᵀ ρ.
-        let r = view.rotation[i].map(V::all);
+        let r = each!(3, |k| V::all(view.rotation[i][k]));
         geometry.pose[i] = geometry.pose[i] + r[0] * offset[0] + r[1] * offset[1] + r[2] * offset[2];
     }
     let mean2d_norm = (mean2d[0] * mean2d[0] + mean2d[1] * mean2d[1]).sqrt();
@@ -223,7 +225,7 @@ fn offset_gradient<V: Lanes>(
     let n = shading.direction;
     let g = direction_gradient(degree, n, &weights);
     let along = g[0] * n[0] + g[1] * n[1] + g[2] * n[2];
-    std::array::from_fn(|i| (g[i] - along * n[i]) * shading.inv_distance)
+    each!(3, |i| (g[i] - along * n[i]) * shading.inv_distance)
 }
 
 #[inline(always)]
@@ -236,13 +238,13 @@ fn write_group<V: Lanes>(
     sums: &Gathered,
 ) {
     let geometry = &group.geometry;
-    write_rows(&targets.means, 3, ids, lanes, &geometry.mean.map(V::to_array));
-    write_rows(&targets.log_scales, 3, ids, lanes, &geometry.log_scale.map(V::to_array));
-    write_rows(&targets.quats, 4, ids, lanes, &geometry.quat.map(V::to_array));
+    write_rows(&targets.means, 3, ids, lanes, &each!(3, |i| geometry.mean[i].to_array()));
+    write_rows(&targets.log_scales, 3, ids, lanes, &each!(3, |i| geometry.log_scale[i].to_array()));
+    write_rows(&targets.quats, 4, ids, lanes, &each!(4, |i| geometry.quat[i].to_array()));
     write_rows(&targets.opacity_logits, 1, ids, lanes, &[geometry.opacity_logit.to_array()]);
     write_rows(&targets.scores, 1, ids, lanes, &[sums.score]);
     write_rows(&targets.mean2d_norms, 1, ids, lanes, &[group.mean2d_norm.to_array()]);
-    write_rows(&targets.sh0, 3, ids, lanes, &group.colour.map(|c| (c * V::splat(Y0)).to_array()));
+    write_rows(&targets.sh0, 3, ids, lanes, &each!(3, |i| (group.colour[i] * V::splat(Y0)).to_array()));
     let mut rest = [[0.0; 8]; 45];
     let active = count(scene.settings.active_sh_degree) - 1;
     for k in 0..active {

@@ -8,6 +8,7 @@ use crate::simd::{Lanes, flush_denormals};
 use crate::splat::spherical_harmonics::{Y0, basis, count};
 use crate::splat::{MIN_ALPHA, RenderSettings, Splats};
 use rayon::prelude::*;
+use tessera_camera::each;
 
 /// Fills `records` and the number of visible splats of each chunk.
 pub(super) fn project_all(
@@ -63,9 +64,9 @@ pub(super) fn load_gaussians<V: Lanes>(splats: &Splats<'_>, ids: &[u32; 8]) -> G
     // SAFETY: ids are below N and `check_shapes` has compared the lengths of all tensors with N.
     unsafe {
         Gaussian {
-            mean: std::array::from_fn(|k| V::gather(splats.means.as_ptr(), threes, k as u32)),
-            log_scale: std::array::from_fn(|k| V::gather(splats.log_scales.as_ptr(), threes, k as u32)),
-            quat: std::array::from_fn(|k| V::gather(splats.quats.as_ptr(), fours, k as u32)),
+            mean: each!(3, |k| V::gather(splats.means.as_ptr(), threes, k as u32)),
+            log_scale: each!(3, |k| V::gather(splats.log_scales.as_ptr(), threes, k as u32)),
+            quat: each!(4, |k| V::gather(splats.quats.as_ptr(), fours, k as u32)),
             opacity_logit: V::gather(splats.opacity_logits.as_ptr(), *ids, 0),
             filter_variance: match splats.filter_3d {
                 Some(filter) => V::gather(filter.as_ptr(), *ids, 0).squared(),
@@ -94,23 +95,14 @@ fn project_group<V: Lanes>(
         return 0;
     }
     let scale = V::all(HALF_LOG2_E);
-    let [a, b, c] = f.conic.map(|k| k * scale);
+    let [a, b, c] = each!(3, |k| f.conic[k] * scale);
     let log2_opacity: [f32; 8] = f.opacity.to_array().map(f32::log2);
     // Where log2(alpha) is above that of 1/255.
     let reach = V::from_array(log2_opacity) - V::all(MIN_ALPHA.log2());
     let mahalanobis_squared = reach / scale;
-    let half = V::all(0.5);
     let [xx, xy, yy] = f.covariance;
-    let edges = |axis: usize, variance: V, size: usize| {
-        let extent = (mahalanobis_squared * variance).sqrt();
-        let centre = f.mean2d[axis] - half;
-        let limit = V::all(size as f32);
-        let first = (centre - extent).max(V::all(0.0)).min(limit).ceil();
-        let last = (centre + extent).max(V::all(-1.0)).min(limit - V::all(1.0)).floor();
-        (first, last)
-    };
-    let (x0, x1) = edges(0, xx, view.width);
-    let (y0, y1) = edges(1, yy, view.height);
+    let (x0, x1) = covered(f.mean2d[0], mahalanobis_squared * xx, view.width);
+    let (y0, y1) = covered(f.mean2d[1], mahalanobis_squared * yy, view.height);
     let visible = candidates & V::bits(x0.le(x1) & y0.le(y1));
     if visible == 0 {
         return 0;
@@ -119,9 +111,9 @@ fn project_group<V: Lanes>(
     let shear = (-(xy * inv_yy)).to_array();
     let narrowing = (f.determinant * inv_yy * inv_yy).to_array();
     let half_width_squared = (reach / a).to_array();
-    let [mean_x, mean_y] = f.mean2d.map(V::to_array);
-    let [a, b2, c] = [a, b + b, c].map(V::to_array);
-    let [x0, x1, y0, y1] = [x0, x1, y0, y1].map(V::to_array);
+    let (mean_x, mean_y) = (f.mean2d[0].to_array(), f.mean2d[1].to_array());
+    let (a, b2, c) = (a.to_array(), (b + b).to_array(), c.to_array());
+    let (x0, x1, y0, y1) = (x0.to_array(), x1.to_array(), y0.to_array(), y1.to_array());
     let z = f.z.to_array();
     let mut n = 0;
     for lane in 0..8 {
@@ -148,13 +140,24 @@ fn project_group<V: Lanes>(
     n
 }
 
+/// First and last pixel along one axis whose centre lies within an extent of the mean; first > last for none.
+#[inline(always)]
+fn covered<V: Lanes>(mean: V, extent_squared: V, size: usize) -> (V, V) {
+    let extent = extent_squared.sqrt();
+    let centre = mean - V::all(0.5);
+    let limit = V::all(size as f32);
+    let first = (centre - extent).max(V::all(0.0)).min(limit).ceil();
+    let last = (centre + extent).max(V::all(-1.0)).min(limit - V::all(1.0)).floor();
+    (first, last)
+}
+
 /// Colours the visible splats of a chunk.
 #[inline(always)]
 fn colour_kernel<V: Lanes>(splats: &Splats<'_>, camera: &Viewpoint<'_>, records: &mut [Record]) {
     for group in records.chunks_mut(8) {
         let ids: [u32; 8] = std::array::from_fn(|lane| group[lane.min(group.len() - 1)].splat);
         let shading = Shading::<V>::new(splats, camera.centre, camera.settings.active_sh_degree, &ids);
-        let rgb = shading.colour.map(|c| c.max(V::all(0.0)).to_array());
+        let rgb = each!(3, |k| shading.colour[k].max(V::all(0.0)).to_array());
         for (lane, record) in group.iter_mut().enumerate() {
             record.rgb = [rgb[0][lane], rgb[1][lane], rgb[2][lane]];
         }
@@ -178,18 +181,16 @@ impl<V: Lanes> Shading<V> {
     pub fn new(splats: &Splats<'_>, camera_centre: [f32; 3], degree: u8, ids: &[u32; 8]) -> Self {
         let threes = ids.map(|i| 3 * i);
         // SAFETY: as in `load_gaussians`.
-        let offset: [V; 3] = std::array::from_fn(|k| unsafe {
-            V::gather(splats.means.as_ptr(), threes, k as u32) - V::all(camera_centre[k])
-        });
+        let offset: [V; 3] =
+            each!(3, |k| unsafe { V::gather(splats.means.as_ptr(), threes, k as u32) - V::all(camera_centre[k]) });
         let squared = offset[0] * offset[0] + offset[1] * offset[1] + offset[2] * offset[2];
         let inv_distance = squared.max(V::all(1e-30)).sqrt().recip();
-        let direction = offset.map(|o| o * inv_distance);
+        let direction = each!(3, |k| offset[k] * inv_distance);
         let basis = basis(degree, direction);
         let y0 = V::splat(Y0);
         // SAFETY: as above.
-        let mut colour: [V; 3] = std::array::from_fn(|k| unsafe {
-            V::gather(splats.sh0.as_ptr(), threes, k as u32).mul_add(y0, V::all(0.5))
-        });
+        let mut colour: [V; 3] =
+            each!(3, |k| unsafe { V::gather(splats.sh0.as_ptr(), threes, k as u32).mul_add(y0, V::all(0.5)) });
         let stride = 3 * (count(splats.sh_degree) - 1) as u32;
         let rows = ids.map(|i| stride * i);
         for k in 0..count(degree) - 1 {

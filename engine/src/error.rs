@@ -1,0 +1,66 @@
+//! What can go wrong in the engine, each as one sentence for the user.
+
+use std::path::Path;
+use tessera_datasets::DataError;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file is at fault.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A setting is unknown or has a value that it cannot have.
+    #[error("{0}")]
+    Setting(String),
+    /// Training has left the numbers that can be computed with.
+    #[error("{0}")]
+    Diverged(String),
+    /// The plan does not fit into memory.
+    #[error("{0}")]
+    Memory(String),
+    /// A program that we run is missing or has failed.
+    #[error("{0}")]
+    Program(String),
+    /// The user wanted no more.
+    #[error("interrupted: {0}")]
+    Interrupted(String),
+}
+
+/// Results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error about a setting.
+    pub fn setting(message: impl Into<String>) -> Self {
+        Self::Setting(message.into())
+    }
+
+    /// An error about the file or folder `path`, with advice.
+    pub(crate) fn file(path: impl AsRef<Path>, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Data(DataError::new(path, reason).remedy(remedy))
+    }
+
+    /// A failure to write `path`, with the advice that its kind asks for.
+    pub(crate) fn write(path: impl AsRef<Path>, error: &std::io::Error) -> Self {
+        Self::Data(write_error(path, error))
+    }
+
+    /// A failure to read `path`.
+    pub(crate) fn read(path: impl AsRef<Path>, error: &std::io::Error) -> Self {
+        Self::Data(DataError::new(path, format!("cannot be read ({error})")))
+    }
+}
+
+/// A failure to write `path` as a sentence: the disk is full, the folder is protected, or something else.
+pub(crate) fn write_error(path: impl AsRef<Path>, error: &std::io::Error) -> DataError {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            DataError::new(path, "cannot be written because the disk is full").remedy("free some space and try again")
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            DataError::new(path, format!("may not be written ({error})")).remedy("choose another output folder")
+        }
+        _ => DataError::new(path, format!("cannot be written ({error})")),
+    }
+}

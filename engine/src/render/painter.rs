@@ -1,0 +1,113 @@
+//! Drawing a cloud of splats as it is stored in files.
+
+use crate::splats::NEAR;
+use crate::{Error, Result};
+use nalgebra::{Point3, Translation3, UnitQuaternion, Vector3};
+use tessera_datasets::camera::{Camera, Pose, Similarity};
+use tessera_datasets::image::MAX_PIXELS;
+use tessera_datasets::scene::SplatCloud;
+use tessera_kernels::camera_projection::View;
+use tessera_kernels::splat::{Rasterizer, RenderSettings, Rendering, Splats};
+
+/// The longest side that the rasteriser can draw.
+const MAX_SIDE: u32 = 65_535;
+
+/// A cloud moved into a scene's coordinates and ready to be drawn there. It keeps the rasteriser's buffers.
+#[derive(Debug)]
+pub struct SplatPainter {
+    cloud: SplatCloud,
+    rasterizer: Rasterizer,
+    /// How it is drawn; may be changed between pictures.
+    pub settings: RenderSettings,
+}
+
+impl SplatPainter {
+    /// Gets `cloud` ready. `scene_from_world` says in which coordinates it is drawn: centred and scaled, so that single
+    /// precision suffices and [`NEAR`] fits, such as [`tessera_datasets::capture::Capture::scene_from_world`].
+    ///
+    /// # Errors
+    /// When the cloud is stored with other axes than the world's: harmonics cannot be turned.
+    pub fn new(cloud: &SplatCloud, scene_from_world: &Similarity, background: [f32; 3]) -> Result<Self> {
+        let settings = RenderSettings {
+            active_sh_degree: cloud.sh_degree,
+            antialiased: cloud.antialiased,
+            background,
+            near: NEAR,
+            ..RenderSettings::default()
+        };
+        let cloud = moved(cloud.clone(), scene_from_world)?;
+        Ok(Self { cloud, rasterizer: Rasterizer::new(), settings })
+    }
+
+    /// The view of a camera that is placed in the world.
+    ///
+    /// # Errors
+    /// When the picture has no pixels or too many.
+    pub fn view(&self, camera: &Camera, camera_from_world: &Pose) -> Result<View> {
+        let Camera { width, height, .. } = *camera;
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels == 0 || pixels > MAX_PIXELS || width.max(height) > MAX_SIDE {
+            return Err(Error::setting(format!("a picture of {width}x{height} pixels cannot be rendered")));
+        }
+        Ok(View::new(camera, &camera_from_scene(&self.cloud.scene_from_world, camera_from_world)))
+    }
+
+    /// Draws what the view sees.
+    pub fn paint(&mut self, view: &View) -> &Rendering {
+        let cloud = &self.cloud;
+        let splats = Splats {
+            means: bytemuck::cast_slice(&cloud.means),
+            log_scales: bytemuck::cast_slice(&cloud.log_scales),
+            quats: bytemuck::cast_slice(&cloud.quats),
+            opacity_logits: &cloud.opacity_logits,
+            sh0: bytemuck::cast_slice(&cloud.sh0),
+            sh_rest: &cloud.sh_rest,
+            sh_degree: cloud.sh_degree,
+            filter_3d: None,
+        };
+        self.rasterizer.forward(&splats, view, &self.settings)
+    }
+}
+
+/// A centred, scaled world for a cloud of which nothing else is known, by its splats' median and median distance.
+pub fn scene_of_cloud(cloud: &SplatCloud) -> Similarity {
+    let world_from_stored = cloud.scene_from_world.inverse();
+    let positions: Vec<Vector3<f64>> =
+        cloud.means.iter().map(|m| (world_from_stored * Point3::from(m.map(f64::from))).coords).collect();
+    let centre = Vector3::from_fn(|axis, _| median(positions.iter().map(|p| p[axis]).collect()));
+    let distance = median(positions.iter().map(|p| (p - centre).norm()).collect());
+    let scale = if distance.is_finite() && distance > 1e-12 { 1.0 / distance } else { 1.0 };
+    Similarity::from_parts(Translation3::from(-scale * centre), UnitQuaternion::identity(), scale)
+}
+
+/// The median, or 0 of nothing; the upper one of two middle values.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    let middle = values.len() / 2;
+    if values.is_empty() { 0.0 } else { *values.select_nth_unstable_by(middle, f64::total_cmp).1 }
+}
+
+/// From the scene to a camera that is placed in the world; it then measures in scene units.
+fn camera_from_scene(scene_from_world: &Similarity, camera_from_world: &Pose) -> Pose {
+    let scene = &scene_from_world.isometry;
+    let rotation = camera_from_world.rotation * scene.rotation.inverse();
+    let scaled = scene_from_world.scaling() * camera_from_world.translation.vector;
+    Pose::from_parts(Translation3::from(scaled - rotation * scene.translation.vector), rotation)
+}
+
+fn moved(mut cloud: SplatCloud, scene_from_world: &Similarity) -> Result<SplatCloud> {
+    let scene_from_stored = scene_from_world * cloud.scene_from_world.inverse();
+    if scene_from_stored.isometry.rotation.angle() > 1e-5 {
+        let message = "the scene is stored with other axes than its capture's, and its colours cannot be turned";
+        return Err(Error::setting(message));
+    }
+    for mean in &mut cloud.means {
+        let position = scene_from_stored * Point3::from(mean.map(f64::from));
+        *mean = position.coords.map(|v| v as f32).into();
+    }
+    let log_scale = scene_from_stored.scaling().ln() as f32;
+    for scales in &mut cloud.log_scales {
+        *scales = scales.map(|s| s + log_scale);
+    }
+    cloud.scene_from_world = *scene_from_world;
+    Ok(cloud)
+}

@@ -1,0 +1,178 @@
+//! Paths look where they should, and what is drawn is what is written.
+
+use super::*;
+use nalgebra::{Point3, Translation3, UnitQuaternion, Vector3};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use tessera_datasets::camera::{Camera, Pose, Similarity};
+use tessera_datasets::image::{Image8, decode};
+use tessera_datasets::scene::SplatCloud;
+
+/// One opaque red ball at a place, of standard deviation 0.2.
+fn ball(at: [f32; 3]) -> SplatCloud {
+    let mut cloud = SplatCloud::with_capacity(1, 0);
+    cloud.means.push(at);
+    cloud.log_scales.push([0.2_f32.ln(); 3]);
+    cloud.quats.push([1.0, 0.0, 0.0, 0.0]);
+    cloud.opacity_logits.push(10.0);
+    let colour = |c: f32| (c - 0.5) / 0.282_094_8;
+    cloud.sh0.push([colour(1.0), colour(0.0), colour(0.0)]);
+    cloud
+}
+
+/// A camera at the origin that looks along z.
+fn ahead(width: u32, height: u32) -> PathCamera {
+    let camera = Camera::from_horizontal_fov(width, height, 1.0);
+    PathCamera { name: "ahead".to_owned(), camera, camera_from_world: Pose::identity() }
+}
+
+fn write(cloud: &SplatCloud, path: &[PathCamera], out: &Path, options: &PathOptions) -> crate::Result<usize> {
+    let mut painter = SplatPainter::new(cloud, &Similarity::identity(), [0.0, 0.0, 1.0])?;
+    let stop = AtomicBool::new(false);
+    render_path(&mut painter, path, out, options, &mut |_, _| {}, &stop).map(|files| files.len())
+}
+
+fn read(path: &Path) -> Image8 {
+    decode(&std::fs::read(path).expect("it was written"), path).expect("a picture")
+}
+
+#[test]
+fn an_orbit_has_the_scene_in_its_middle_from_all_sides() {
+    let cloud = ball([3.0, -2.0, 5.0]);
+    let path = orbit(&cloud, 8, [64, 48]);
+    let mut centres: Vec<Vector3<f64>> = Vec::new();
+    for camera in &path {
+        let seen = camera.camera_from_world * Point3::new(3.0, -2.0, 5.0);
+        let pixel = camera.camera.lens.project(seen.coords.into()).pixel;
+        assert!(seen.z > 0.0 && (pixel[0] - 32.0).abs() < 1e-6 && (pixel[1] - 24.0).abs() < 1e-6, "{pixel:?}");
+        // y points down in the picture, and up is -y in the world.
+        assert!((camera.camera_from_world.rotation * -Vector3::y()).y < 0.0, "a camera hangs upside down");
+        centres.push(camera.camera_from_world.inverse().translation.vector);
+    }
+    let mean = centres.iter().sum::<Vector3<f64>>() / 8.0;
+    assert!((mean - Vector3::new(3.0, mean.y, 5.0)).norm() < 1e-9, "not around the scene: {mean}");
+}
+
+#[test]
+fn an_interpolated_path_passes_its_keys_smoothly() {
+    let key = |x: f64, angle: f64| {
+        let rotation = UnitQuaternion::from_axis_angle(&Vector3::y_axis(), angle);
+        let pose = Pose::from_parts(Translation3::new(x, 0.0, 0.0), rotation);
+        PathCamera { camera_from_world: pose.inverse(), ..ahead(8, 8) }
+    };
+    let keys = [key(0.0, 0.0), key(1.0, 0.1), key(2.0, 0.3), key(3.0, 0.2)];
+    let path = interpolated(&keys, 301);
+    let pose = |c: &PathCamera| c.camera_from_world.inverse();
+    for key in &keys {
+        let gap = |c: &PathCamera| {
+            let (a, b) = (pose(c), pose(key));
+            (a.translation.vector - b.translation.vector).norm() + a.rotation.angle_to(&b.rotation)
+        };
+        let nearest = path.iter().map(gap).fold(f64::INFINITY, f64::min);
+        assert!(nearest < 0.01, "a key is passed at a distance of {nearest}");
+    }
+    let speeds: Vec<f64> =
+        path.windows(2).map(|w| (pose(&w[1]).translation.x - pose(&w[0]).translation.x) * 100.0).collect();
+    let jump = speeds.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f64::max);
+    assert!(jump < 0.05 && speeds.iter().all(|s| *s > 0.3), "uneven: {speeds:?}");
+    assert_eq!(interpolated(&keys[..1], 2).len(), 2);
+    assert!(interpolated(&[], 5).is_empty());
+}
+
+#[test]
+fn a_camera_file_needs_no_photos_but_a_size() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let file = root.path().join("path.json");
+    let frame = |name: &str, x: f64| serde_json::json!({"file_path": name, "transform_matrix": [[1, 0, 0, x], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]});
+    let mut transforms = serde_json::json!({"camera_angle_x": 1.0, "frames": [frame("b", 1.0), frame("a", 2.0)]});
+    std::fs::write(&file, transforms.to_string()).expect("writable");
+    let said = from_file(&file).expect_err("no size").to_string();
+    assert!(said.contains("path.json: does not say how large"), "{said}");
+    transforms["w"] = 64.into();
+    transforms["h"] = 48.into();
+    std::fs::write(&file, transforms.to_string()).expect("writable");
+    let path = from_file(&file).expect("complete");
+    assert_eq!(path.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["b", "a"], "the order is the file's");
+    // OpenGL's -z is ahead of the camera at (1, 0, 0).
+    let seen = path[0].camera_from_world * Point3::new(1.0, 0.0, -5.0);
+    assert!((seen - Point3::new(0.0, 0.0, 5.0)).norm() < 1e-9, "{seen}");
+    assert_eq!((path[0].camera.width, path[0].camera.lens.centre), (64, [32.0, 24.0]));
+}
+
+#[test]
+fn a_folder_of_pictures_shows_the_scene() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let out = root.path().join("pictures");
+    let cameras = [ahead(32, 24), PathCamera { name: "left/1.jpg".to_owned(), ..ahead(32, 24) }];
+    assert_eq!(write(&ball([0.0, 0.0, 2.0]), &cameras, &out, &PathOptions::default()).expect("written"), 2);
+    let picture = read(&out.join("ahead.png"));
+    assert_eq!((picture.width, picture.height), (32, 24));
+    let (middle, corner) = (picture.pixel(16, 12), picture.pixel(0, 0));
+    assert!(middle[0] > 240 && middle[2] < 15, "the ball is {middle:?}");
+    assert_eq!(corner, [0, 0, 255], "the background");
+    assert_eq!(read(&out.join("left_1.png")), picture);
+
+    let said = write(&ball([0.0, 0.0, 2.0]), &cameras, &out, &PathOptions::default()).expect_err("exists").to_string();
+    assert!(said.contains("exists already") && said.contains("--force"), "{said}");
+    let force = PathOptions { force: true, layer: Layer::Alpha, ..PathOptions::default() };
+    write(&ball([0.0, 0.0, 2.0]), &cameras, &out, &force).expect("replaced");
+    let alpha = read(&out.join("ahead.png"));
+    assert!(alpha.pixel(16, 12)[0] > 240 && alpha.pixel(0, 0) == [0, 0, 0]);
+}
+
+#[test]
+fn depth_colours_are_alike_in_all_pictures_of_a_path() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let mut farther = ahead(32, 24);
+    farther.name = "farther".to_owned();
+    farther.camera_from_world = Pose::translation(0.0, 0.0, 3.0);
+    let options = PathOptions { layer: Layer::Depth, ..PathOptions::default() };
+    write(&ball([0.0, 0.0, 2.0]), &[ahead(32, 24), farther], root.path(), &options).expect("written");
+    let (near, far) = (read(&root.path().join("ahead.png")), read(&root.path().join("farther.png")));
+    assert_ne!(near.pixel(16, 12), far.pixel(16, 12), "two depths have one colour");
+    assert_eq!(near.pixel(0, 0), [0, 0, 0], "nothing has no depth");
+}
+
+#[test]
+fn a_scene_that_is_moved_and_scaled_looks_the_same() {
+    let view_of = |cloud: &SplatCloud, scene: &Similarity| {
+        let camera = ahead(32, 24);
+        let mut painter = SplatPainter::new(cloud, scene, [0.0; 3]).expect("drawable");
+        let view = painter.view(&camera.camera, &camera.camera_from_world).expect("a view");
+        to_image(painter.paint(&view))
+    };
+    let cloud = ball([0.1, 0.0, 2.0]);
+    let scene = Similarity::new(Vector3::new(5.0, -3.0, 2.0), Vector3::zeros(), 0.25);
+    let expected = view_of(&cloud, &Similarity::identity());
+    let moved = view_of(&cloud, &scene);
+    let worst = expected.data.iter().zip(&moved.data).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(worst <= Some(1), "{worst:?} levels apart");
+    let turned = Similarity::new(Vector3::zeros(), Vector3::new(0.5, 0.0, 0.0), 1.0);
+    assert!(SplatPainter::new(&cloud, &turned, [0.0; 3]).is_err());
+}
+
+#[test]
+fn impossible_paths_are_refused_and_leave_nothing() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let cloud = ball([0.0, 0.0, 2.0]);
+    let video = root.path().join("a.mp4");
+    let said = |path: &[PathCamera], out: &Path| {
+        write(&cloud, path, out, &PathOptions::default()).expect_err("impossible").to_string()
+    };
+    assert!(said(&[], root.path()).contains("no cameras"));
+    assert!(said(&[ahead(70_000, 1)], root.path()).contains("70000x1"));
+    assert!(said(&[ahead(32, 24), ahead(24, 32)], &video).contains("different sizes"));
+    assert_eq!(std::fs::read_dir(root.path()).expect("readable").count(), 0);
+}
+
+#[test]
+fn an_interrupted_video_is_not_kept() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let mut painter = SplatPainter::new(&ball([0.0, 0.0, 2.0]), &Similarity::identity(), [0.0; 3]).expect("drawable");
+    let stop = AtomicBool::new(true);
+    let out = root.path().join("a.mp4");
+    let outcome = render_path(&mut painter, &[ahead(32, 24)], &out, &PathOptions::default(), &mut |_, _| {}, &stop);
+    // Without ffmpeg it fails for that reason.
+    assert!(matches!(outcome, Err(crate::Error::Interrupted(_) | crate::Error::Program(_))), "{outcome:?}");
+    assert_eq!(std::fs::read_dir(root.path()).expect("readable").count(), 0);
+}

@@ -1,0 +1,267 @@
+//! What training looks at: frames in a seeded, shuffled order, decoded ahead of time, and the picture of each as the
+//! loss wants it.
+//!
+//! - [`FrameSet`]: the chosen frames of a capture, in scene coordinates, at any step of the resolution schedule.
+//! - [`Sampler`]: epochs of shuffled frames, with a state of three numbers that resumes bit for bit.
+//! - [`FrameTarget`]: the planes of a frame, its depth among them, in reused buffers.
+
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64;
+use crate::target::Target;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tessera_datasets::Result;
+use tessera_datasets::camera::{Camera, Pose};
+use tessera_datasets::capture::{Capture, Frame, MaskKind};
+use tessera_datasets::image::{FramePixels, ImageCache, Prefetcher};
+use tessera_kernels::camera_projection::View;
+
+/// How many frames ahead of the current one are being decoded.
+const LOOKAHEAD: usize = 6;
+
+/// Frames of a capture in scene coordinates, with their pixels behind the cache.
+#[derive(Debug)]
+pub struct FrameSet {
+    frames: Vec<PreparedFrame>,
+    cache: Arc<ImageCache>,
+    prefetcher: Prefetcher,
+}
+
+#[derive(Debug)]
+struct PreparedFrame {
+    frame: Arc<Frame>,
+    index: usize,
+    camera: Camera,
+    camera_from_scene: Pose,
+    /// At full size; the range in which its lens is valid is costly to find and does not depend on the size.
+    view: View,
+    depth_scale: f32,
+}
+
+/// One frame at the size in which it is trained on.
+#[derive(Clone, Debug)]
+pub struct TrainingFrame {
+    /// Position in the [`FrameSet`], not in the capture.
+    pub index: usize,
+    /// The camera in scene coordinates, at the size of the pixels.
+    pub view: View,
+    /// What the photo, its mask and its depth show.
+    pub pixels: Arc<FramePixels>,
+    /// What black in the mask means.
+    pub mask_kind: Option<MaskKind>,
+    /// Scene units for each unit of `pixels.depth`.
+    pub depth_scale: f32,
+}
+
+impl TrainingFrame {
+    /// Whether the photo's alpha or a foreground mask says where the object is.
+    pub fn is_cut_out(&self) -> bool {
+        let masked = self.mask_kind == Some(MaskKind::Foreground) && self.pixels.mask.is_some();
+        self.pixels.image.has_alpha() || masked
+    }
+}
+
+impl FrameSet {
+    /// The frames of `capture` with the given indices, each at most as large as the cache's limit. `threads` (at least
+    /// one) decode what training will want next.
+    pub fn new(capture: &Capture, indices: &[usize], cache: &Arc<ImageCache>, threads: usize) -> Self {
+        let prepare = |&index: &usize| {
+            let frame = capture.frames.get(index)?;
+            let (width, height) = cache.full_size(frame);
+            let camera = frame.camera.resized(width, height);
+            let camera_from_scene = capture.camera_from_scene(frame);
+            Some(PreparedFrame {
+                frame: Arc::new(frame.clone()),
+                index,
+                camera,
+                camera_from_scene,
+                view: View::new(&camera, &camera_from_scene),
+                // The cache has turned stored units into the world's.
+                depth_scale: capture.scene_from_world.scaling() as f32,
+            })
+        };
+        Self {
+            frames: indices.iter().filter_map(prepare).collect(),
+            cache: cache.clone(),
+            prefetcher: Prefetcher::new(cache, threads, 2 * LOOKAHEAD),
+        }
+    }
+
+    /// Number of frames.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// True when there are no frames.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The frame as the capture describes it. Panics when `i` is out of range, as do the others.
+    pub fn frame(&self, i: usize) -> &Frame {
+        &self.frames[i].frame
+    }
+
+    /// The frame's index within the capture.
+    pub fn capture_index(&self, i: usize) -> usize {
+        self.frames[i].index
+    }
+
+    /// The lens at full size.
+    pub fn camera(&self, i: usize) -> &Camera {
+        &self.frames[i].camera
+    }
+
+    /// From the scene to the frame's camera, as the capture has it.
+    pub fn camera_from_scene(&self, i: usize) -> &Pose {
+        &self.frames[i].camera_from_scene
+    }
+
+    /// The views of all frames at full size.
+    pub fn views(&self) -> impl ExactSizeIterator<Item = &View> {
+        self.frames.iter().map(|f| &f.view)
+    }
+
+    /// (width, height) of a frame when `downscale` pixels become one along each side.
+    pub fn size(&self, i: usize, downscale: u32) -> (u32, u32) {
+        let Camera { width, height, .. } = self.frames[i].camera;
+        let scaled = |side: u32| (f64::from(side) / f64::from(downscale.max(1))).round().max(1.0) as u32;
+        (scaled(width), scaled(height))
+    }
+
+    /// The view of a frame at that size.
+    pub fn view(&self, i: usize, downscale: u32) -> View {
+        let PreparedFrame { camera, view, .. } = &self.frames[i];
+        let (width, height) = self.size(i, downscale);
+        let lens = camera.resized(width, height).lens;
+        View { width: width as usize, height: height as usize, lens, ..*view }
+    }
+
+    /// One frame with its pixels.
+    ///
+    /// # Errors
+    /// When the photo or what belongs to it cannot be read.
+    pub fn load(&self, i: usize, downscale: u32) -> Result<TrainingFrame> {
+        let PreparedFrame { frame, depth_scale, .. } = &self.frames[i];
+        Ok(TrainingFrame {
+            index: i,
+            view: self.view(i, downscale),
+            pixels: self.cache.get(frame, self.size(i, downscale))?,
+            mask_kind: frame.mask.as_ref().map(|m| m.kind),
+            depth_scale: *depth_scale,
+        })
+    }
+
+    /// Pixels of a frame at any size, for those that need a small picture of each.
+    ///
+    /// # Errors
+    /// As [`FrameSet::load`].
+    pub fn pixels(&self, i: usize, size: (u32, u32)) -> Result<Arc<FramePixels>> {
+        self.cache.get(&self.frames[i].frame, size)
+    }
+
+    /// The next frame in the sampler's order; those that come after it are decoded meanwhile.
+    ///
+    /// # Errors
+    /// As [`FrameSet::load`].
+    pub fn next(&self, sampler: &mut Sampler, downscale: u32) -> Result<TrainingFrame> {
+        // In the steady state the nearer ones have been announced before; at the start all are new.
+        let first = if sampler.state.position == 0 { 1 } else { LOOKAHEAD };
+        for ahead in first..=LOOKAHEAD {
+            let i = sampler.peek(ahead);
+            self.prefetcher.announce(&self.frames[i].frame, self.size(i, downscale));
+        }
+        self.load(sampler.advance(), downscale)
+    }
+}
+
+/// Goes through all frames in a new random order in each epoch.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    state: SamplerState,
+    current: Vec<usize>,
+    upcoming: Vec<usize>,
+}
+
+/// All that a [`Sampler`] needs to go on where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SamplerState {
+    /// Of the whole order.
+    pub seed: u64,
+    /// Which pass over the frames.
+    pub epoch: u64,
+    /// How many frames of the pass are done.
+    pub position: usize,
+}
+
+impl Sampler {
+    /// Begins the first epoch of `count` frames (at least one).
+    pub fn new(count: usize, seed: u64) -> Self {
+        Self::restore(count, SamplerState { seed, epoch: 0, position: 0 })
+    }
+
+    /// Goes on from a saved state. With another count than then, the order differs but is as good.
+    pub fn restore(count: usize, state: SamplerState) -> Self {
+        assert!(count > 0, "there must be a frame to sample");
+        let mut sampler = Self { state, current: (0..count).collect(), upcoming: (0..count).collect() };
+        sampler.state.position = state.position.min(count - 1);
+        shuffle(&mut sampler.current, state.seed, state.epoch);
+        shuffle(&mut sampler.upcoming, state.seed, state.epoch + 1);
+        sampler
+    }
+
+    /// What to save.
+    pub fn state(&self) -> SamplerState {
+        self.state
+    }
+
+    /// The frame that `ahead` more calls of [`Sampler::advance`] lead to; 0 is the next one. Looks no further than the
+    /// end of the next epoch.
+    pub fn peek(&self, ahead: usize) -> usize {
+        let count = self.current.len();
+        let position = self.state.position + ahead;
+        if position < count { self.current[position] } else { self.upcoming[(position - count).min(count - 1)] }
+    }
+
+    /// The next frame.
+    pub fn advance(&mut self) -> usize {
+        let next = self.current[self.state.position];
+        self.state.position += 1;
+        if self.state.position == self.current.len() {
+            self.state.position = 0;
+            self.state.epoch += 1;
+            std::mem::swap(&mut self.current, &mut self.upcoming);
+            shuffle(&mut self.upcoming, self.state.seed, self.state.epoch + 1);
+        }
+        next
+    }
+}
+
+/// The order of one epoch, whatever was in `order` before.
+fn shuffle(order: &mut [usize], seed: u64, epoch: u64) {
+    order.iter_mut().enumerate().for_each(|(i, slot)| *slot = i);
+    order.shuffle(&mut Pcg64::new(u128::from(seed), u128::from(epoch)));
+}
+
+/// What a rendering of a frame is compared with. Filling it again reuses the memory.
+#[derive(Clone, Debug, Default)]
+pub struct FrameTarget {
+    /// Colours with the background where the frame is transparent, weights and alpha.
+    pub picture: Target,
+    /// `[H, W]`, along the camera's axis in scene units, 0 where unknown; empty when there is none.
+    pub depth: Vec<f32>,
+}
+
+impl FrameTarget {
+    /// Takes over the pixels of `frame` in front of `background`.
+    pub fn fill(&mut self, frame: &TrainingFrame, background: [f32; 3]) {
+        self.picture.fill(&frame.pixels, frame.mask_kind, background);
+        self.depth.clear();
+        let in_scene = |&z: &f32| if z.is_finite() && z > 0.0 { z * frame.depth_scale } else { 0.0 };
+        self.depth.extend(frame.pixels.depth.iter().flat_map(|d| d.data.iter().map(in_scene)));
+    }
+}
+
+#[cfg(test)]
+#[path = "frames_tests.rs"]
+mod tests;

@@ -1,0 +1,179 @@
+//! Where splats begin.
+//!
+//! In order of preference, what somebody has measured and then what we can find out ourselves:
+//!
+//! 1. [`measured`]: sparse points from structure from motion, or depth images;
+//! 2. [`sweep`]: a plane sweep over small versions of the photos, with [`fusion`] of what several views agree on;
+//! 3. [`hull`]: surfaces of the visual hull when masks or alpha say where the object is;
+//! 4. [`scatter`]: random points along the rays of random pixels.
+//!
+//! A splat begins round, as large as the mean distance to its three nearest neighbours, in its point's colour. All is
+//! the same for the same seed, whatever the number of threads.
+
+mod fusion;
+mod hull;
+mod measured;
+mod neighbours;
+mod scatter;
+mod sweep;
+mod views;
+
+use super::frames::FrameSet;
+use crate::{Error, Result};
+use neighbours::mean_neighbour_distances;
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+use tessera_datasets::capture::Capture;
+use tessera_datasets::scene::SplatCloud;
+use views::WorkingViews;
+
+/// Degree-0 spherical harmonic.
+const SH_C0: f32 = 0.282_094_79;
+/// Fewer sparse points than this say too little about the scene to begin with them.
+const MIN_SPARSE_POINTS: usize = 100;
+/// Points that we make when not told how many: this share of the splats that there may be, within limits.
+const MADE_SHARE: f64 = 0.3;
+const MADE_RANGE: (usize, usize) = (10_000, 60_000);
+
+/// What to begin with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InitSource {
+    /// Sparse points, else depth, else a sweep, else what masks or cameras allow.
+    #[default]
+    Auto,
+    /// The sparse points of the capture.
+    Points,
+    /// Its depth images.
+    Depth,
+    /// A plane sweep over its photos.
+    Sweep,
+    /// Random points: inside the masks where there are some, along random rays otherwise.
+    Random,
+}
+
+/// How splats begin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InitSettings {
+    /// What to begin with.
+    pub source: InitSource,
+    /// Most splats that there may be.
+    pub max_splats: usize,
+    /// How many points to make when the capture brings none; `None` for a share of `max_splats`.
+    pub count: Option<usize>,
+    /// Opacity of a new splat, between 0 and 1.
+    pub opacity: f32,
+    /// Standard deviation of a new splat for a mean neighbour distance of 1.
+    pub scale: f32,
+    /// Degree of the spherical harmonics, 0 to 3; all but degree 0 begin as zero.
+    pub sh_degree: u8,
+}
+
+impl Default for InitSettings {
+    fn default() -> Self {
+        Self { source: InitSource::Auto, max_splats: 1_000_000, count: None, opacity: 0.1, scale: 1.0, sh_degree: 3 }
+    }
+}
+
+/// A point of the scene, colour in [0, 1].
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct ColouredPoint {
+    position: [f32; 3],
+    colour: [f32; 3],
+}
+
+/// The splats with which training on `frames` begins, in scene coordinates. Only `frames` are looked at, which must be
+/// of `capture`.
+///
+/// # Errors
+/// When a photo cannot be read, or the capture does not have what `settings.source` asks for.
+pub fn initial_splats(capture: &Capture, frames: &FrameSet, settings: &InitSettings, seed: u64) -> Result<SplatCloud> {
+    let mut rng = Pcg64::new(u128::from(seed), 0x1417);
+    let made = settings.count.unwrap_or_else(|| {
+        ((settings.max_splats as f64 * MADE_SHARE) as usize).clamp(MADE_RANGE.0, MADE_RANGE.1)
+    });
+    let made = made.min(settings.max_splats);
+    let points = match settings.source {
+        InitSource::Auto => automatic(capture, frames, settings.max_splats, made, &mut rng)?,
+        InitSource::Points => measured::sparse_points(capture, settings.max_splats, &mut rng),
+        InitSource::Depth => measured::depth_points(frames, made, &mut rng)?,
+        InitSource::Sweep => swept_points(&WorkingViews::load(frames)?, made, &mut rng),
+        InitSource::Random => random_points(&WorkingViews::load(frames)?, made, &mut rng),
+    };
+    if points.is_empty() && settings.max_splats > 0 {
+        let what = match settings.source {
+            InitSource::Points => "sparse points",
+            InitSource::Depth => "depth images",
+            _ => "frames with usable pixels",
+        };
+        return Err(Error::setting(format!(
+            "{} has no {what} to begin with; choose init = \"auto\"",
+            capture.files.root().display()
+        )));
+    }
+    let mut cloud = to_splats(&points, settings);
+    cloud.scene_from_world = capture.scene_from_world;
+    Ok(cloud)
+}
+
+fn automatic(
+    capture: &Capture,
+    frames: &FrameSet,
+    limit: usize,
+    made: usize,
+    rng: &mut Pcg64,
+) -> Result<Vec<ColouredPoint>> {
+    if capture.points.len() >= MIN_SPARSE_POINTS {
+        let points = measured::sparse_points(capture, limit, rng);
+        tracing::info!(points = points.len(), "beginning with the capture's sparse points");
+        return Ok(points);
+    }
+    let points = measured::depth_points(frames, made, rng)?;
+    if points.len() >= MIN_SPARSE_POINTS {
+        tracing::info!(points = points.len(), "beginning with points from the depth images");
+        return Ok(points);
+    }
+    Ok(swept_points(&WorkingViews::load(frames)?, made, rng))
+}
+
+/// What the sweep finds, completed with random points where it finds too little.
+fn swept_points(views: &WorkingViews, count: usize, rng: &mut Pcg64) -> Vec<ColouredPoint> {
+    let maps = sweep::depth_maps(views);
+    let mut points = fusion::fused_points(views, &maps, count, rng);
+    tracing::info!(points = points.len(), "beginning with points from a plane sweep over the photos");
+    if points.len() < count {
+        points.extend(random_points(views, count - points.len(), rng));
+    }
+    points
+}
+
+fn random_points(views: &WorkingViews, count: usize, rng: &mut Pcg64) -> Vec<ColouredPoint> {
+    let points = if views.have_masks() { hull::surface_points(views, count, rng) } else { Vec::new() };
+    if points.is_empty() { scatter::frustum_points(views, count, rng) } else { points }
+}
+
+fn to_splats(points: &[ColouredPoint], settings: &InitSettings) -> SplatCloud {
+    /// Distances beyond these quantiles are taken for stray points and doubles.
+    const QUANTILES: [f64; 2] = [0.01, 0.99];
+    let positions: Vec<[f32; 3]> = points.iter().map(|p| p.position).collect();
+    let distances = mean_neighbour_distances(&positions);
+    let mut sorted: Vec<f32> = distances.iter().copied().filter(|d| *d > 0.0).collect();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let quantile = |q: f64| sorted.get((q * sorted.len() as f64) as usize).copied();
+    let [low, high] = QUANTILES.map(quantile).map(|q| q.unwrap_or(0.01));
+
+    let opacity = settings.opacity.clamp(0.001, 0.999);
+    let mut cloud = SplatCloud::with_capacity(points.len(), settings.sh_degree.min(3));
+    for (point, distance) in points.iter().zip(distances) {
+        cloud.means.push(point.position);
+        cloud.log_scales.push([(settings.scale.max(1e-6) * distance.clamp(low, high)).ln(); 3]);
+        cloud.quats.push([1.0, 0.0, 0.0, 0.0]);
+        cloud.opacity_logits.push((opacity / (1.0 - opacity)).ln());
+        cloud.sh0.push(point.colour.map(|c| (c - 0.5) / SH_C0));
+    }
+    cloud.sh_rest.resize(3 * points.len() * SplatCloud::rest_coefficients(cloud.sh_degree), 0.0);
+    cloud
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+//! The loop that all methods share, and what it leaves on disk.
+//!
+//! A method owns its parameters and says how one step is computed ([`Method`]); [`run`] calls it, reports typed
+//! [`Event`]s, measures it on the held-out photos, and keeps checkpoints in a [`RunFolder`] so that killing the program
+//! at any moment loses at most the steps since the last one. Nothing in a training result depends on the wall clock or
+//! on the number of threads: a resumed run ends in the same bits as an undisturbed one.
+
+mod checkpoint;
+mod durable;
+mod event;
+mod memory;
+mod method;
+mod metrics_log;
+mod run;
+mod run_folder;
+
+pub use checkpoint::{CheckpointReader, CheckpointWriter};
+pub use event::Event;
+pub use memory::{MemoryItem, MemoryPlan, available_memory};
+pub use method::{Method, StepReport};
+pub use run::{Outcome, RunOptions, run};
+pub use run_folder::{Existing, RunConfig, RunFolder};
+
+#[cfg(test)]
+mod tests;
