@@ -222,5 +222,5 @@ fn options_out_of_range_are_refused_in_words() {
 #[test]
 fn aerial_pictures_grow_in_number_with_the_extent() {
     let count = |extent| cameras::stands(SceneKind::Terrain, &Options { extent, ..Options::default() }).len();
-    assert!(count(400.0) > 2 * count(200.0), "{} for 400 m, {} for 200 m", count(400.0), count(200.0));
+    assert!(count(600.0) > 3 * count(300.0), "{} for 600 m, {} for 300 m", count(600.0), count(300.0));
 }

@@ -109,6 +109,8 @@ fn walker(b: &mut Builder, time: f32) {
         b.put(&sphere(0.058, [20, 14], skin), place.moved(hand.x, hand.y, hand.z));
     }
     b.put(&capsule(hips, hips + V3::new(0.0, 0.0, 0.46), 0.165, [40, 36], shirt), place);
+    let neck = [hips + V3::new(0.0, 0.0, 0.55), hips + V3::new(0.0, 0.015, 0.72)];
+    b.put(&capsule(neck[0], neck[1], 0.06, [20, 14], skin), place);
     let head = place.moved(0.0, 0.02, hips.z + 0.8);
     b.put(&sphere(0.13, [36, 24], skin), head);
     let brim = [[0.13, 0.03], [0.2, 0.03], [0.2, 0.045], [0.135, 0.05], [0.13, 0.14], [0.09, 0.18], [0.0, 0.185]];
