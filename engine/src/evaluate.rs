@@ -161,3 +161,6 @@ fn summarise(per_image: Vec<ImageReport>, split: &str, seconds: f64) -> EvalRepo
     let (psnr, ssim, cc_psnr) = (mean(|m| m.psnr), mean(|m| m.ssim), mean(|m| m.cc_psnr));
     EvalReport { psnr, ssim, cc_psnr, images: per_image.len(), split: split.to_owned(), seconds, per_image }
 }
+
+#[cfg(test)]
+mod tests;

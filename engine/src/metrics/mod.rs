@@ -65,8 +65,9 @@ impl ImageMeter {
 
 /// Clamps to [0, 1] and rounds to 8 bits, as saving a PNG does; what is no number becomes 0.
 pub fn quantise(values: &mut [f32]) {
-    // `max` before `min` turns NaN into 0.
-    values.par_iter_mut().with_min_len(1 << 14).for_each(|v| *v = (v.max(0.0).min(1.0) * 255.0).round() / 255.0);
+    // The cast turns NaN into 0.
+    let rounded = |v: f32| f32::from((v.clamp(0.0, 1.0) * 255.0).round() as u8) / 255.0;
+    values.par_iter_mut().with_min_len(1 << 14).for_each(|v| *v = rounded(*v));
 }
 
 /// Peak signal-to-noise ratio in dB of images `[3, H, W]` with values in [0, 1], of which pixel `p` counts

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A longer line was not written by us.
 const MAX_LINE_BYTES: u64 = 1 << 16;
@@ -72,10 +72,6 @@ impl MetricsLog {
         text.push('\n');
         self.file.write_all(text.as_bytes()).map_err(|e| Error::write(&self.path, &e))
     }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 /// The lines up to `step`; a torn or foreign line ends them.
@@ -113,7 +109,7 @@ mod tests {
         std::fs::OpenOptions::new().append(true).open(&path).expect("there").write_all(b"{\"step\":31,").expect("torn");
         let mut log = MetricsLog::open(path.clone(), 20).expect("resumed");
         log.append(&line(25)).expect("writable");
-        let text = std::fs::read_to_string(log.path()).expect("readable");
+        let text = std::fs::read_to_string(&path).expect("readable");
         let steps: Vec<u64> = text
             .lines()
             .map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON")["step"].as_u64().expect("a step"))

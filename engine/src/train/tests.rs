@@ -165,7 +165,7 @@ fn a_stopped_run_loses_no_step() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let stop = AtomicBool::new(false);
     let folder = RunFolder::create(root.path(), Existing::Refuse).expect("an empty folder");
-    let mut stop_at_preview = |event: Event| stop.fetch_or(matches!(event, Event::Preview { .. }), Ordering::Relaxed);
+    let stop_at_preview = |event: Event| stop.fetch_or(matches!(event, Event::Preview { .. }), Ordering::Relaxed);
     let outcome = run(
         &mut Toy::new(40),
         &options(),
