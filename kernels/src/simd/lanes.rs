@@ -34,8 +34,12 @@ pub trait Lanes: Real {
     fn floor(self) -> Self;
     /// Rounded towards plus infinity.
     fn ceil(self) -> Self;
-    /// Converted to integers, rounding to the nearest.
-    fn to_integers(self) -> [i32; 8];
+    /// `b - self * a`, fused where the hardware can.
+    fn neg_mul_add(self, a: Self, b: Self) -> Self;
+    /// Whole numbers from 0 to 15 as the hexadecimal digits of one number, lane 0 lowest.
+    fn pack_nibbles(self) -> u32;
+    /// The sums of the lanes of eight groups, always in the same order.
+    fn sum_each(groups: [Self; 8]) -> [f32; 8];
     /// Sum of the lanes, always in the same order.
     fn sum(self) -> f32;
     /// One bit for each lane, lane 0 lowest.

@@ -158,8 +158,16 @@ impl Lanes for Portable {
         Self(self.0.map(f32::ceil))
     }
     #[inline(always)]
-    fn to_integers(self) -> [i32; 8] {
-        self.0.map(|x| x.round_ties_even() as i32)
+    fn neg_mul_add(self, a: Self, b: Self) -> Self {
+        b - self * a
+    }
+    #[inline(always)]
+    fn pack_nibbles(self) -> u32 {
+        (0..8).fold(0, |packed, i| packed | ((self.0[i] as u32) << (4 * i)))
+    }
+    #[inline(always)]
+    fn sum_each(groups: [Self; 8]) -> [f32; 8] {
+        groups.map(Self::sum)
     }
     #[inline(always)]
     fn sum(self) -> f32 {

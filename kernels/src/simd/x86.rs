@@ -152,10 +152,29 @@ impl Lanes for Avx2 {
         Self(unsafe { _mm256_ceil_ps(self.0) })
     }
     #[inline(always)]
-    fn to_integers(self) -> [i32; 8] {
-        let mut out = [0; 8];
-        unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_cvtps_epi32(self.0)) };
-        out
+    fn neg_mul_add(self, a: Self, b: Self) -> Self {
+        Self(unsafe { _mm256_fnmadd_ps(self.0, a.0, b.0) })
+    }
+    #[inline(always)]
+    fn pack_nibbles(self) -> u32 {
+        unsafe {
+            let shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+            let digits = _mm256_sllv_epi32(_mm256_cvtps_epi32(self.0), shifts);
+            let four = _mm_or_si128(_mm256_castsi256_si128(digits), _mm256_extracti128_si256::<1>(digits));
+            let two = _mm_or_si128(four, _mm_shuffle_epi32::<0b1110>(four));
+            _mm_cvtsi128_si32(_mm_or_si128(two, _mm_shuffle_epi32::<1>(two))) as u32
+        }
+    }
+    #[inline(always)]
+    fn sum_each(g: [Self; 8]) -> [f32; 8] {
+        unsafe {
+            // Pairwise sums within the 128-bit halves, then across them.
+            let ab_cd = _mm256_hadd_ps(_mm256_hadd_ps(g[0].0, g[1].0), _mm256_hadd_ps(g[2].0, g[3].0));
+            let ef_gh = _mm256_hadd_ps(_mm256_hadd_ps(g[4].0, g[5].0), _mm256_hadd_ps(g[6].0, g[7].0));
+            let low = _mm256_permute2f128_ps::<0x20>(ab_cd, ef_gh);
+            let high = _mm256_permute2f128_ps::<0x31>(ab_cd, ef_gh);
+            Self(_mm256_add_ps(low, high)).to_array()
+        }
     }
     #[inline(always)]
     fn sum(self) -> f32 {

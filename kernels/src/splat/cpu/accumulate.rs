@@ -7,8 +7,8 @@
 //! With `s = alpha ∂L/∂alpha`, every geometric gradient is a combination of Σ s, Σ s dx, Σ s dy, Σ s dx², Σ s dx dy and
 //! Σ s dy². About 40 vector operations for eight (splat, pixel) pairs, 20 cycles.
 
-use super::composite::{RowExponent, Splat, alpha_of, starting_transmittance};
-use super::tile::{HEIGHT, Plane, TileRect, WIDTH, touched_groups};
+use super::composite::{alpha_of, starting_transmittance};
+use super::tile::{Coverage, Exponent, Plane, TileRect};
 use super::{Composited, Record, Shared, TileSums};
 use crate::simd::{Lanes, flush_denormals};
 use crate::splat::{MAX_ALPHA, MIN_TRANSMITTANCE, Rendering, RenderingGradient};
@@ -137,34 +137,25 @@ fn accumulate_tile<V: Lanes, const DEPTH: bool>(
     let mut alive = tile.groups();
     for (&slot, out) in list.iter().zip(sums) {
         let record = &records[slot as usize];
-        let touched = touched_groups::<V>(record, tile);
-        let splat = Splat::<V>::new(record, tile);
+        let coverage = Coverage::<V>::new(record, tile);
+        let splat = Splat { rgb: each!(3, |k| V::all(record.rgb[k])), z: V::all(record.z) };
         let mut total = Total::<V>::zero();
-        for row in 0..HEIGHT {
-            let mut groups = touched[row] as u32 & alive[row];
-            if groups == 0 {
-                continue;
+        let mut groups = coverage.groups & alive;
+        while groups != 0 {
+            let group = groups.trailing_zeros() as usize;
+            groups &= groups - 1;
+            if differentiate::<V, DEPTH>(&splat, &coverage.exponent(group), 8 * group, state, &mut total) {
+                alive &= !(1 << group);
             }
-            let exponent = splat.row(row);
-            let mut sum = RowSum { s: V::all(0.0), s_dx: V::all(0.0) };
-            while groups != 0 {
-                let group = groups.trailing_zeros() as usize;
-                groups &= groups - 1;
-                let pixel = row * WIDTH + 8 * group;
-                if differentiate::<V, DEPTH>(&splat, &exponent, pixel, state, &mut sum, &mut total) {
-                    alive[row] &= !(1 << group);
-                }
-            }
-            total.add_row(&sum, exponent.dy);
         }
         *out = total.reduce();
     }
 }
 
-/// Sums over one row, to which the row's `dy` has yet to be applied.
-struct RowSum<V> {
-    s: V,
-    s_dx: V,
+/// A splat's constants.
+struct Splat<V> {
+    rgb: [V; 3],
+    z: V,
 }
 
 /// Sums over a tile, still one for each lane.
@@ -198,26 +189,18 @@ impl<V: Lanes> Total<V> {
     }
 
     #[inline(always)]
-    fn add_row(&mut self, row: &RowSum<V>, dy: f32) {
-        let dy = V::all(dy);
-        let s_dy = row.s * dy;
-        self.s = self.s + row.s;
-        self.s_dx = self.s_dx + row.s_dx;
-        self.s_dy = self.s_dy + s_dy;
-        self.s_dx_dy = row.s_dx.mul_add(dy, self.s_dx_dy);
-        self.s_dy_dy = s_dy.mul_add(dy, self.s_dy_dy);
-    }
-
-    #[inline(always)]
     fn reduce(&self) -> TileSums {
+        let [red, green, blue] = self.rgb;
+        let geometry = [self.s, self.s_dx, self.s_dy, self.s_dx_dx, self.s_dx_dy, self.s_dy_dy, red, green];
+        let [s, s_dx, s_dy, s_dx_dx, s_dx_dy, s_dy_dy, red, green] = V::sum_each(geometry);
         TileSums {
-            s: self.s.sum(),
-            s_dx: self.s_dx.sum(),
-            s_dy: self.s_dy.sum(),
-            s_dx_dx: self.s_dx_dx.sum(),
-            s_dx_dy: self.s_dx_dy.sum(),
-            s_dy_dy: self.s_dy_dy.sum(),
-            rgb: [self.rgb[0].sum(), self.rgb[1].sum(), self.rgb[2].sum()],
+            s,
+            s_dx,
+            s_dy,
+            s_dx_dx,
+            s_dx_dy,
+            s_dy_dy,
+            rgb: [red, green, blue.sum()],
             z: self.z.sum(),
             score: self.score.sum(),
             unused: 0.0,
@@ -229,14 +212,13 @@ impl<V: Lanes> Total<V> {
 #[inline(always)]
 fn differentiate<V: Lanes, const DEPTH: bool>(
     splat: &Splat<V>,
-    row: &RowExponent<V>,
+    exponent: &Exponent<V>,
     pixel: usize,
     state: &mut State,
-    row_sum: &mut RowSum<V>,
     total: &mut Total<V>,
 ) -> bool {
-    let (dx, log2_alpha) = splat.log2_alpha(row, pixel % WIDTH);
-    let alpha = alpha_of(log2_alpha);
+    let (dx, dy) = (exponent.dx, exponent.dy);
+    let alpha = alpha_of(exponent.log2_alpha);
     // SAFETY: `pixel` is the first of a group of eight inside the tile.
     unsafe {
         let transmittance = state.transmittance.pointer().add(pixel);
@@ -261,16 +243,19 @@ fn differentiate<V: Lanes, const DEPTH: bool>(
         total.score = weight.mul_add(V::load(state.score.pointer().add(pixel)), total.score);
 
         let behind = state.behind.pointer().add(pixel);
-        let rest = (-weight).mul_add(d, V::load(behind));
+        let rest = weight.neg_mul_add(d, V::load(behind));
         rest.store(behind);
         // s = alpha (T D - Q / (1 - alpha)) = w D - Q alpha / (1 - alpha); a capped alpha does not move.
         let one_less = V::all(1.0) - alpha;
-        let s = weight.mul_add(d, -(rest * alpha * one_less.fast_recip()));
+        let s = (rest * alpha).neg_mul_add(one_less.fast_recip(), weight * d);
         let s = s.masked(!stop & alpha.lt(V::all(MAX_ALPHA)));
-        let s_dx = s * dx;
-        row_sum.s = row_sum.s + s;
-        row_sum.s_dx = row_sum.s_dx + s_dx;
+        let (s_dx, s_dy) = (s * dx, s * dy);
+        total.s = total.s + s;
+        total.s_dx = total.s_dx + s_dx;
+        total.s_dy = total.s_dy + s_dy;
         total.s_dx_dx = s_dx.mul_add(dx, total.s_dx_dx);
+        total.s_dx_dy = s_dx.mul_add(dy, total.s_dx_dy);
+        total.s_dy_dy = s_dy.mul_add(dy, total.s_dy_dy);
         V::bits(kept.lt(V::all(0.0))) == 0xff
     }
 }

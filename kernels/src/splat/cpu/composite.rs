@@ -6,7 +6,7 @@
 //!
 //! A finished pixel keeps its transmittance with a minus sign, so the state needs no flag of its own.
 
-use super::tile::{HEIGHT, PIXELS, Plane, TileRect, WIDTH, touched_groups};
+use super::tile::{Coverage, PIXELS, Plane, TileRect, WIDTH};
 use super::tiles::Tiles;
 use super::{Record, Shared, TileProgress};
 use crate::simd::{Lanes, exp2, flush_denormals};
@@ -97,31 +97,23 @@ fn composite_tile<V: Lanes, const DEPTH: bool, const MEDIAN: bool>(
         median_depth: Plane::ZERO,
     };
     let mut alive = tile.groups();
-    let mut alive_groups: u32 = alive.iter().map(|row| row.count_ones()).sum();
     let mut progress = TileProgress::default();
     for &slot in list {
-        if alive_groups == 0 {
+        if alive == 0 {
             break;
         }
         progress.processed += 1;
         let record = &records[slot as usize];
-        let touched = touched_groups::<V>(record, tile);
-        let splat = Splat::<V>::new(record, tile);
-        for row in 0..HEIGHT {
-            let mut groups = touched[row] as u32 & alive[row];
-            if groups == 0 {
-                continue;
-            }
-            let exponent = splat.row(row);
-            while groups != 0 {
-                let group = groups.trailing_zeros() as usize;
-                groups &= groups - 1;
-                progress.groups += 1;
-                let finished = blend::<V, DEPTH, MEDIAN>(&splat, &exponent, row * WIDTH + 8 * group, &mut state);
-                if finished {
-                    alive[row] &= !(1 << group);
-                    alive_groups -= 1;
-                }
+        let coverage = Coverage::<V>::new(record, tile);
+        let splat = Splat { rgb: each!(3, |k| V::all(record.rgb[k])), z: V::all(record.z) };
+        let mut groups = coverage.groups & alive;
+        progress.groups += groups.count_ones();
+        while groups != 0 {
+            let group = groups.trailing_zeros() as usize;
+            groups &= groups - 1;
+            let alpha = alpha_of(coverage.exponent(group).log2_alpha);
+            if blend::<V, DEPTH, MEDIAN>(&splat, alpha, 8 * group, &mut state) {
+                alive &= !(1 << group);
             }
         }
     }
@@ -138,55 +130,10 @@ pub(super) fn starting_transmittance(tile: &TileRect) -> Plane {
     plane
 }
 
-/// A splat's constants within one tile.
-pub(super) struct Splat<V> {
-    /// Pixel centres of the first group of a row, relative to the mean.
-    first_dx: V,
-    a: V,
-    b2: f32,
-    c: f32,
-    log2_opacity: f32,
-    /// The first row's centre relative to the mean.
-    first_dy: f32,
-    pub rgb: [V; 3],
-    pub z: V,
-}
-
-/// The exponent of alpha along one row: `constant - dx (a dx + b2 dy)`.
-pub(super) struct RowExponent<V> {
-    pub dy: f32,
-    b2_dy: V,
-    constant: V,
-}
-
-impl<V: Lanes> Splat<V> {
-    #[inline(always)]
-    pub fn new(record: &Record, tile: &TileRect) -> Self {
-        Self {
-            first_dx: V::iota() + V::all(tile.x as f32 + 0.5 - record.mean[0]),
-            a: V::all(record.a),
-            b2: record.b2,
-            c: record.c,
-            log2_opacity: record.log2_opacity,
-            first_dy: tile.y as f32 + 0.5 - record.mean[1],
-            rgb: each!(3, |k| V::all(record.rgb[k])),
-            z: V::all(record.z),
-        }
-    }
-
-    #[inline(always)]
-    pub fn row(&self, row: usize) -> RowExponent<V> {
-        let dy = self.first_dy + row as f32;
-        RowExponent { dy, b2_dy: V::all(self.b2 * dy), constant: V::all(self.log2_opacity - self.c * dy * dy) }
-    }
-
-    /// Horizontal offsets and log2 of the uncapped alpha of the eight pixels from column `x` on.
-    #[inline(always)]
-    pub fn log2_alpha(&self, row: &RowExponent<V>, x: usize) -> (V, V) {
-        let dx = self.first_dx + V::all(x as f32);
-        let slope = self.a.mul_add(dx, row.b2_dy);
-        (dx, (-slope).mul_add(dx, row.constant))
-    }
+/// What a splat gives to a pixel that it covers fully.
+struct Splat<V> {
+    rgb: [V; 3],
+    z: V,
 }
 
 /// Alpha, zero where it is too little to count.
@@ -200,12 +147,10 @@ pub(super) fn alpha_of<V: Lanes>(log2_alpha: V) -> V {
 #[inline(always)]
 fn blend<V: Lanes, const DEPTH: bool, const MEDIAN: bool>(
     splat: &Splat<V>,
-    row: &RowExponent<V>,
+    alpha: V,
     pixel: usize,
     state: &mut State,
 ) -> bool {
-    let (_, log2_alpha) = splat.log2_alpha(row, pixel % WIDTH);
-    let alpha = alpha_of(log2_alpha);
     // SAFETY: `pixel` is the first of a group of eight inside the tile.
     unsafe {
         let pointer = state.transmittance.pointer().add(pixel);
