@@ -1,1 +1,25 @@
-fn main() {}
+//! The `tessera` program: arguments, progress and messages. What it does is done by the other crates.
+
+mod args;
+mod commands;
+mod console;
+mod inputs;
+mod interrupt;
+mod pictures;
+mod progress;
+mod report;
+mod settings;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = args::parse();
+    let console = console::Console::new(&arguments.common);
+    match commands::run(arguments, &console) {
+        Ok(code) => code,
+        Err(error) => {
+            console.error(&error);
+            ExitCode::from(console::exit_status(&error))
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use tessera_engine::datasets::capture::Split;
+use tessera_engine::datasets::synthetic::{LensKind, SceneKind};
+use tessera_engine::render::Layer;
+
+/// Photos to 3D scenes.
+#[derive(Debug, Parser)]
+#[command(name = "tessera", version, about = "Turns photos into 3D scenes", subcommand_required = true)]
+#[command(after_help = "New here? `tessera demo` makes a small scene, reconstructs it and shows what came out.\n\
+                        Exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted.")]
+pub struct Arguments {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command understands.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Common {
+    /// Say what is being done in detail (RUST_LOG chooses more finely)
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// Show no progress and no remarks, only warnings and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Number of threads; all processors by default. Results do not depend on it
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a small scene, reconstruct it from its pictures, and show what came out
+    Demo(Demo),
+    /// Train a scene from posed photos, a folder of photos or a video
+    Reconstruct(Reconstruct),
+    /// Measure a scene on the photos of a capture
+    Eval(Eval),
+    /// Render pictures or a video of a scene
+    Render(Render),
+    /// Convert between scene formats, by extension
+    Convert(Convert),
+    /// Make a capture with exact cameras, depth and geometry
+    Synth(Synth),
+    /// Say what a capture, run folder or scene file holds
+    Info(Info),
+    /// Say what this machine offers and which helpers are installed
+    Doctor(Doctor),
+    /// Measure training speed on this machine
+    Bench(Bench),
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Folder for all that the demo makes
+    #[arg(short, long, value_name = "DIR", default_value = "runs/demo")]
+    pub output: PathBuf,
+    /// Training steps
+    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u64).range(1..))]
+    pub steps: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Reconstruct {
+    /// Posed capture (COLMAP, nerfstudio, Blender, LLFF, IDR; folder or zip), folder of photos, or video; with --resume
+    /// that of the run when left out
+    #[arg(required_unless_present_any = ["resume", "settings"])]
+    pub capture: Option<PathBuf>,
+    /// Run folder; runs/<name of the capture> by default
+    #[arg(short, long, value_name = "RUN")]
+    pub output: Option<PathBuf>,
+    /// What is trained
+    #[arg(long, value_enum, default_value_t = Method::Splats)]
+    pub method: Method,
+    /// Settings that go together [default: balanced]
+    #[arg(long, value_enum)]
+    pub preset: Option<Preset>,
+    /// Training steps; every schedule stretches with them
+    #[arg(long)]
+    pub steps: Option<u64>,
+    /// How many splats the scene grows to
+    #[arg(long, value_name = "N")]
+    pub max_splats: Option<u64>,
+    /// Longest side, in pixels, to which photos are reduced; 0 keeps their size
+    #[arg(long, value_name = "PIXELS")]
+    pub resolution: Option<u32>,
+    /// Hold out every N-th photo for testing; 0 for none
+    #[arg(long, value_name = "N")]
+    pub test_every: Option<u64>,
+    /// Where to compute; `auto` is the CPU in this version
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    pub device: Device,
+    /// Start of all random numbers: the same seed gives the same bits
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Continue the run in the output folder, with changed settings if any are given
+    #[arg(long, conflicts_with = "force", requires = "output")]
+    pub resume: bool,
+    /// Replace the run in the output folder
+    #[arg(long)]
+    pub force: bool,
+    /// TOML file with settings, or the config.toml of another run
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any setting, as often as needed; `--set help` lists them
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Print progress to standard output, one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// 3D Gaussian splats
+    Splats,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// A look at what comes out, in minutes
+    Fast,
+    /// The defaults
+    Balanced,
+    /// Three times the steps and more splats
+    Quality,
+}
+
+impl Preset {
+    /// Its name in the engine.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Balanced => "balanced",
+            Self::Quality => "quality",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// The best that there is
+    Auto,
+    /// The processor
+    Cpu,
+}
+
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// Run folder or splat file
+    #[arg(value_name = "RUN|SCENE")]
+    pub scene: PathBuf,
+    /// The capture; that of the run when left out
+    pub capture: Option<PathBuf>,
+    #[command(flatten)]
+    pub photos: Photos,
+    /// Colour behind what is cut out of photos, and behind the scene, as R,G,B in [0, 1]
+    #[arg(long, value_parser = parse_colour, value_name = "R,G,B")]
+    pub background: Option<[f32; 3]>,
+    /// Also write photo, rendering and error side by side into this folder
+    #[arg(long, value_name = "DIR")]
+    pub pictures: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which photos of a capture, and how large.
+#[derive(Debug, Args)]
+pub struct Photos {
+    /// Part of the capture
+    #[arg(long, value_enum, default_value_t = SplitName::Test)]
+    pub split: SplitName,
+    /// Every N-th photo is for testing; as in the run by default
+    #[arg(long, value_name = "N")]
+    pub test_every: Option<usize>,
+    /// Longest side, in pixels, to which photos are reduced; 0 keeps their size; as in the run by default
+    #[arg(long, value_name = "PIXELS")]
+    pub resolution: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitName {
+    /// Photos that were trained on
+    Train,
+    /// Photos for choosing settings, where the capture has such
+    Validation,
+    /// Photos that were held out
+    Test,
+}
+
+impl From<SplitName> for Split {
+    fn from(name: SplitName) -> Self {
+        match name {
+            SplitName::Train => Self::Train,
+            SplitName::Validation => Self::Validation,
+            SplitName::Test => Self::Test,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("path").required(true).args(["cameras", "capture", "orbit"]))]
+pub struct Render {
+    /// Run folder or splat file
+    #[arg(value_name = "RUN|SCENE")]
+    pub scene: PathBuf,
+    /// Folder for PNG files, or a video when the name ends in .mp4
+    #[arg(short, long)]
+    pub output: PathBuf,
+    /// Cameras from a transforms.json
+    #[arg(long, value_name = "FILE")]
+    pub cameras: Option<PathBuf>,
+    /// Cameras of a capture's photos
+    #[arg(long, value_name = "CAPTURE")]
+    pub capture: Option<PathBuf>,
+    #[command(flatten)]
+    pub photos: Photos,
+    /// So many cameras on a circle around the scene
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub orbit: Option<u32>,
+    /// Size of the pictures with --orbit
+    #[arg(long, value_name = "WxH", default_value = "800x600", value_parser = parse_size)]
+    pub size: [u32; 2],
+    /// What is shown
+    #[arg(long, value_enum, default_value_t = LayerName::Colour)]
+    pub layer: LayerName,
+    /// Pictures per second of a video
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=240))]
+    pub fps: u32,
+    /// Colour behind the scene, as R,G,B in [0, 1]; as in the run by default
+    #[arg(long, value_parser = parse_colour, value_name = "R,G,B")]
+    pub background: Option<[f32; 3]>,
+    /// Replace what is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LayerName {
+    /// What a camera sees
+    Colour,
+    /// Depth, blue for near and red for far
+    Depth,
+    /// Opacity
+    Alpha,
+}
+
+impl From<LayerName> for Layer {
+    fn from(name: LayerName) -> Self {
+        match name {
+            LayerName::Colour => Self::Colour,
+            LayerName::Depth => Self::Depth,
+            LayerName::Alpha => Self::Alpha,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// Splat file, point cloud (PLY) or run folder
+    pub input: PathBuf,
+    /// File to write; its extension names the format
+    pub output: PathBuf,
+    /// Write the splats' centres and colours as a point cloud
+    #[arg(long)]
+    pub points: bool,
+    /// Replace the output if it is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Synth {
+    /// Which scene
+    #[arg(value_enum)]
+    pub name: SceneName,
+    /// Folder to write
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Size of the pictures
+    #[arg(long, value_name = "WxH", default_value = "400x300", value_parser = parse_size)]
+    pub size: [u32; 2],
+    /// Number of camera positions; depends on the scene by default
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub views: Option<u32>,
+    /// Chooses how things are scattered
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The cameras' lens
+    #[arg(long, value_enum, default_value_t = LensName::Pinhole)]
+    pub lens: LensName,
+    /// Side of the terrain in metres
+    #[arg(long, default_value_t = 200.0)]
+    pub extent: f64,
+    /// Time steps of the animated scene
+    #[arg(long, default_value_t = 24)]
+    pub frames: u32,
+    /// Number of sparse points
+    #[arg(long, default_value_t = 10_000)]
+    pub points: usize,
+    /// Standard deviation of the sparse points in metres
+    #[arg(long, default_value_t = 0.0)]
+    pub point_noise: f64,
+    /// Samples per pixel
+    #[arg(long, default_value_t = 9)]
+    pub samples: u32,
+    /// Leave out the surroundings and write them transparent
+    #[arg(long)]
+    pub rgba: bool,
+    /// Replace a synthetic capture that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SceneName {
+    /// Objects on a table in a studio
+    StillLife,
+    /// A furnished room, seen from within
+    Room,
+    /// A landscape of any extent, seen from the air
+    Terrain,
+    /// Moving objects and a walking figure, filmed by a ring of cameras
+    Animated,
+}
+
+impl From<SceneName> for SceneKind {
+    fn from(name: SceneName) -> Self {
+        match name {
+            SceneName::StillLife => Self::StillLife,
+            SceneName::Room => Self::Room,
+            SceneName::Terrain => Self::Terrain,
+            SceneName::Animated => Self::Animated,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LensName {
+    /// No distortion
+    Pinhole,
+    /// Barrel and tangential distortion
+    Opencv,
+    /// A wide fisheye
+    Fisheye,
+}
+
+impl From<LensName> for LensKind {
+    fn from(name: LensName) -> Self {
+        match name {
+            LensName::Pinhole => Self::Pinhole,
+            LensName::Opencv => Self::OpenCv,
+            LensName::Fisheye => Self::Fisheye,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Info {
+    /// Capture, run folder or scene file
+    pub path: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Capture to train on; a made scene by default
+    #[arg(long, value_name = "DIR")]
+    pub capture: Option<PathBuf>,
+    /// Training steps that are measured
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    pub steps: u64,
+    /// Any training setting, as often as needed
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Reads the command line; wrong usage ends the program with exit status 2.
+pub fn parse() -> Arguments {
+    Arguments::parse()
+}
+
+fn parse_size(text: &str) -> Result<[u32; 2], String> {
+    let side = |text: &str| text.parse::<u32>().ok().filter(|side| (8..=16_384).contains(side));
+    let size = text.split_once('x').and_then(|(width, height)| Some([side(width)?, side(height)?]));
+    size.ok_or_else(|| "a size is WIDTHxHEIGHT in pixels, from 8 to 16384, such as 800x600".to_owned())
+}
+
+fn parse_colour(text: &str) -> Result<[f32; 3], String> {
+    let channels: Option<Vec<f32>> = text.split(',').map(|channel| channel.trim().parse().ok()).collect();
+    let colour = channels.and_then(|channels| <[f32; 3]>::try_from(channels).ok());
+    let colour = colour.filter(|colour| colour.iter().all(|channel| (0.0..=1.0).contains(channel)));
+    colour.ok_or_else(|| "a colour is three numbers from 0 to 1, such as 1,1,1 for white".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_colours_are_checked() {
+        assert_eq!(parse_size("640x480"), Ok([640, 480]));
+        for wrong in ["640", "640x", "0x5", "-8x8", "99999x8"] {
+            assert!(parse_size(wrong).is_err(), "{wrong} was taken for a size");
+        }
+        assert_eq!(parse_colour("1, 0.5,0"), Ok([1.0, 0.5, 0.0]));
+        for wrong in ["1,2,3", "1,1", "white", "NaN,0,0"] {
+            assert!(parse_colour(wrong).is_err(), "{wrong} was taken for a colour");
+        }
+    }
+}

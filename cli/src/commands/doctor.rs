@@ -1,0 +1,108 @@
+//! `tessera doctor`: what this machine offers, and which programs that we use are installed.
+
+use crate::args::Doctor;
+use crate::console::Console;
+use crate::report::{Facts, bytes};
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::process::{Command, Stdio};
+use tessera_engine::train::available_memory;
+use tessera_kernels::simd::{Backend, best_backend};
+
+/// A program that others wrote.
+struct Helper {
+    name: &'static str,
+    /// What makes it say its version.
+    version_argument: &'static str,
+    purpose: &'static str,
+    remedy: &'static str,
+}
+
+const HELPERS: [Helper; 2] = [
+    Helper {
+        name: "colmap",
+        version_argument: "help",
+        purpose: "finds camera poses for photos and videos",
+        remedy: "apt install colmap, brew install colmap, or https://colmap.github.io/install.html",
+    },
+    Helper {
+        name: "ffmpeg",
+        version_argument: "-version",
+        purpose: "reads and writes videos",
+        remedy: "apt install ffmpeg, brew install ffmpeg, or https://ffmpeg.org/download.html",
+    },
+];
+
+/// Runs the command.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn run(args: &Doctor, console: &Console) -> Result<()> {
+    let memory = available_memory();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let helpers: Vec<_> = HELPERS.iter().map(|helper| (helper, version(helper))).collect();
+    if args.json {
+        let versions: serde_json::Map<_, _> = helpers.iter().map(|(h, v)| (h.name.to_owned(), json!(v))).collect();
+        let report = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "simd": backend_name(),
+            "cpu_features": cpu_features(),
+            "threads": threads,
+            "memory_bytes": memory.map(|m| m.total),
+            "memory_free_bytes": memory.map(|m| m.free),
+            "device": "cpu",
+            "programs": versions,
+        });
+        return console.result(serde_json::to_string_pretty(&report).context("the report is no JSON")?);
+    }
+    let mut facts = Facts::default();
+    facts.add("tessera", env!("CARGO_PKG_VERSION"));
+    facts.add("training on", "the CPU (this version does not use GPUs)");
+    facts.add("vector unit", backend_name());
+    facts.add("CPU features", cpu_features().join(" "));
+    facts.add("threads", threads.to_string());
+    let free = memory.map(|m| format!("{}, {} of them free", bytes(m.total), bytes(m.free)));
+    facts.add("memory", free.unwrap_or_else(|| "unknown on this system".to_owned()));
+    for (helper, version) in helpers {
+        let missing = || format!("not found; it {}; get it with: {}", helper.purpose, helper.remedy);
+        facts.add(helper.name, version.map_or_else(missing, |v| format!("{v}; it {}", helper.purpose)));
+    }
+    console.result(facts)
+}
+
+fn backend_name() -> &'static str {
+    match best_backend() {
+        Backend::Avx2 => "AVX2 and FMA",
+        Backend::Portable => "portable (what the compiler's target has)",
+    }
+}
+
+/// The features that decide how fast the kernels are.
+fn cpu_features() -> Vec<&'static str> {
+    let mut found = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::is_x86_feature_detected as has;
+        let features = [
+            ("sse4.2", has!("sse4.2")),
+            ("avx", has!("avx")),
+            ("avx2", has!("avx2")),
+            ("fma", has!("fma")),
+            ("bmi2", has!("bmi2")),
+            ("avx512f", has!("avx512f")),
+        ];
+        found.extend(features.iter().filter(|(_, is_there)| *is_there).map(|(name, _)| *name));
+    }
+    #[cfg(target_arch = "aarch64")]
+    found.push("neon");
+    found
+}
+
+/// The line of its output that holds the version; `None` when the program is not there.
+fn version(helper: &Helper) -> Option<String> {
+    let output = Command::new(helper.name).arg(helper.version_argument).stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().find(|line| line.contains(|c: char| c.is_ascii_digit()))?;
+    let shown: String = line.split(" Copyright").next().unwrap_or(line).trim().chars().take(100).collect();
+    Some(shown)
+}

@@ -1,0 +1,90 @@
+//! `tessera eval`: a scene against photos.
+
+use crate::args::{Eval, Photos};
+use crate::console::{Console, UsageError};
+use crate::inputs::{Run, Scene, open_capture};
+use crate::pictures::{compare, file_name};
+use crate::progress::Progress;
+use crate::report::{Table, duration};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use tessera_engine::datasets::capture::Capture;
+use tessera_engine::datasets::image::save_png;
+use tessera_engine::evaluate::{EvalOptions, EvalReport, evaluate_splats};
+
+/// Runs the command.
+///
+/// # Errors
+/// When scene or capture cannot be read, or there are no such photos.
+pub fn run(args: &Eval, console: &Console) -> Result<()> {
+    let scene = Scene::open(&args.scene)?;
+    let capture = open_capture(&capture_path(args, &scene)?, console)?;
+    let options = options(&scene, &args.photos, args.background);
+    let report = evaluate(&scene, &capture, &options, console)?;
+    if let Some(folder) = &args.pictures {
+        write_pictures(&scene, &capture, &options, folder, console)?;
+    }
+    if args.json {
+        return console.result(serde_json::to_string_pretty(&report).context("the report is no JSON")?);
+    }
+    console.result(table(&report))?;
+    console.note(format_args!("{} per image", duration(report.seconds / report.images.max(1) as f64)));
+    Ok(())
+}
+
+fn capture_path(args: &Eval, scene: &Scene) -> Result<PathBuf> {
+    let of_run = || scene.run.as_ref().map(Run::capture);
+    let missing = || UsageError("name the capture: a scene file does not know from which one it was made".to_owned());
+    Ok(args.capture.clone().or_else(of_run).ok_or_else(missing)?)
+}
+
+/// What is evaluated: as the user says, else as the run did, else as is usual.
+pub fn options(scene: &Scene, photos: &Photos, background: Option<[f32; 3]>) -> EvalOptions {
+    let settings = scene.settings();
+    let nonzero = |size: u32| (size > 0).then_some(size);
+    EvalOptions {
+        split: photos.split.into(),
+        test_every: photos.test_every.or(settings.map(|s| s.test_every)).filter(|&every| every > 0),
+        max_side: photos.resolution.or(settings.map(|s| s.resolution)).and_then(nonzero),
+        background: background.unwrap_or_else(|| scene.background()),
+    }
+}
+
+/// Evaluates with progress.
+///
+/// # Errors
+/// As [`evaluate_splats`].
+pub fn evaluate(scene: &Scene, capture: &Capture, options: &EvalOptions, console: &Console) -> Result<EvalReport> {
+    let mut progress = Progress::new(console, "evaluating");
+    Ok(evaluate_splats(&scene.cloud, capture, options, &mut |done, total| progress.count(done, total))?)
+}
+
+fn write_pictures(
+    scene: &Scene,
+    capture: &Capture,
+    options: &EvalOptions,
+    folder: &Path,
+    console: &Console,
+) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    let mut progress = Progress::new(console, "comparing");
+    compare(scene, capture, options, usize::MAX, &mut |comparison| {
+        save_png(folder.join(file_name(&comparison.name)), &comparison.image)?;
+        progress.count(comparison.done, comparison.total);
+        Ok(())
+    })
+}
+
+/// Every image, and the means below.
+pub fn table(report: &EvalReport) -> Table {
+    let mut table = Table::new(["image", "PSNR [dB]", "SSIM", "colour-corrected PSNR [dB]"]);
+    let mut row = |name: &str, psnr: f64, ssim: f64, cc_psnr: f64| {
+        table.row([name.to_owned(), format!("{psnr:.2}"), format!("{ssim:.4}"), format!("{cc_psnr:.2}")]);
+    };
+    for image in &report.per_image {
+        row(&image.name, image.metrics.psnr, image.metrics.ssim, image.metrics.cc_psnr);
+    }
+    let mean = format!("mean of {} ({})", report.images, report.split);
+    row(&mean, report.psnr, report.ssim, report.cc_psnr);
+    table
+}

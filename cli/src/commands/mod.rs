@@ -1,0 +1,40 @@
+//! One file per command.
+
+mod bench;
+mod convert;
+mod demo;
+mod doctor;
+mod eval;
+mod info;
+mod reconstruct;
+mod render;
+mod synth;
+
+use crate::args::{Arguments, Command};
+use crate::console::Console;
+use crate::interrupt;
+use anyhow::{Context, Result};
+use std::process::ExitCode;
+
+/// Does what the user asks for.
+///
+/// # Errors
+/// When it cannot be done.
+pub fn run(arguments: Arguments, console: &Console) -> Result<ExitCode> {
+    if let Some(threads) = arguments.common.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
+        pool.build_global().context("the threads cannot be started")?;
+    }
+    interrupt::install(*console)?;
+    match arguments.command {
+        Command::Demo(args) => demo::run(&args, console),
+        Command::Reconstruct(args) => reconstruct::run(&args, console),
+        Command::Eval(args) => eval::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::Render(args) => render::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::Convert(args) => convert::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::Synth(args) => synth::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::Info(args) => info::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => doctor::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench::run(&args, console).map(|()| ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,142 @@
+//! `tessera reconstruct`: photos to a scene.
+
+use crate::args::{Device, Method as MethodName, Reconstruct};
+use crate::console::{Console, INTERRUPTED, UsageError};
+use crate::inputs::{FOUND_POSES, open_capture};
+use crate::interrupt;
+use crate::progress::{PhotosProgress, TrainingProgress};
+use crate::report::{Facts, count, duration};
+use crate::settings;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tessera_engine::config::Config;
+use tessera_engine::datasets::capture::{Capture, photos};
+use tessera_engine::splats::{SplatTraining, SplatsConfig};
+use tessera_engine::train::{self, Event, Existing, Outcome, RunFolder, RunOptions};
+
+/// Runs the command.
+///
+/// # Errors
+/// When arguments, capture or output folder are at fault, or training fails.
+pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
+    if args.settings.iter().any(|setting| setting == "help") {
+        console.result(SplatsConfig::help().trim_end())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // Each has one choice that works, or says the same as the default; matching keeps this true when more are added.
+    let (MethodName::Splats, Device::Auto | Device::Cpu) = (args.method, args.device);
+    let existing = match (args.resume, args.force) {
+        (true, _) => Existing::Resume,
+        (_, true) => Existing::Replace,
+        _ => Existing::Refuse,
+    };
+    let output = output(args)?;
+    RunFolder::check(&output, existing)?;
+    let resumed = if args.resume { Some(RunFolder::read_config(&output)?) } else { None };
+    let config = settings::for_run(args, resumed.as_ref(), console)?;
+    let of_run = || resumed.as_ref().map(|run| run.capture.clone());
+    let path = args.capture.clone().or_else(of_run).context("name the capture")?;
+
+    let job = Job { capture: &path, output: &output, existing, config: &config, json: args.json };
+    match job.train(console)? {
+        Outcome::Finished { seconds, outputs, report } => {
+            let mut facts = Facts::default();
+            facts.add("trained", format!("{} steps in {}", count(config.steps), duration(seconds)));
+            if let Some(report) = report {
+                let (psnr, ssim, cc_psnr) = (report.psnr, report.ssim, report.cc_psnr);
+                let quality = format!("PSNR {psnr:.2} dB, SSIM {ssim:.4}, colour-corrected PSNR {cc_psnr:.2} dB");
+                facts.add("held out", format!("{quality} ({} photos)", report.images));
+            }
+            for file in &outputs {
+                facts.add("result", file.display().to_string());
+            }
+            if args.json {
+                console.note(&facts)
+            } else {
+                console.result(&facts)?
+            }
+            let run = output.display();
+            console
+                .note(format_args!("next: tessera eval {run} · tessera render {run} --orbit 120 -o {run}/orbit.mp4"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::Interrupted { step } => {
+            let run = output.display();
+            let resume = format!("tessera reconstruct --resume -o {run}");
+            console.note(format_args!("stopped after step {}; continue with: {resume}", count(step)));
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+    }
+}
+
+/// Where the run goes: as the user says, or by the capture's name.
+fn output(args: &Reconstruct) -> Result<PathBuf> {
+    if let Some(output) = &args.output {
+        return Ok(output.clone());
+    }
+    let capture = args.capture.as_deref().ok_or_else(|| UsageError("name a capture".to_owned()))?;
+    let full = std::path::absolute(capture).unwrap_or_else(|_| capture.to_owned());
+    let name = if full.is_file() { full.file_stem() } else { full.file_name() };
+    let name = name.ok_or_else(|| UsageError("name the output folder with -o".to_owned()))?;
+    Ok(Path::new("runs").join(name))
+}
+
+/// One training from its capture to its run folder.
+pub struct Job<'a> {
+    pub capture: &'a Path,
+    pub output: &'a Path,
+    pub existing: Existing,
+    pub config: &'a SplatsConfig,
+    /// Whether events are printed to standard output.
+    pub json: bool,
+}
+
+impl Job<'_> {
+    /// Trains to the end or until `stop`.
+    ///
+    /// # Errors
+    /// When the capture is damaged, or training fails.
+    pub fn train(&self, console: &Console) -> Result<Outcome> {
+        let (folder, capture) = self.open(console)?;
+        let mut training = SplatTraining::new(&capture, self.config)?;
+        let options = RunOptions {
+            capture: self.capture.to_owned(),
+            checkpoint_every: self.config.checkpoint_every,
+            eval_every: self.config.eval_every,
+            preview_every: self.config.preview_every,
+            ..RunOptions::default()
+        };
+        let mut progress = TrainingProgress::new(console);
+        let mut unwritable = None;
+        let mut show = |event: Event| {
+            progress.show(&event);
+            if self.json {
+                let line = serde_json::to_string(&event).context("an event is no JSON");
+                let written = line.and_then(|line| console.result(line));
+                unwritable = written.err().or(unwritable.take());
+            }
+        };
+        let outcome = interrupt::stoppable(|stop| train::run(&mut training, &options, &folder, &mut show, stop));
+        match unwritable {
+            Some(error) => Err(error),
+            None => Ok(outcome?),
+        }
+    }
+
+    /// The run folder, and the capture with where it lies. A capture that cannot be read leaves no folder behind;
+    /// poses that are found for photos are kept in the run folder.
+    fn open(&self, console: &Console) -> Result<(RunFolder, Capture)> {
+        if photos::is_photos_or_video(self.capture) {
+            let folder = RunFolder::create(self.output, self.existing)?;
+            let mut progress = PhotosProgress::new(console);
+            let found = self.output.join(FOUND_POSES);
+            let posed = photos::reconstruct_poses(self.capture, &found, &mut |event| progress.show(event))?;
+            drop(progress);
+            let capture = open_capture(&posed, console)?;
+            return Ok((folder, capture));
+        }
+        let capture = open_capture(self.capture, console)?;
+        Ok((RunFolder::create(self.output, self.existing)?, capture))
+    }
+}

@@ -1,0 +1,86 @@
+//! `tessera render`: pictures and videos of a scene.
+
+use crate::args::Render;
+use crate::commands::eval;
+use crate::console::Console;
+use crate::inputs::{Scene, open_capture};
+use crate::interrupt;
+use crate::progress::Progress;
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+use tessera_engine::datasets::capture::{Capture, StatedCamera, read_cameras};
+use tessera_engine::evaluate::split_indices;
+use tessera_engine::render::{
+    PathCamera, PathOptions, SplatPainter, of_frames, orbit, orbit_of_capture, render_path, scene_of_cloud,
+};
+
+/// Runs the command.
+///
+/// # Errors
+/// When scene or cameras cannot be read, or the output is in the way or cannot be written.
+pub fn run(args: &Render, console: &Console) -> Result<()> {
+    let scene = Scene::open(&args.scene)?;
+    let path = cameras(args, &scene, console)?;
+    let options = PathOptions { layer: args.layer.into(), fps: args.fps, force: args.force };
+    let files = write(&scene, &path, args, &options, console)?;
+    match files.as_slice() {
+        [only] => console.result(only.display()),
+        files => {
+            console.note(format_args!("{} pictures", files.len()));
+            console.result(args.output.display())
+        }
+    }
+}
+
+fn cameras(args: &Render, scene: &Scene, console: &Console) -> Result<Vec<PathCamera>> {
+    if let Some(file) = &args.cameras {
+        return stated_cameras(file);
+    }
+    if let Some(path) = &args.capture {
+        let capture = open_capture(path, console)?;
+        let options = eval::options(scene, &args.photos, args.background);
+        let indices = split_indices(&capture, options.split, options.test_every);
+        return Ok(of_frames(&capture, &indices, options.max_side));
+    }
+    Ok(orbit_cameras(scene, args.orbit.unwrap_or(1), args.size, console))
+}
+
+/// The cameras of a transforms file, whose photos need not exist.
+fn stated_cameras(file: &Path) -> Result<Vec<PathCamera>> {
+    let path_camera = |stated: StatedCamera| {
+        let camera = stated.camera;
+        if camera.width == 0 || camera.height == 0 {
+            let name = file.display();
+            bail!("{name}: the frame {} has no size in pixels; add \"w\" and \"h\" to the file", stated.name);
+        }
+        Ok(PathCamera { name: stated.name, camera, camera_from_world: stated.camera_from_world })
+    };
+    read_cameras(file)?.into_iter().map(path_camera).collect()
+}
+
+/// A circle as the photos of the run's capture suggest it, or by the splats alone when they are out of reach.
+pub fn orbit_cameras(scene: &Scene, count: u32, size: [u32; 2], console: &Console) -> Vec<PathCamera> {
+    let opened = scene.run.as_ref().map(|run| Capture::open(run.capture()));
+    match opened {
+        Some(Ok(capture)) => orbit_of_capture(&scene.cloud, &capture, count as usize, size),
+        Some(Err(error)) => {
+            console.warn(format_args!("the run's capture cannot be read, so the orbit is a guess ({error})"));
+            orbit(&scene.cloud, count as usize, size)
+        }
+        None => orbit(&scene.cloud, count as usize, size),
+    }
+}
+
+fn write(
+    scene: &Scene,
+    path: &[PathCamera],
+    args: &Render,
+    options: &PathOptions,
+    console: &Console,
+) -> Result<Vec<PathBuf>> {
+    let background = args.background.unwrap_or_else(|| scene.background());
+    let mut painter = SplatPainter::new(&scene.cloud, &scene_of_cloud(&scene.cloud), background)?;
+    let mut progress = Progress::new(console, "rendering");
+    let mut count = |done, total| progress.count(done, total);
+    Ok(interrupt::stoppable(|stop| render_path(&mut painter, path, &args.output, options, &mut count, stop))?)
+}

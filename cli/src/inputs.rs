@@ -1,0 +1,112 @@
+//! What commands are given: scenes, and captures with their remarks.
+
+use crate::console::Console;
+use crate::report::{count, count_of};
+use crate::settings;
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+use tessera_engine::datasets::capture::Capture;
+use tessera_engine::datasets::format;
+use tessera_engine::datasets::scene::SplatCloud;
+use tessera_engine::splats::SplatsConfig;
+use tessera_engine::target::DEFAULT_BACKGROUND;
+use tessera_engine::train::{RunConfig, RunFolder};
+
+/// The file in a run folder that holds its splats.
+pub const RUN_SCENE: &str = "scene.ply";
+
+/// The folder in a run folder for poses that were found for photos or a video.
+pub const FOUND_POSES: &str = "capture";
+
+/// Splats from a file or a run folder, which also knows how they were trained.
+#[derive(Debug)]
+pub struct Scene {
+    pub cloud: SplatCloud,
+    pub run: Option<Run>,
+}
+
+/// How a scene was trained.
+#[derive(Debug)]
+pub struct Run {
+    pub folder: PathBuf,
+    pub config: RunConfig,
+    pub settings: SplatsConfig,
+}
+
+impl Scene {
+    /// Reads the splats at `path`.
+    ///
+    /// # Errors
+    /// When it is neither a run folder with a scene nor a splat file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let run = Run::find(path)?;
+        let file = scene_file(path, run.is_some())?;
+        Ok(Self { cloud: format::read_splats(file)?, run })
+    }
+
+    /// The colour behind it: that of its run, else as is usual.
+    pub fn background(&self) -> [f32; 3] {
+        self.settings().map_or(DEFAULT_BACKGROUND, |settings| settings.background)
+    }
+
+    /// The settings of its run.
+    pub fn settings(&self) -> Option<&SplatsConfig> {
+        self.run.as_ref().map(|run| &run.settings)
+    }
+}
+
+impl Run {
+    /// Where its posed photos are: poses that were found for photos lie in the run folder itself.
+    pub fn capture(&self) -> PathBuf {
+        let found = self.folder.join(FOUND_POSES);
+        if found.is_dir() { found } else { self.config.capture.clone() }
+    }
+
+    /// The run in the folder `path`, if there is one.
+    ///
+    /// # Errors
+    /// When its configuration is damaged.
+    pub fn find(path: &Path) -> Result<Option<Self>> {
+        if !RunFolder::is_at(path) {
+            return Ok(None);
+        }
+        let config = RunFolder::read_config(path)?;
+        let settings = settings::of_run(&config, path)?;
+        Ok(Some(Self { folder: path.to_owned(), config, settings }))
+    }
+}
+
+/// The splat file that `path` stands for.
+pub fn scene_file(path: &Path, is_run: bool) -> Result<PathBuf> {
+    let name = path.display();
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let file = path.join(RUN_SCENE);
+    match (is_run, file.is_file()) {
+        (true, true) => Ok(file),
+        (true, false) => bail!("{name}: holds a run that has no {RUN_SCENE} yet; complete it with --resume"),
+        (false, _) => bail!("{name}: is a folder but no run folder; name a run folder or a splat file"),
+    }
+}
+
+/// Opens a posed capture and says what it is.
+///
+/// # Errors
+/// When it is not in any layout that we know, or damaged.
+pub fn open_capture(path: &Path, console: &Console) -> Result<Capture> {
+    let capture = Capture::open(path)?;
+    console.note(describe(&capture));
+    capture.warnings.iter().for_each(|warning| console.warn(warning));
+    Ok(capture)
+}
+
+/// A capture in one line.
+pub fn describe(capture: &Capture) -> String {
+    let photos = count_of(capture.frames.len(), "photo", "photos");
+    let points = match capture.points.len() {
+        0 => "no points".to_owned(),
+        n => format!("{} points", count(n as u128)),
+    };
+    format!("{}: {}, {photos}, {points}", capture.name, capture.layout)
+}
