@@ -1,4 +1,4 @@
-"""Holds every dependency in Cargo.lock against deny.toml: its licence, and where it comes from. Needs no network."""
+"""Holds every dependency in Cargo.lock against deny.toml: its licence, and where it comes from. Needs no network beyond the packages themselves."""
 
 import json
 import re

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tessera_datasets::capture::Capture;
 use tessera_tests::colmap::Model;
-use tessera_tests::{copy_folder, files_below, shared_small_capture};
+use tessera_tests::{Program, copy_folder, files_below, shared_small_capture};
 
 /// A capture of its own for a test to spoil.
 struct Spoiled {
@@ -188,12 +188,24 @@ fn captures_that_are_none() {
 }
 
 #[test]
+fn photos_without_colmap() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let run = root.path().join("run");
+    let photos = shared_small_capture().join("images");
+    let mut command = tessera().command(&small_training(&photos, &run, "5"));
+    command.env("PATH", root.path());
+    Program::finish(command).failure(&["COLMAP", "install"]);
+    assert!(!run.exists(), "a refused command left {:?} behind", files_below(&run));
+}
+
+#[test]
 fn nothing_is_left_to_train_on() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let run = root.path().join("run");
     let mut arguments = small_training(shared_small_capture(), &run, "5");
     arguments.extend(["--set", "test_every=1"]);
     tessera().run(&arguments).failure(&["no photos are left to train on"]);
+    assert!(!run.exists(), "a refused command left {:?} behind", files_below(&run));
 }
 
 #[test]

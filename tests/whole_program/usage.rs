@@ -1,7 +1,7 @@
 //! Wrong usage, help, and the commands that only say something.
 
 use crate::{small_training, tessera, text};
-use tessera_tests::{files_below, shared_small_capture};
+use tessera_tests::{Program, files_below, shared_small_capture};
 
 #[test]
 fn wrong_usage_ends_with_status_2() {
@@ -37,6 +37,10 @@ fn doctor_knows_the_machine() {
     assert!(report["threads"].as_u64().is_some_and(|n| n > 0) && report["simd"].is_string(), "{report}");
     let said = tessera().run(&["doctor"]).success().to_owned();
     assert!(said.contains("colmap") && said.contains("ffmpeg") && said.contains("CPU"), "{said}");
+    let mut command = tessera().command(&["doctor"]);
+    command.env("PATH", "");
+    let said = Program::finish(command).success().to_owned();
+    assert!(said.contains("colmap        not found") && said.contains("apt install colmap"), "{said}");
 }
 
 #[test]

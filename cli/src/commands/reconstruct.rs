@@ -98,8 +98,13 @@ impl Job<'_> {
     /// # Errors
     /// When the capture is damaged, or training fails.
     pub fn train(&self, console: &Console) -> Result<Outcome> {
-        let (folder, capture) = self.open(console)?;
+        // Poses for photos go into the run folder; a posed capture that is refused shall leave no folder behind.
+        let (folder, capture) = match photos::is_photos_or_video(self.capture) {
+            true => self.find_poses(console).map(|(folder, capture)| (Some(folder), capture))?,
+            false => (None, open_capture(self.capture, console)?),
+        };
         let mut training = SplatTraining::new(&capture, self.config)?;
+        let folder = folder.map_or_else(|| RunFolder::create(self.output, self.existing), Ok)?;
         let options = RunOptions {
             capture: self.capture.to_owned(),
             checkpoint_every: self.config.checkpoint_every,
@@ -124,19 +129,35 @@ impl Job<'_> {
         }
     }
 
-    /// The run folder, and the capture with where it lies. A capture that cannot be read leaves no folder behind;
-    /// poses that are found for photos are kept in the run folder.
-    fn open(&self, console: &Console) -> Result<(RunFolder, Capture)> {
-        if photos::is_photos_or_video(self.capture) {
-            let folder = RunFolder::create(self.output, self.existing)?;
-            let mut progress = PhotosProgress::new(console);
-            let found = self.output.join(FOUND_POSES);
-            let posed = photos::reconstruct_poses(self.capture, &found, &mut |event| progress.show(event))?;
-            drop(progress);
-            let capture = open_capture(&posed, console)?;
-            return Ok((folder, capture));
+    /// Finds the poses of photos or a video, and keeps them in the run folder.
+    fn find_poses(&self, console: &Console) -> Result<(RunFolder, Capture)> {
+        let folder = RunFolder::create(self.output, self.existing)?;
+        let mut progress = PhotosProgress::new(console);
+        let work = self.output.join(FOUND_POSES);
+        match photos::reconstruct_poses(self.capture, &work, &mut |event| progress.show(event)) {
+            Ok(posed) => {
+                drop(progress);
+                Ok((folder, open_capture(&posed, console)?))
+            }
+            Err(error) => {
+                drop(folder);
+                remove_if_empty(self.output);
+                Err(error.into())
+            }
         }
-        let capture = open_capture(self.capture, console)?;
-        Ok((RunFolder::create(self.output, self.existing)?, capture))
+    }
+}
+
+/// Removes a run folder in which nothing has been written yet.
+fn remove_if_empty(run: &Path) {
+    let lock = run.join(".lock");
+    let is_empty = |folder: &Path| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    let entries = std::fs::read_dir(run).into_iter().flatten().flatten().map(|entry| entry.path());
+    let entries: Vec<_> = entries.filter(|path| *path != lock).collect();
+    if entries.iter().all(|path| is_empty(path)) {
+        // Whatever cannot be removed does no harm.
+        entries.iter().for_each(|path| drop(std::fs::remove_dir(path)));
+        drop(std::fs::remove_file(lock));
+        drop(std::fs::remove_dir(run));
     }
 }
