@@ -70,7 +70,7 @@ pub struct Reconstruct {
     /// that of the run when left out
     #[arg(required_unless_present_any = ["resume", "settings"])]
     pub capture: Option<PathBuf>,
-    /// Run folder; runs/<name of the capture> by default
+    /// Run folder; named after the capture, in runs/, by default
     #[arg(short, long, value_name = "RUN")]
     pub output: Option<PathBuf>,
     /// What is trained
