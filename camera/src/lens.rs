@@ -187,7 +187,7 @@ impl Lens {
     /// # Errors
     /// When Newton's iteration finds no point inside the valid range that lands on the pixel.
     pub fn unproject(&self, pixel: [f64; 2]) -> Result<[f64; 2], UnprojectError> {
-        let target = self.to_distorted(pixel);
+        let target = self.distorted_coordinates(pixel);
         let limit = self.max_valid_radius_squared();
         let [u, v] = self.newton(target, limit);
         let reached = self.distort(u, v).uv;
@@ -201,10 +201,10 @@ impl Lens {
 
     /// As [`Lens::unproject`], but a pixel without a ray gets the nearest ray of the valid range.
     pub fn unproject_clamped(&self, pixel: [f64; 2]) -> [f64; 2] {
-        self.newton(self.to_distorted(pixel), self.max_valid_radius_squared())
+        self.newton(self.distorted_coordinates(pixel), self.max_valid_radius_squared())
     }
 
-    fn to_distorted(&self, pixel: [f64; 2]) -> [f64; 2] {
+    fn distorted_coordinates(&self, pixel: [f64; 2]) -> [f64; 2] {
         [(pixel[0] - self.centre[0]) / self.focal[0], (pixel[1] - self.centre[1]) / self.focal[1]]
     }
 

@@ -10,9 +10,9 @@ crate::config! {
     /// All schedules are shares of `steps`, so another number of steps stretches every one of them.
     pub struct SplatsConfig {
         /// Training steps; each renders one photo.
-        steps: u64 = 10_000,
+        steps: u64 = 7000,
         /// How many splats the scene grows to.
-        max_splats: usize = 200_000,
+        max_splats: usize = 100_000,
         /// Longest side, in pixels, to which photos are reduced; 0 keeps their size.
         resolution: u32 = 1600,
         /// Hold out every so many photos for testing; 0 trains on all that the capture does not itself hold out.
@@ -111,9 +111,9 @@ pub enum MaskUse {
 /// When there is no such preset.
 pub fn preset(name: &str) -> crate::Result<&'static str> {
     match name {
-        "fast" => Ok("steps = 3000\nmax_splats = 60000\nresolution = 800\n"),
+        "fast" => Ok("steps = 2000\nmax_splats = 50000\nresolution = 800\n"),
         "balanced" => Ok(""),
-        "quality" => Ok("steps = 30000\nmax_splats = 500000\n"),
+        "quality" => Ok("steps = 30000\nmax_splats = 300000\n"),
         _ => Err(crate::Error::setting(format!("there is no preset '{name}'; known are fast, balanced and quality"))),
     }
 }

@@ -101,7 +101,7 @@ fn interval<V: Lanes>(s: &Sampling, [x, y, z]: [V; 3]) -> V {
 pub fn bake(cloud: &mut SplatCloud, sigmas: &[f32]) {
     let splats = cloud.log_scales.iter_mut().zip(&mut cloud.opacity_logits);
     for ((log_scales, logit), &sigma) in splats.zip(sigmas) {
-        if !(sigma > 0.0) {
+        if sigma.is_nan() || sigma <= 0.0 {
             continue;
         }
         let filter_variance = 2.0 * f64::from(sigma).ln();

@@ -200,7 +200,9 @@ fn has_visible_files(path: &Path) -> Result<bool> {
         Ok(entries) => Ok(entries.flatten().any(|e| {
             let name = e.file_name();
             let ours = [CHECKPOINTS, PREVIEWS].iter().any(|n| name == *n) && is_empty(&e.path());
-            !ours && !name.to_string_lossy().starts_with('.')
+            // Poses that were found, or begun to be, before the run itself began.
+            let poses = name == "capture" && e.path().join("poses-from.txt").is_file();
+            !ours && !poses && !name.to_string_lossy().starts_with('.')
         })),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(Error::read(path, &e)),

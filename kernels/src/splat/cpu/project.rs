@@ -180,17 +180,19 @@ impl<V: Lanes> Shading<V> {
     #[inline(always)]
     pub fn new(splats: &Splats<'_>, camera_centre: [f32; 3], degree: u8, ids: &[u32; 8]) -> Self {
         let threes = ids.map(|i| 3 * i);
-        // SAFETY: as in `load_gaussians`.
-        let offset: [V; 3] =
-            each!(3, |k| unsafe { V::gather(splats.means.as_ptr(), threes, k as u32) - V::all(camera_centre[k]) });
+        let offset: [V; 3] = each!(3, |k| {
+            // SAFETY: as in `load_gaussians`.
+            unsafe { V::gather(splats.means.as_ptr(), threes, k as u32) - V::all(camera_centre[k]) }
+        });
         let squared = offset[0] * offset[0] + offset[1] * offset[1] + offset[2] * offset[2];
         let inv_distance = squared.max(V::all(1e-30)).sqrt().recip();
         let direction = each!(3, |k| offset[k] * inv_distance);
         let basis = basis(degree, direction);
         let y0 = V::splat(Y0);
-        // SAFETY: as above.
-        let mut colour: [V; 3] =
-            each!(3, |k| unsafe { V::gather(splats.sh0.as_ptr(), threes, k as u32).mul_add(y0, V::all(0.5)) });
+        let mut colour: [V; 3] = each!(3, |k| {
+            // SAFETY: as in `load_gaussians`.
+            unsafe { V::gather(splats.sh0.as_ptr(), threes, k as u32).mul_add(y0, V::all(0.5)) }
+        });
         let stride = 3 * (count(splats.sh_degree) - 1) as u32;
         let rows = ids.map(|i| stride * i);
         for k in 0..count(degree) - 1 {
