@@ -1,10 +1,10 @@
 //! One training step: render a photo's view, compare, differentiate, descend.
 
+use super::SplatTraining;
 use super::appearance::Planes;
 use super::density::{add_decay, add_noise};
 use super::frames::TrainingFrame;
 use super::schedule;
-use super::SplatTraining;
 use crate::Result;
 use crate::train::StepReport;
 use rand::{RngExt, SeedableRng};
@@ -30,17 +30,24 @@ pub(super) struct Pictures {
 impl SplatTraining {
     /// Takes the step number `step`, counted from 0.
     pub(super) fn train_step(&mut self, step: u64) -> Result<StepReport> {
+        let camera = self.frames.camera(self.sampler.peek(0));
+        let downscale = schedule::downscale(&self.config, step, camera.width.min(camera.height));
+        let frame = self.frames.next(&mut self.sampler, downscale)?;
+        // Once inside the thread pool, the step's many parallel loops begin without waking anybody.
+        Ok(rayon::scope(|_| self.train_on(&frame, step)))
+    }
+
+    /// Renders the frame's view, compares, differentiates and descends.
+    fn train_on(&mut self, frame: &TrainingFrame, step: u64) -> StepReport {
         let share = schedule::progress(&self.config, step) as f32;
-        let side = self.frames.camera(self.sampler.peek(0)).width.min(self.frames.camera(self.sampler.peek(0)).height);
-        let frame = self.frames.next(&mut self.sampler, schedule::downscale(&self.config, step, side))?;
-        let settings = self.training_settings(&frame, step);
-        self.target.fill(&frame, settings.background);
+        let settings = self.training_settings(frame, step);
+        self.target.fill(frame, settings.background);
         let view = self.poses.as_ref().map_or(frame.view, |poses| poses.apply(frame.index, &frame.view));
 
         let filter = self.config.filter_3d.then_some(self.filter.as_slice());
         self.rasterizer.forward(&self.model.splats(filter), &view, &settings);
-        let values = self.compare(&frame, &view);
-        self.differentiate(&frame, &view, &settings);
+        let values = self.compare(frame, &view);
+        self.differentiate(frame, &view, &settings);
 
         self.density.observe(&self.gradients);
         add_decay(&self.model, &self.config, self.rasterizer.visible_splats(), &mut self.gradients);
@@ -54,12 +61,12 @@ impl SplatTraining {
             poses.step(frame.index, &frame.view, &self.gradients.pose, share);
         }
         self.refine(step + 1);
-        Ok(StepReport {
+        StepReport {
             loss: f64::from(values.loss),
             psnr: f64::from(psnr(values.mse)),
             count: self.model.len() as u64,
             count_name: "splats",
-        })
+        }
     }
 
     fn training_settings(&self, frame: &TrainingFrame, step: u64) -> RenderSettings {

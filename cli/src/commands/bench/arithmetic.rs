@@ -6,6 +6,7 @@
 
 use std::hint::black_box;
 use std::time::Instant;
+use tessera_camera::each;
 use tessera_kernels::dispatch;
 use tessera_kernels::simd::{Lanes, exp2};
 
@@ -36,7 +37,7 @@ dispatch! {
 #[inline(always)]
 fn blend_in_registers<V: Lanes>(rounds: usize) -> f32 {
     let mut total = V::all(0.0);
-    let (a, b, rgb) = (V::all(0.01), V::all(0.02), [0.2, 0.4, 0.6].map(V::all));
+    let (a, b, rgb) = (V::all(0.01), V::all(0.02), [V::all(0.2), V::all(0.4), V::all(0.6)]);
     for round in 0..rounds {
         let mut transmittance = [V::all(1.0); GROUPS];
         let mut sums = [[V::all(0.0); 3]; GROUPS];
@@ -54,7 +55,7 @@ fn blend_in_registers<V: Lanes>(rounds: usize) -> f32 {
                 let stop = after.lt(V::all(1e-4));
                 let weight = weight.masked(!stop);
                 transmittance[group] = V::select(stop, before, after);
-                sums[group] = [0, 1, 2].map(|channel| weight.mul_add(rgb[channel], sums[group][channel]));
+                sums[group] = each!(3, |channel| weight.mul_add(rgb[channel], sums[group][channel]));
             }
         }
         for group in 0..GROUPS {
