@@ -225,10 +225,14 @@ fn check_shape(what: &str, path: &std::path::Path, found: (u32, u32), photo: (u3
     Ok(())
 }
 
+/// A frame and the size in which it will be wanted.
+type Announcement = (Arc<Frame>, (u32, u32));
+
 /// Threads that decode announced frames into a cache before they are asked for.
 #[derive(Debug)]
 pub struct Prefetcher {
-    announcements: Option<SyncSender<(Frame, (u32, u32))>>,
+    announcements: Option<SyncSender<Announcement>>,
+    cache: Arc<ImageCache>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -245,12 +249,16 @@ impl Prefetcher {
                 std::thread::spawn(move || prefetch(&cache, &receiver, &stop))
             })
             .collect();
-        Self { announcements: Some(announcements), stop, threads }
+        Self { announcements: Some(announcements), cache: cache.clone(), stop, threads }
     }
 
     /// Says that `frame` will be wanted at `size` soon. Never waits: false when too many frames are announced already.
-    /// What is wrong with a file is reported by [`ImageCache::get`], not here.
-    pub fn announce(&self, frame: &Frame, size: (u32, u32)) -> bool {
+    /// What is wrong with a file is reported by [`ImageCache::get`], not here. Nothing is allocated for a frame that the
+    /// cache holds.
+    pub fn announce(&self, frame: &Arc<Frame>, size: (u32, u32)) -> bool {
+        if self.cache.lock().touch(&frame.name, size).is_some() {
+            return true;
+        }
         let Some(announcements) = &self.announcements else { return false };
         match announcements.try_send((frame.clone(), size)) {
             Ok(()) => true,
@@ -270,7 +278,7 @@ impl Drop for Prefetcher {
     }
 }
 
-fn prefetch(cache: &ImageCache, announcements: &Mutex<Receiver<(Frame, (u32, u32))>>, stop: &AtomicBool) {
+fn prefetch(cache: &ImageCache, announcements: &Mutex<Receiver<Announcement>>, stop: &AtomicBool) {
     loop {
         let next = announcements.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((frame, size)) = next else { return };

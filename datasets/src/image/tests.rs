@@ -320,6 +320,7 @@ fn photos_that_disagree_with_their_camera_are_refused() {
 #[test]
 fn many_threads_get_what_they_ask_for() {
     let (_folder, files, frames) = small_capture(8);
+    let frames: Vec<Arc<Frame>> = frames.into_iter().map(Arc::new).collect();
     let cache = Arc::new(ImageCache::new(files, 2 * 32 * 24 * 3, None));
     let prefetcher = Prefetcher::new(&cache, 2, 4);
     std::thread::scope(|scope| {
@@ -341,6 +342,7 @@ fn many_threads_get_what_they_ask_for() {
 #[test]
 fn announced_frames_are_there_before_they_are_asked_for() {
     let (folder, files, frames) = small_capture(3);
+    let frames: Vec<Arc<Frame>> = frames.into_iter().map(Arc::new).collect();
     let cache = Arc::new(ImageCache::new(files, 1 << 20, None));
     let prefetcher = Prefetcher::new(&cache, 1, 3);
     assert!(frames.iter().all(|frame| prefetcher.announce(frame, (8, 6))));
