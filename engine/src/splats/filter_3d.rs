@@ -76,17 +76,20 @@ fn smallest_intervals_lanes<V: Lanes>(means: &[f32], samplings: &[Sampling], sig
     }
 }
 
+/// Coordinate `i` of the points in the camera's frame.
+#[inline(always)]
+fn row<V: Lanes>(s: &Sampling, i: usize, [x, y, z]: [V; 3]) -> V {
+    let [a, b, c] = s.rotation[i];
+    V::all(a).mul_add(x, V::all(b).mul_add(y, V::all(c).mul_add(z, V::all(s.translation[i]))))
+}
+
 /// The sampling interval of one view, infinite where it does not see the points.
 #[inline(always)]
 fn interval<V: Lanes>(s: &Sampling, [x, y, z]: [V; 3]) -> V {
-    let row = |i: usize| {
-        let [a, b, c] = s.rotation[i].map(V::all);
-        a.mul_add(x, b.mul_add(y, c.mul_add(z, V::all(s.translation[i]))))
-    };
-    let depth = row(2);
+    let depth = row(s, 2, [x, y, z]);
     let inverse = V::all(1.0) / depth.max(V::all(1e-6));
-    let (u, v) = (row(0) * inverse, row(1) * inverse);
-    let [u0, v0, u1, v1] = s.bounds.map(V::all);
+    let (u, v) = (row(s, 0, [x, y, z]) * inverse, row(s, 1, [x, y, z]) * inverse);
+    let [u0, v0, u1, v1] = [V::all(s.bounds[0]), V::all(s.bounds[1]), V::all(s.bounds[2]), V::all(s.bounds[3])];
     let inside = V::all(NEAR).lt(depth)
         & u0.le(u)
         & u.le(u1)

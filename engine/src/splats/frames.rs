@@ -5,9 +5,9 @@
 //! - [`Sampler`]: epochs of shuffled frames, with a state of three numbers that resumes bit for bit.
 //! - [`FrameTarget`]: the planes of a frame, its depth among them, in reused buffers.
 
+use crate::target::Target;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
-use crate::target::Target;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tessera_datasets::Result;
@@ -206,7 +206,7 @@ impl Sampler {
         let mut sampler = Self { state, current: (0..count).collect(), upcoming: (0..count).collect() };
         sampler.state.position = state.position.min(count - 1);
         shuffle(&mut sampler.current, state.seed, state.epoch);
-        shuffle(&mut sampler.upcoming, state.seed, state.epoch + 1);
+        shuffle(&mut sampler.upcoming, state.seed, state.epoch.wrapping_add(1));
         sampler
     }
 
@@ -229,9 +229,9 @@ impl Sampler {
         self.state.position += 1;
         if self.state.position == self.current.len() {
             self.state.position = 0;
-            self.state.epoch += 1;
+            self.state.epoch = self.state.epoch.wrapping_add(1);
             std::mem::swap(&mut self.current, &mut self.upcoming);
-            shuffle(&mut self.upcoming, self.state.seed, self.state.epoch + 1);
+            shuffle(&mut self.upcoming, self.state.seed, self.state.epoch.wrapping_add(1));
         }
         next
     }

@@ -11,7 +11,7 @@ fn capture(folder: &std::path::Path, count: usize) -> Capture {
         let name = format!("{i}.png");
         let mut image = Image8::new(8, 6, 3);
         image.data.fill(10 * i as u8);
-        save_png(&folder.join(&name), &image).expect("the folder is writable");
+        save_png(folder.join(&name), &image).expect("the folder is writable");
         Frame {
             name: name.clone(),
             image: name,

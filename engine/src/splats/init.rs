@@ -1,11 +1,12 @@
 //! Where splats begin.
 //!
-//! In order of preference, what somebody has measured and then what we can find out ourselves:
+//! What somebody has measured, and what we can find out ourselves:
 //!
-//! 1. [`measured`]: sparse points from structure from motion, or depth images;
-//! 2. [`sweep`]: a plane sweep over small versions of the photos, with [`fusion`] of what several views agree on;
-//! 3. [`hull`]: surfaces of the visual hull when masks or alpha say where the object is;
-//! 4. [`scatter`]: random points along the rays of random pixels.
+//! - `measured`: sparse points from structure from motion, or depth images;
+//! - `sweep`: a plane sweep over small versions of the photos, with `fusion` of what several views agree on; it
+//!   completes sparse points and replaces them where there are none;
+//! - `hull`: surfaces of the visual hull when masks or alpha say where the object is;
+//! - `scatter`: random points along the rays of random pixels, when nothing else is found.
 //!
 //! A splat begins round, as large as the mean distance to its three nearest neighbours, in its point's colour. All is
 //! the same for the same seed, whatever the number of threads.
@@ -14,6 +15,7 @@ mod fusion;
 mod hull;
 mod measured;
 mod neighbours;
+mod patches;
 mod scatter;
 mod sweep;
 mod views;
@@ -39,7 +41,7 @@ const MADE_RANGE: (usize, usize) = (10_000, 60_000);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InitSource {
-    /// Sparse points, else depth, else a sweep, else what masks or cameras allow.
+    /// Sparse points and a sweep, else depth, else a sweep, completed by what masks or cameras allow.
     #[default]
     Auto,
     /// The sparse points of the capture.
@@ -48,6 +50,8 @@ pub enum InitSource {
     Depth,
     /// A plane sweep over its photos.
     Sweep,
+    /// The sparse points and those of a sweep together.
+    Both,
     /// Random points: inside the masks where there are some, along random rays otherwise.
     Random,
 }
@@ -89,16 +93,17 @@ struct ColouredPoint {
 /// When a photo cannot be read, or the capture does not have what `settings.source` asks for.
 pub fn initial_splats(capture: &Capture, frames: &FrameSet, settings: &InitSettings, seed: u64) -> Result<SplatCloud> {
     let mut rng = Pcg64::new(u128::from(seed), 0x1417);
-    let made = settings.count.unwrap_or_else(|| {
-        ((settings.max_splats as f64 * MADE_SHARE) as usize).clamp(MADE_RANGE.0, MADE_RANGE.1)
-    });
+    let made = settings
+        .count
+        .unwrap_or_else(|| ((settings.max_splats as f64 * MADE_SHARE) as usize).clamp(MADE_RANGE.0, MADE_RANGE.1));
     let made = made.min(settings.max_splats);
     let points = match settings.source {
         InitSource::Auto => automatic(capture, frames, settings.max_splats, made, &mut rng)?,
         InitSource::Points => measured::sparse_points(capture, settings.max_splats, &mut rng),
         InitSource::Depth => measured::depth_points(frames, made, &mut rng)?,
-        InitSource::Sweep => swept_points(&WorkingViews::load(frames)?, made, &mut rng),
-        InitSource::Random => random_points(&WorkingViews::load(frames)?, made, &mut rng),
+        InitSource::Sweep => swept_points(&WorkingViews::load(frames, &[])?, made, &mut rng),
+        InitSource::Both => sparse_points(capture, frames, settings.max_splats, made, &mut rng)?,
+        InitSource::Random => random_points(&WorkingViews::load(frames, &[])?, made, &mut rng),
     };
     if points.is_empty() && settings.max_splats > 0 {
         let what = match settings.source {
@@ -124,16 +129,37 @@ fn automatic(
     rng: &mut Pcg64,
 ) -> Result<Vec<ColouredPoint>> {
     if capture.points.len() >= MIN_SPARSE_POINTS {
-        let points = measured::sparse_points(capture, limit, rng);
-        tracing::info!(points = points.len(), "beginning with the capture's sparse points");
-        return Ok(points);
+        // Of a large capture a sweep sees too few photos to find their neighbours.
+        let sweep = 2 * capture.points.len() <= limit && frames.len() <= 4 * views::MAX_VIEWS;
+        return sparse_points(capture, frames, limit, if sweep { made } else { 0 }, rng);
     }
     let points = measured::depth_points(frames, made, rng)?;
     if points.len() >= MIN_SPARSE_POINTS {
         tracing::info!(points = points.len(), "beginning with points from the depth images");
         return Ok(points);
     }
-    Ok(swept_points(&WorkingViews::load(frames)?, made, rng))
+    Ok(swept_points(&WorkingViews::load(frames, &[])?, made, rng))
+}
+
+/// The sparse points, and up to `made` that a sweep between their depths adds: where there are no sparse points, there is
+/// often a surface all the same.
+fn sparse_points(
+    capture: &Capture,
+    frames: &FrameSet,
+    limit: usize,
+    made: usize,
+    rng: &mut Pcg64,
+) -> Result<Vec<ColouredPoint>> {
+    let mut points = measured::sparse_points(capture, limit, rng);
+    let made = made.min(limit - points.len());
+    tracing::info!(points = points.len(), "beginning with the capture's sparse points");
+    if made > 0 {
+        let views = WorkingViews::load(frames, &points)?;
+        let swept = fusion::fused_points(&views, &sweep::depth_maps(&views), made, rng);
+        tracing::info!(points = swept.len(), "adding points from a plane sweep over the photos");
+        points.extend(swept);
+    }
+    Ok(points)
 }
 
 /// What the sweep finds, completed with random points where it finds too little.

@@ -214,21 +214,26 @@ fn slice<V: Lanes>(row: &[f32], x: usize, inverse_width: f32, colour: [f32; 3]) 
     let (across, over) = (position - column as f32, level - floor as f32);
     let corner = (column * LEVELS + floor) * PADDED;
     // The corner and its neighbour in luminance lie side by side.
-    let (left, right) = (&row[corner..][..2 * PADDED], &row[corner + LEVELS * PADDED..][..2 * PADDED]);
+    let corners = &row[corner..][..(LEVELS + 2) * PADDED];
     let weight = V::all(across);
-    let half = |at: usize| {
-        let (a, b) = (V::from_array(eight(left, at)), V::from_array(eight(right, at)));
-        weight.mul_add(b - a, a)
-    };
-    let low = [half(0), half(8)];
-    let slope = [half(PADDED) - low[0], half(PADDED + 8) - low[1]];
+    let low = [between(corners, 0, weight), between(corners, 8, weight)];
+    let high = [between(corners, PADDED, weight), between(corners, PADDED + 8, weight)];
+    let slope = [high[0] - low[0], high[1] - low[1]];
     let affine = [V::all(over).mul_add(slope[0], low[0]), V::all(over).mul_add(slope[1], low[1])];
     Sliced { corner, across, over, affine, slope, inside: luminance > 0.0 && luminance < 1.0 }
 }
 
+/// Eight numbers between a corner and the next one across.
+#[inline(always)]
+fn between<V: Lanes>(corners: &[f32], at: usize, across: V) -> V {
+    let (left, right) = (V::from_array(eight(corners, at)), V::from_array(eight(corners, at + LEVELS * PADDED)));
+    across.mul_add(right - left, left)
+}
+
 #[inline(always)]
 fn eight(values: &[f32], at: usize) -> [f32; 8] {
-    std::array::from_fn(|k| values[at + k])
+    let v = &values[at..at + 8];
+    [v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]]
 }
 
 /// (r, g, b, 1, r, g, b, 1)

@@ -55,8 +55,7 @@ impl ImageParameters {
         }
         let count = self.image_means.len() as f64;
         let cells = (self.block / 12) as f32;
-        let pull: [f32; 12] =
-            std::array::from_fn(|k| MEAN_PULL * ((mean[k] / count) as f32 - IDENTITY[k]) / cells);
+        let pull: [f32; 12] = std::array::from_fn(|k| MEAN_PULL * ((mean[k] / count) as f32 - IDENTITY[k]) / cells);
         for affine in gradient.chunks_exact_mut(12) {
             affine.iter_mut().zip(pull).for_each(|(g, p)| *g += p);
         }

@@ -86,7 +86,8 @@ fn gradients_match_central_differences() {
             for _ in 0..200 {
                 let k = rng.random_range(0..rgb.len());
                 // Across a corner of the grid the function has a kink; stay inside one interval of luminance.
-                let luminance = |rgb: &[f32]| (0..3).map(|c| [0.299, 0.587, 0.114][c] * rgb[c * pixels + k % pixels]).sum::<f32>();
+                let luminance =
+                    |rgb: &[f32]| (0..3).map(|c| [0.299, 0.587, 0.114][c] * rgb[c * pixels + k % pixels]).sum::<f32>();
                 let value = rgb[k];
                 let small = 1e-3;
                 rgb[k] = value - small;
@@ -113,7 +114,8 @@ fn each_image_learns_its_own_colours() {
     let (width, height) = SIZES[0];
     let rgb = random(&mut rng, 3 * width * height, 0.1..0.9);
     // Two photos of the same, one darker and one brighter than the mean.
-    let photo = |image: usize| -> Vec<f32> { rgb.iter().map(|v| v * [0.9, 1.1][image] + [0.02, -0.02][image]).collect() };
+    let photo =
+        |image: usize| -> Vec<f32> { rgb.iter().map(|v| v * [0.9, 1.1][image] + [0.02, -0.02][image]).collect() };
     for model in MODELS {
         let mut appearance = new(model, 2);
         let (mut out, mut d_in) = (Vec::new(), Vec::new());

@@ -115,13 +115,7 @@ fn fill(values: &[f32], width: usize, height: usize) -> Vec<f32> {
 }
 
 /// Points of one view with their weights.
-fn candidates(
-    views: &WorkingViews,
-    believed: &[Vec<f32>],
-    filled: &[f32],
-    k: usize,
-    masked: bool,
-) -> Vec<Candidate> {
+fn candidates(views: &WorkingViews, believed: &[Vec<f32>], filled: &[f32], k: usize, masked: bool) -> Vec<Candidate> {
     let view = &views.views[k];
     let mut out = Vec::new();
     for (pixel, &inverse) in filled.iter().enumerate() {
@@ -145,7 +139,9 @@ fn hides_something(views: &WorkingViews, believed: &[Vec<f32>], k: usize, point:
     /// Relative depth by which it must be in front.
     const MARGIN: f32 = 0.03;
     views.views.iter().zip(believed).enumerate().filter(|(other, _)| *other != k).any(|(_, (view, depths))| {
-        view.project(point).is_some_and(|([x, y], z)| depths[y * view.width + x] * z > 0.0 && depths[y * view.width + x] * z < 1.0 - MARGIN)
+        view.project(point).is_some_and(|([x, y], z)| {
+            depths[y * view.width + x] * z > 0.0 && depths[y * view.width + x] * z < 1.0 - MARGIN
+        })
     })
 }
 

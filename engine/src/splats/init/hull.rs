@@ -53,7 +53,10 @@ pub(super) fn surface_points(views: &WorkingViews, count: usize, rng: &mut Pcg64
         let (x, y) = (pixel as usize % view.width, pixel as usize / view.width);
         let inside = |step: &usize| {
             let t = (*step as f32 + jitter) / STEPS as f32;
-            is_inside(&views.views, &view.unproject(x as f32 + 0.5, y as f32 + 0.5, view.near + t * (view.far - view.near)))
+            is_inside(
+                &views.views,
+                &view.unproject(x as f32 + 0.5, y as f32 + 0.5, view.near + t * (view.far - view.near)),
+            )
         };
         let step = (0..STEPS).find(inside)?;
         let t = (step as f32 + jitter) / STEPS as f32;

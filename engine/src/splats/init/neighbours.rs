@@ -114,7 +114,8 @@ mod tests {
         let seed: u64 = rand::random();
         println!("seed {seed}");
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut points: Vec<[f32; 3]> = (0..700).map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0))).collect();
+        let mut points: Vec<[f32; 3]> =
+            (0..700).map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0))).collect();
         points.extend((0..50).map(|i| [100.0 + i as f32, 0.0, 0.0])); // far away and on a line
         points.extend([[0.25; 3]; 20]); // all in one place
         let distances = mean_neighbour_distances(&points);

@@ -6,23 +6,19 @@
 //! counts, so that a point may be hidden in others. Planes lie evenly in inverse depth, about a pixel of parallax
 //! apart.
 
+use super::patches::{NONE, Patches, Picture, RADIUS};
 use super::views::{Content, WorkingView, WorkingViews};
 use nalgebra::{Matrix3, Vector3};
 use rayon::prelude::*;
+use tessera_kernels::dispatch;
+use tessera_kernels::simd::Lanes;
 
 /// Photos with which each one is compared.
 const SOURCES: usize = 4;
-/// Half the width of a patch.
-const RADIUS: usize = 3;
-const PATCH: f32 = ((2 * RADIUS + 1) * (2 * RADIUS + 1)) as f32;
-/// Variance of luminance below which a patch has no texture to compare.
-const NOISE_VARIANCE: f32 = 4e-5;
 /// Fewest and most planes.
 const PLANES: (usize, usize) = (32, 160);
 /// The angle between two views of the subject, radians, at which depth is both found and measured well.
 const BEST_ANGLE: f32 = 0.17;
-/// A comparison that cannot be made.
-const NONE: f32 = -1.0;
 
 /// What one photo says about depth.
 #[derive(Clone, Debug)]
@@ -39,7 +35,7 @@ pub(super) struct DepthMap {
 
 /// The depth maps of all views.
 pub(super) fn depth_maps(views: &WorkingViews) -> Vec<DepthMap> {
-    let luminance: Vec<Vec<f32>> = views.views.par_iter().map(luminance).collect();
+    let luminance: Vec<Picture> = views.views.par_iter().map(luminance).collect();
     let sweep = |reference: usize| {
         let sources = choose_sources(views, reference);
         sweep_view(&views.views, &luminance, reference, sources)
@@ -48,8 +44,14 @@ pub(super) fn depth_maps(views: &WorkingViews) -> Vec<DepthMap> {
 }
 
 /// Luminance about zero, so that sums of squares lose no digits.
-fn luminance(view: &WorkingView) -> Vec<f32> {
-    view.rgb.iter().map(|[r, g, b]| 0.299 * r + 0.587 * g + 0.114 * b - 0.5).collect()
+fn luminance(view: &WorkingView) -> Picture {
+    let mut picture = Picture::new(view.width, view.height);
+    for (row, colours) in picture.rows_mut().zip(view.rgb.chunks_exact(view.width)) {
+        for (value, [r, g, b]) in row.iter_mut().zip(colours) {
+            *value = 0.299 * r + 0.587 * g + 0.114 * b - 0.5;
+        }
+    }
+    picture
 }
 
 /// The photos that see the same from well-chosen other places, the best first.
@@ -58,7 +60,7 @@ fn choose_sources(views: &WorkingViews, reference: usize) -> Vec<usize> {
     let subject = view.position() + view.axis() * views.distance.max(view.near);
     let towards = (view.position() - subject).normalize();
     let mut candidates: Vec<(usize, f32, Vector3<f32>)> = (0..views.views.len())
-        .filter(|&k| k != reference)
+        .filter(|&k| k != reference && views.views[k].width > 1 && views.views[k].height > 1)
         .filter_map(|k| {
             let other = &views.views[k];
             let direction = (other.position() - subject).normalize();
@@ -116,7 +118,7 @@ fn plane_count(view: &WorkingView, transfers: &[Transfer]) -> usize {
     (mean.min(1e6) as usize).clamp(PLANES.0, PLANES.1)
 }
 
-fn sweep_view(views: &[WorkingView], luminance: &[Vec<f32>], reference: usize, sources: Vec<usize>) -> DepthMap {
+fn sweep_view(views: &[WorkingView], luminance: &[Picture], reference: usize, sources: Vec<usize>) -> DepthMap {
     let view = &views[reference];
     let size = view.width * view.height;
     let empty = DepthMap { inverse: vec![0.0; size], score: vec![NONE; size], margin: vec![0.0; size], sources };
@@ -129,54 +131,65 @@ fn sweep_view(views: &[WorkingView], luminance: &[Vec<f32>], reference: usize, s
         let (far, near) = (1.0 / view.far, 1.0 / view.near);
         far + (near - far) * plane / (planes - 1) as f32
     };
-    let mut patches = Patches::new(&luminance[reference], view.width, view.height);
-    let mut warped = vec![0.0; size];
+    let mut patches = Patches::new(&luminance[reference]);
+    let mut warped = Picture::new(view.width, view.height);
+    let mut second = vec![NONE; size];
     let mut scores = vec![NONE; size];
     let mut volume = vec![NONE; planes * size];
     for (plane, best) in volume.chunks_exact_mut(size).enumerate() {
-        let mut second = vec![NONE; size];
+        second.fill(NONE);
         for (transfer, &source) in transfers.iter().zip(&empty.sources) {
             let at = transfer.parallax * inverse_depth(plane as f32);
-            warp(&luminance[source], &views[source], &transfer.homography, &at, view.width, &mut warped);
-            patches.compare(&luminance[reference], &warped, &mut scores);
+            warp(&luminance[source], &transfer.homography, &at, &mut warped);
+            patches.compare(&warped, &mut scores);
             for ((best, second), &score) in best.iter_mut().zip(&mut second).zip(&scores) {
                 *second = second.max(best.min(score));
                 *best = best.max(score);
             }
         }
-        for (best, second) in best.iter_mut().zip(second) {
+        for (best, &second) in best.iter_mut().zip(&second) {
             // One photo alone may agree by chance.
             *best = if second > NONE { 0.5 * (*best + second) } else { *best - 0.1 };
         }
     }
-    choose_planes(view, &volume, planes, inverse_depth, empty)
+    choose_planes(view, &volume, inverse_depth, empty)
 }
 
-/// The best plane of each pixel.
+/// The best plane of each pixel. `volume` is `[planes, H, W]` and is read in that order.
 fn choose_planes(
     view: &WorkingView,
     volume: &[f32],
-    planes: usize,
     inverse_depth: impl Fn(f32) -> f32,
     mut map: DepthMap,
 ) -> DepthMap {
     /// Planes around the best one that belong to the same peak.
     const PEAK: usize = 2;
     let size = map.inverse.len();
-    for pixel in (0..size).filter(|&p| view.content[p] == Content::Scene) {
-        let at = |plane: usize| volume[plane * size + pixel];
-        let best = (0..planes).fold(0, |best, plane| if at(plane) > at(best) { plane } else { best });
-        if at(best) <= 0.0 {
-            continue;
+    let planes = volume.len() / size;
+    let mut best = vec![0_usize; size];
+    for (plane, scores) in volume.chunks_exact(size).enumerate() {
+        for ((best, top), &score) in best.iter_mut().zip(&mut map.score).zip(scores) {
+            if score > *top {
+                (*best, *top) = (plane, score);
+            }
         }
-        let others = (0..planes).filter(|p| p.abs_diff(best) > PEAK);
-        map.score[pixel] = at(best);
-        map.margin[pixel] = at(best) - others.map(at).fold(NONE, f32::max);
+    }
+    let mut runner_up = vec![NONE; size];
+    for (plane, scores) in volume.chunks_exact(size).enumerate() {
+        for ((runner_up, best), &score) in runner_up.iter_mut().zip(&best).zip(scores) {
+            if plane.abs_diff(*best) > PEAK {
+                *runner_up = runner_up.max(score);
+            }
+        }
+    }
+    for pixel in (0..size).filter(|&p| view.content[p] == Content::Scene && map.score[p] > 0.0) {
+        let (plane, top) = (best[pixel], map.score[pixel]);
+        map.margin[pixel] = top - runner_up[pixel];
         // The top of the parabola through the best plane and its neighbours.
-        let mut refined = best as f32;
-        if best > 0 && best + 1 < planes {
-            let (low, high) = (at(best - 1), at(best + 1));
-            let curvature = low + high - 2.0 * at(best);
+        let mut refined = plane as f32;
+        if plane > 0 && plane + 1 < planes {
+            let (low, high) = (volume[(plane - 1) * size + pixel], volume[(plane + 1) * size + pixel]);
+            let curvature = low + high - 2.0 * top;
             if low > NONE && high > NONE && curvature < -1e-6 {
                 refined += (0.5 * (low - high) / curvature).clamp(-0.5, 0.5);
             }
@@ -187,107 +200,51 @@ fn choose_planes(
 }
 
 /// What the source shows at the place of each pixel of the reference (interpolated), NaN where it shows nothing.
-fn warp(
-    luminance: &[f32],
-    source: &WorkingView,
-    homography: &Matrix3<f32>,
-    parallax: &Vector3<f32>,
-    width: usize,
-    out: &mut [f32],
-) {
-    let (right, bottom) = ((source.width - 1) as f32, (source.height - 1) as f32);
-    let step = homography.column(0);
-    for (y, row) in out.chunks_exact_mut(width).enumerate() {
+fn warp(source: &Picture, homography: &Matrix3<f32>, parallax: &Vector3<f32>, out: &mut Picture) {
+    let step: [f32; 3] = homography.column(0).into_owned().into();
+    for (y, row) in out.rows_mut().enumerate() {
         let start = homography.column(1) * y as f32 + homography.column(2) + parallax;
-        for (x, out) in row.iter_mut().enumerate() {
-            let x = x as f32;
-            let depth = start.z + x * step.z;
-            let inverse = 1.0 / depth;
-            let (u, v) = ((start.x + x * step.x) * inverse, (start.y + x * step.y) * inverse);
-            let inside = depth > 1e-6 && u >= 0.0 && v >= 0.0 && u < right && v < bottom;
-            *out = if inside { bilinear(luminance, source.width, u, v) } else { f32::NAN };
-        }
+        warp_row(source, start.into(), step, row);
+    }
+}
+
+dispatch! {
+    fn warp_row(source: &Picture, start: [f32; 3], step: [f32; 3], row: &mut [f32]) = warp_row_lanes;
+}
+
+/// Pixel `x` of the row looks at the homogeneous coordinates `start + x step` of the source.
+#[inline(always)]
+fn warp_row_lanes<V: Lanes>(source: &Picture, start: [f32; 3], step: [f32; 3], row: &mut [f32]) {
+    let (right, bottom) = ((source.width - 1) as f32, (source.height - 1) as f32);
+    let zero = V::all(0.0);
+    for (group, row) in row.chunks_mut(8).enumerate() {
+        let x = V::iota() + V::all(8.0 * group as f32);
+        let a = V::all(step[0]).mul_add(x, V::all(start[0]));
+        let b = V::all(step[1]).mul_add(x, V::all(start[1]));
+        let depth = V::all(step[2]).mul_add(x, V::all(start[2]));
+        let inverse = V::all(1.0) / depth.max(V::all(1e-6));
+        let (u, v) = (a * inverse, b * inverse);
+        let inside = V::all(1e-6).lt(depth) & zero.le(u) & u.lt(V::all(right)) & zero.le(v) & v.lt(V::all(bottom));
+        let (u, v) = (V::select(inside, u, zero), V::select(inside, v, zero));
+        let (column, line) = (u.floor(), v.floor());
+        let offsets = line.mul_add(V::all(source.stride as f32), column).to_array().map(|at| at as i32 as u32);
+        // SAFETY: column <= width - 2 and line <= height - 2, so that both texels and those below lie in the picture.
+        let [upper, lower] = unsafe {
+            let texels = source.values.as_ptr();
+            let below = source.stride as u32;
+            [
+                [V::gather(texels, offsets, 0), V::gather(texels, offsets, 1)],
+                [V::gather(texels, offsets, below), V::gather(texels, offsets, below + 1)],
+            ]
+        };
+        let (tx, ty) = (u - column, v - line);
+        let (upper, lower) = (mix(upper[0], upper[1], tx), mix(lower[0], lower[1], tx));
+        let value = V::select(inside, mix(upper, lower, ty), V::all(f32::NAN)).to_array();
+        row.copy_from_slice(&value[..row.len()]);
     }
 }
 
 #[inline(always)]
-fn bilinear(values: &[f32], width: usize, u: f32, v: f32) -> f32 {
-    let (x, y) = (u as usize, v as usize);
-    let (tx, ty) = (u - x as f32, v - y as f32);
-    let at = y * width + x;
-    let (upper, lower) = (&values[at..at + 2], &values[at + width..at + width + 2]);
-    let top = upper[0] + tx * (upper[1] - upper[0]);
-    let bottom = lower[0] + tx * (lower[1] - lower[0]);
-    top + ty * (bottom - top)
-}
-
-/// Sums over the patches of the reference, and room for those of a warped source.
-struct Patches {
-    width: usize,
-    height: usize,
-    sum: Vec<f32>,
-    /// Variance times the number of pixels.
-    variance: Vec<f32>,
-    /// Vertical sums of one row: the source, its square, its product with the reference.
-    columns: [Vec<f32>; 3],
-}
-
-impl Patches {
-    fn new(reference: &[f32], width: usize, height: usize) -> Self {
-        let row = vec![0.0; width];
-        let mut patches = Self {
-            width,
-            height,
-            sum: vec![0.0; width * height],
-            variance: vec![0.0; width * height],
-            columns: [row.clone(), row.clone(), row],
-        };
-        for y in RADIUS..height - RADIUS {
-            patches.sum_columns(reference, reference, y);
-            for x in RADIUS..width - RADIUS {
-                let [sum, square, _] = patches.patch(x);
-                patches.sum[y * width + x] = sum;
-                patches.variance[y * width + x] = square - sum * sum / PATCH;
-            }
-        }
-        patches
-    }
-
-    fn sum_columns(&mut self, reference: &[f32], source: &[f32], y: usize) {
-        let [sums, squares, products] = &mut self.columns;
-        sums.fill(0.0);
-        squares.fill(0.0);
-        products.fill(0.0);
-        for row in y - RADIUS..=y + RADIUS {
-            let range = row * self.width..(row + 1) * self.width;
-            let columns = sums.iter_mut().zip(squares.iter_mut()).zip(products.iter_mut());
-            for (((sum, square), product), (b, a)) in columns.zip(source[range.clone()].iter().zip(&reference[range])) {
-                *sum += b;
-                *square += b * b;
-                *product += a * b;
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn patch(&self, x: usize) -> [f32; 3] {
-        self.columns.each_ref().map(|c| c[x - RADIUS..=x + RADIUS].iter().sum())
-    }
-
-    /// Normalised cross-correlation of each patch with the same patch of `source`; [`NONE`] where the source is
-    /// not known everywhere, which NaN sees to by itself.
-    fn compare(&mut self, reference: &[f32], source: &[f32], scores: &mut [f32]) {
-        const FLOOR: f32 = PATCH * NOISE_VARIANCE;
-        for y in RADIUS..self.height - RADIUS {
-            self.sum_columns(reference, source, y);
-            let row = y * self.width;
-            for x in RADIUS..self.width - RADIUS {
-                let [sum, square, product] = self.patch(x);
-                let covariance = product - self.sum[row + x] * sum * (1.0 / PATCH);
-                let variance = square - sum * sum * (1.0 / PATCH);
-                let score = covariance / ((self.variance[row + x] + FLOOR) * (variance + FLOOR)).sqrt();
-                scores[row + x] = score.max(NONE); // of NaN: NONE
-            }
-        }
-    }
+fn mix<V: Lanes>(a: V, b: V, t: V) -> V {
+    t.mul_add(b - a, a)
 }

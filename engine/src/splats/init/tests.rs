@@ -13,7 +13,8 @@ type Scene = fn(Point3<f64>, Vector3<f64>) -> ([u8; 4], f64);
 /// Colours without repetition, with detail at several scales.
 fn texture(x: f64, y: f64) -> [u8; 4] {
     let wave = |a: f64, b: f64, c: f64| (a * x + b * y + c).sin() * (b * x - 1.3 * a * y + 2.0 * c).cos();
-    let value = |c: f64| 128.0 + 45.0 * wave(5.0, 3.0, c) + 40.0 * wave(13.0, 17.0, 2.0 * c) + 35.0 * wave(31.0, 23.0, c);
+    let value =
+        |c: f64| 128.0 + 45.0 * wave(5.0, 3.0, c) + 40.0 * wave(13.0, 17.0, 2.0 * c) + 35.0 * wave(31.0, 23.0, c);
     [value(0.3) as u8, value(1.1) as u8, value(2.3) as u8, 255]
 }
 
@@ -55,7 +56,7 @@ fn capture(folder: &Path, scene: Scene, channels: u8, count: usize, turn: f64, w
             }
         }
         let name = format!("{i:03}.png");
-        save_png(&folder.join(&name), &image).expect("the folder is writable");
+        save_png(folder.join(&name), &image).expect("the folder is writable");
         let depth = with_depth.then(|| {
             let path = format!("depth{i:03}.png");
             let depth = DepthImage { width: camera.width, height: camera.height, data: depth.clone() };
@@ -164,7 +165,8 @@ fn sparse_points_become_round_splats_of_their_colour_and_spacing() {
             capture.points.push(Point { position, colour: [255, 0, 51] });
         }
     }
-    let settings = InitSettings { scale: 0.5, opacity: 0.25, sh_degree: 2, ..InitSettings::default() };
+    let settings =
+        InitSettings { source: InitSource::Points, scale: 0.5, opacity: 0.25, sh_degree: 2, ..InitSettings::default() };
     let cloud = start(&capture, &settings, 5).expect("points");
     assert_eq!((cloud.len(), cloud.sh_rest.len()), (200, 200 * 8 * 3));
     for i in 0..200 {
@@ -177,6 +179,19 @@ fn sparse_points_become_round_splats_of_their_colour_and_spacing() {
     }
     let few = start(&capture, &InitSettings { max_splats: 50, ..settings }, 5).expect("points");
     assert_eq!(few.len(), 50, "more splats than there may be");
+}
+
+#[test]
+fn a_sweep_completes_sparse_points_within_the_limit() {
+    let folder = folder();
+    let mut capture = capture(folder.path(), wall, 3, 7, 0.7, false);
+    let position = |i: u32| [0.02 * f64::from(i % 20), 0.02 * f64::from(i / 20), 0.0];
+    capture.points.extend((0..200).map(|i| Point { position: position(i), colour: [90; 3] }));
+    let settings = InitSettings { max_splats: 1500, count: Some(5000), ..InitSettings::default() };
+    let cloud = start(&capture, &settings, 9).expect("points and photos");
+    assert_eq!(cloud.len(), 1500);
+    let near = share(&cloud, |p| p.z.abs() < 0.03);
+    assert!(near > 0.95, "only {near} of the points lie on the wall");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Finding a start needs neither many pixels nor an exact lens: every photo is reduced to some 48,000 pixels and
 //! resampled to a pinhole camera, so that a plane in space maps from one to another by a homography.
 
+use super::ColouredPoint;
 use crate::splats::frames::FrameSet;
 use nalgebra::{Matrix3, Vector3};
 use rayon::prelude::*;
@@ -11,10 +12,11 @@ use tessera_datasets::camera::Camera;
 use tessera_datasets::capture::MaskKind;
 use tessera_datasets::image::FramePixels;
 
-/// Pixels of a small photo, about.
+/// Pixels of a small photo, about, and of all together.
 const PIXELS: f64 = 48_000.0;
+const TOTAL_PIXELS: f64 = 3_000_000.0;
 /// Photos that are looked at, evenly spread over the frames.
-const MAX_VIEWS: usize = 120;
+pub(super) const MAX_VIEWS: usize = 120;
 /// Tangent of the widest angle from the axis that is kept of a wide lens.
 const MAX_TANGENT: f64 = 1.6;
 
@@ -76,7 +78,7 @@ impl WorkingView {
     /// The pixel `[x, y]` that shows a point, with its depth; `None` outside of the picture.
     pub fn project(&self, point: &Vector3<f32>) -> Option<([usize; 2], f32)> {
         let p = self.rotation * point + self.translation;
-        if !(p.z > 1e-6) {
+        if p.z.is_nan() || p.z <= 1e-6 {
             return None;
         }
         let x = self.focal[0] * p.x / p.z + self.centre[0];
@@ -85,19 +87,40 @@ impl WorkingView {
         inside.then(|| ([x as usize, y as usize], p.z))
     }
 
+    /// Depths between which nearly all of the points lie that the view sees; `None` when it sees few.
+    fn range_of(&self, points: &[ColouredPoint]) -> Option<(f32, f32)> {
+        const ENOUGH: usize = 30;
+        let visible = points.iter().filter_map(|p| self.project(&Vector3::from(p.position)));
+        let mut depths: Vec<f32> = visible.map(|(_, z)| z).collect();
+        if depths.len() < ENOUGH {
+            return None;
+        }
+        depths.sort_unstable_by(f32::total_cmp);
+        let quantile = |q: f32| depths[(q * (depths.len() - 1) as f32) as usize];
+        // What has no texture has no points either, and may lie somewhat nearer or farther.
+        Some((0.7 * quantile(0.01), 1.5 * quantile(0.99)))
+    }
+
     pub fn content_at(&self, [x, y]: [usize; 2]) -> Content {
         self.content[y * self.width + x]
     }
 }
 
 impl WorkingViews {
-    /// Reads the photos of at most [`MAX_VIEWS`] frames.
-    pub fn load(frames: &FrameSet) -> Result<Self> {
+    /// Reads the photos of at most [`MAX_VIEWS`] frames. Sparse points, if there are some, tell how far away each
+    /// sees the scene.
+    pub fn load(frames: &FrameSet, sparse: &[ColouredPoint]) -> Result<Self> {
         let count = frames.len().min(MAX_VIEWS);
+        let pixels = PIXELS.min(TOTAL_PIXELS / count.max(1) as f64);
         let views: Result<Vec<_>> =
-            (0..count).into_par_iter().map(|k| small_view(frames, k * frames.len() / count)).collect();
+            (0..count).into_par_iter().map(|k| small_view(frames, k * frames.len() / count, pixels)).collect();
         let mut all = Self { views: views?, distance: 1.0 };
         all.find_depth_ranges();
+        let range = |view: &WorkingView| view.range_of(sparse);
+        let ranges: Vec<_> = all.views.par_iter().map(range).collect();
+        for (view, range) in all.views.iter_mut().zip(ranges) {
+            (view.near, view.far) = range.unwrap_or((view.near, view.far));
+        }
         Ok(all)
     }
 
@@ -151,7 +174,8 @@ impl WorkingViews {
         }
         let count = self.views.len() as f32;
         // The mean squared sine of the angles between the axes and their common direction.
-        if !(normal.symmetric_eigenvalues().min() / count > 0.005) {
+        let converges = normal.symmetric_eigenvalues().min() / count > 0.005;
+        if !converges {
             return None;
         }
         let point = normal.try_inverse()? * right;
@@ -183,9 +207,9 @@ fn median(values: impl Iterator<Item = f32>) -> Option<f32> {
     (!values.is_empty()).then(|| *values.select_nth_unstable_by(middle, f32::total_cmp).1)
 }
 
-fn small_view(frames: &FrameSet, i: usize) -> Result<WorkingView> {
+fn small_view(frames: &FrameSet, i: usize, small: f64) -> Result<WorkingView> {
     let full = frames.camera(i);
-    let scale = (PIXELS / (f64::from(full.width) * f64::from(full.height))).sqrt().min(1.0);
+    let scale = (small / (f64::from(full.width) * f64::from(full.height))).sqrt().min(1.0);
     let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
     let size = (side(full.width), side(full.height));
     let pixels = frames.pixels(i, size)?;
@@ -195,7 +219,7 @@ fn small_view(frames: &FrameSet, i: usize) -> Result<WorkingView> {
     let [u0, v0, u1, v1] = camera.normalised_bounds().map(|b| b.clamp(-MAX_TANGENT, MAX_TANGENT));
     let [fx, fy] = camera.lens.focal;
     // A wide lens is stretched towards its edge; that must not cost more than the photo had.
-    let shrink = (1.5 * PIXELS / ((u1 - u0) * (v1 - v0) * fx * fy)).sqrt().min(1.0);
+    let shrink = (1.5 * small / ((u1 - u0) * (v1 - v0) * fx * fy)).sqrt().min(1.0);
     let focal = [fx * shrink, fy * shrink];
     let extent = |low: f64, high: f64, f: f64| (((high - low) * f).round().max(1.0)) as usize;
     let (width, height) = (extent(u0, u1, focal[0]), extent(v0, v1, focal[1]));
@@ -232,12 +256,7 @@ fn small_view(frames: &FrameSet, i: usize) -> Result<WorkingView> {
 }
 
 /// The colour, interpolated and composed on grey, and the content at a position in pixels.
-fn sample(
-    pixels: &FramePixels,
-    camera: &Camera,
-    mask_kind: Option<MaskKind>,
-    [x, y]: [f64; 2],
-) -> ([f32; 3], Content) {
+fn sample(pixels: &FramePixels, camera: &Camera, mask_kind: Option<MaskKind>, [x, y]: [f64; 2]) -> ([f32; 3], Content) {
     let image = &pixels.image;
     if !(x >= 0.0 && y >= 0.0 && x < f64::from(camera.width) && y < f64::from(camera.height)) {
         return ([0.5; 3], Content::Unknown);
