@@ -45,7 +45,8 @@ crate::config! {
         appearance: AppearanceModel = AppearanceModel::None,
         /// Correct the cameras' poses while training.
         refine_poses: bool = false,
-        /// What to begin with: auto, points, depth, sweep or random.
+        /// What to begin with: auto, points, depth, sweep, both (points and sweep)
+        /// or random.
         init: InitSource = InitSource::Auto,
         /// Splats to begin with when the capture has no points; 0 chooses by `max_splats`.
         initial_splats: usize = 0,
@@ -71,7 +72,7 @@ crate::config! {
         scale_decay: f32 = 0.01,
         /// Random motion of nearly transparent splats, in units of their covariance and of the means' rate.
         noise: f64 = 5e5,
-        /// Steps between changes of the number of splats.
+        /// Steps between changes of the number of splats; runs of few steps have at least twenty such changes.
         refine_every: u64 = 100,
         /// Share of the steps at which growth begins.
         grow_from: f64 = 0.03,
@@ -119,6 +120,11 @@ pub fn preset(name: &str) -> crate::Result<&'static str> {
 }
 
 impl SplatsConfig {
+    /// Steps between changes of the number of splats, never so many that growth comes in a few large leaps.
+    pub fn refine_interval(&self) -> u64 {
+        self.refine_every.min((self.steps / 20).max(1))
+    }
+
     /// Checks what a type cannot say.
     ///
     /// # Errors

@@ -60,33 +60,50 @@ impl DensityControl {
     }
 
     /// Relocates and grows after `done` steps, if it is time to. The seed decides which splats.
-    pub fn refine(&mut self, model: &mut SplatModel, config: &SplatsConfig, first_count: usize, done: u64) -> Option<Refinement> {
+    pub fn refine(
+        &mut self,
+        model: &mut SplatModel,
+        config: &SplatsConfig,
+        first_count: usize,
+        done: u64,
+    ) -> Option<Refinement> {
         let share = done as f64 / config.steps as f64;
-        if !done.is_multiple_of(config.refine_every) || share < config.grow_from || share > config.relocate_until {
+        if !done.is_multiple_of(config.refine_interval()) || share < config.grow_from || share > config.relocate_until {
             return None;
         }
         self.scores.resize(model.len(), 0.0);
         let target = target_count(config, first_count, share).max(model.len());
         let mut rng = Pcg64::seed_from_u64(config.seed ^ done.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let dead: Vec<usize> = (0..model.len()).filter(|&i| is_dead(model, i)).collect();
-        let wanted = dead.len() + target - model.len();
-        let parents = draw_parents(model, &self.scores, wanted, &mut rng);
-
-        let relocated = dead.len().min(parents.len());
-        let added = parents.len() - relocated;
-        let first_new = model.len();
-        model.resize(first_new + added);
-        let places = dead.into_iter().take(relocated).chain(first_new..first_new + added);
-        for (&parent, place) in parents.iter().zip(places) {
-            split(model, parent, place);
+        let mut dead: Vec<usize> = (0..model.len()).filter(|&i| is_dead(model, i)).collect();
+        dead.reverse();
+        let mut outcome = Refinement::default();
+        // A splat splits once a round, so more than doubling takes several.
+        loop {
+            let wanted = dead.len() + target - model.len();
+            let parents = draw_parents(model, &self.scores, wanted, &mut rng);
+            if parents.is_empty() {
+                break;
+            }
+            let relocated = dead.len().min(parents.len());
+            let first_new = model.len();
+            model.resize(first_new + parents.len() - relocated);
+            self.scores.resize(model.len(), 0.0);
+            outcome.relocated += relocated;
+            outcome.added += model.len() - first_new;
+            let places = dead.split_off(dead.len() - relocated).into_iter().rev().chain(first_new..model.len());
+            for (&parent, place) in parents.iter().zip(places) {
+                split(model, parent, place);
+                self.scores[parent] *= 0.5;
+                self.scores[place] = self.scores[parent];
+            }
         }
         self.scores.clear();
         self.scores.resize(model.len(), 0.0);
-        if (done / config.refine_every).is_multiple_of(REORDER_EVERY) {
+        if (done / config.refine_interval()).is_multiple_of(REORDER_EVERY) {
             let order = morton_order(&model.means.values);
             model.permute(&order);
         }
-        Some(Refinement { relocated, added })
+        Some(outcome)
     }
 }
 
@@ -191,7 +208,12 @@ fn morton_order(means: &[f32]) -> Vec<u32> {
 /// Adds the pull towards transparent and small of the splats that this view saw to `gradients`.
 ///
 /// The loss is `opacity_decay mean(opacity) + scale_decay mean(scale)`, restricted to the `visible` ones.
-pub fn add_decay(model: &SplatModel, config: &SplatsConfig, visible: impl Iterator<Item = usize>, gradients: &mut SplatGradients) {
+pub fn add_decay(
+    model: &SplatModel,
+    config: &SplatsConfig,
+    visible: impl Iterator<Item = usize>,
+    gradients: &mut SplatGradients,
+) {
     let n = model.len() as f32;
     let (opacity_pull, scale_pull) = (config.opacity_decay / n, config.scale_decay / (3.0 * n));
     for i in visible {
@@ -205,7 +227,13 @@ pub fn add_decay(model: &SplatModel, config: &SplatsConfig, visible: impl Iterat
 
 /// Moves nearly transparent visible splats at random, by their own covariance, so that they find where they are
 /// needed.
-pub fn add_noise(model: &mut SplatModel, config: &SplatsConfig, rates: &Rates, step: u64, visible: impl Iterator<Item = usize>) {
+pub fn add_noise(
+    model: &mut SplatModel,
+    config: &SplatsConfig,
+    rates: &Rates,
+    step: u64,
+    visible: impl Iterator<Item = usize>,
+) {
     /// Above this opacity the noise is less than a ten-thousandth of its largest.
     const STILL: f32 = 0.1;
     let strength = (config.noise * f64::from(rates.means)) as f32;
@@ -239,3 +267,7 @@ fn standard_normal(rng: &mut Pcg64) -> f32 {
     let angle: f32 = rng.random_range(0.0..std::f32::consts::TAU);
     (-2.0 * radius.ln()).sqrt() * angle.cos()
 }
+
+#[cfg(test)]
+#[path = "density_tests.rs"]
+mod tests;

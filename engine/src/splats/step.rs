@@ -160,7 +160,7 @@ impl SplatTraining {
         if let Some(refined) = refined {
             tracing::debug!(done, relocated = refined.relocated, added = refined.added, splats = self.model.len());
         }
-        if refined.is_some() || done.is_multiple_of(self.config.refine_every) {
+        if refined.is_some() || done.is_multiple_of(self.config.refine_interval()) {
             self.update_filter();
         }
     }
