@@ -28,7 +28,7 @@ impl Exposures {
     }
 
     fn affine(&self, image: usize) -> [f32; 12] {
-        std::array::from_fn(|k| self.parameters.block(image)[k])
+        std::array::from_fn(|k| self.parameters.block(image)[k] - self.parameters.shared()[k])
     }
 
     pub(super) fn apply(&self, image: usize, rendering: Planes<'_>, out: &mut [f32]) {
@@ -59,10 +59,8 @@ impl Exposures {
     }
 
     pub(super) fn step(&mut self, image: usize, progress: f32) {
-        let mut gradient = self.gradient;
-        self.parameters.add_mean_pull(&mut gradient);
         let rate = RATES[0] * (RATES[1] / RATES[0]).powf(progress.clamp(0.0, 1.0));
-        self.parameters.step(image, &gradient, rate);
+        self.parameters.step(image, &self.gradient, rate);
     }
 
     pub(super) fn parameters(&self) -> &ImageParameters {

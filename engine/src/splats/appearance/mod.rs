@@ -2,7 +2,7 @@
 //!
 //! A colour transform of its own for each training image is applied to the rendering before the loss, and learned
 //! with the splats. Evaluation and viewing use none. Any transform that all images share could as well be in the
-//! splats, so the mean over the images is drawn towards the identity, which keeps unseen views valid.
+//! splats, so the mean over the images is brought back to the identity, which keeps unseen views valid.
 //!
 //! - [`exposure`]: one affine transform for the whole picture.
 //! - [`bilateral_grid`]: affine transforms that vary smoothly over the picture and with the pixel's luminance.

@@ -5,8 +5,9 @@ use super::IDENTITY;
 /// Adam's usual numbers.
 const BETAS: [f32; 2] = [0.9, 0.999];
 const EPSILON: f32 = 1e-15;
-/// How strongly the mean transform is drawn to the identity, beside a loss of order one.
-const MEAN_PULL: f32 = 0.1;
+/// Share of the mean transform's distance from the identity that is taken back while each image is seen once: slowly
+/// enough for the splats to follow.
+const DRIFT_REMOVAL: f32 = 0.2;
 
 /// `[images, cells, 12]` affine transforms with their Adam moments. Only the block of the image that was looked at is
 /// stepped, so an image that is not seen does not move.
@@ -18,6 +19,7 @@ pub struct ImageParameters {
     image_means: Vec<[f32; 12]>,
     mean: Vec<f32>,
     square: Vec<f32>,
+    shared: [f32; 12],
     /// How often each image was stepped.
     steps: Vec<f32>,
 }
@@ -33,11 +35,12 @@ impl ImageParameters {
             image_means: vec![IDENTITY; images],
             mean: zeros.clone(),
             square: zeros,
+            shared: [0.0; 12],
             steps: vec![0.0; images],
         }
     }
 
-    /// `[cells, 12]` of one image.
+    /// `[cells, 12]` of one image, before [`ImageParameters::shared`] is taken from each.
     pub(super) fn block(&self, image: usize) -> &[f32] {
         &self.values[image * self.block..][..self.block]
     }
@@ -47,18 +50,9 @@ impl ImageParameters {
         &mut self.values[image * self.block..][..self.block]
     }
 
-    /// Adds to `gradient` (`[cells, 12]`) what draws the mean transform of all images to the identity.
-    pub(super) fn add_mean_pull(&self, gradient: &mut [f32]) {
-        let mut mean = [0.0_f64; 12];
-        for affine in &self.image_means {
-            mean.iter_mut().zip(affine).for_each(|(sum, value)| *sum += f64::from(*value));
-        }
-        let count = self.image_means.len() as f64;
-        let cells = (self.block / 12) as f32;
-        let pull: [f32; 12] = std::array::from_fn(|k| MEAN_PULL * ((mean[k] / count) as f32 - IDENTITY[k]) / cells);
-        for affine in gradient.chunks_exact_mut(12) {
-            affine.iter_mut().zip(pull).for_each(|(g, p)| *g += p);
-        }
+    /// What is taken from every transform of every image.
+    pub(super) fn shared(&self) -> &[f32; 12] {
+        &self.shared
     }
 
     /// One Adam step of the block of `image`. A gradient that is not finite is skipped.
@@ -76,24 +70,40 @@ impl ImageParameters {
             *value -= rate * *mean * correct[0] / ((*square * correct[1]).sqrt() + EPSILON);
         }
         self.image_means[image] = mean_affine(self.block(image));
+        self.remove_drift();
+    }
+
+    /// Moves [`ImageParameters::shared`] towards what all images have in common beyond the identity.
+    fn remove_drift(&mut self) {
+        let count = self.image_means.len() as f32;
+        for k in 0..12 {
+            let mean = self.image_means.iter().map(|affine| affine[k]).sum::<f32>() / count;
+            self.shared[k] += DRIFT_REMOVAL / count * (mean - IDENTITY[k] - self.shared[k]);
+        }
     }
 
     pub(super) fn state(&self) -> Vec<f32> {
-        [&self.values, &self.mean, &self.square, &self.steps].into_iter().flatten().copied().collect()
+        [&self.values[..], &self.mean, &self.square, &self.steps, &self.shared[..]]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect()
     }
 
     pub(super) fn restore(&mut self, state: &[f32]) -> bool {
         let size = self.values.len();
-        if state.len() != 3 * size + self.steps.len() || !state.iter().all(|v| v.is_finite()) {
+        if state.len() != 3 * size + self.steps.len() + 12 || !state.iter().all(|v| v.is_finite()) {
             return false;
         }
         let (values, rest) = state.split_at(size);
         let (mean, rest) = rest.split_at(size);
-        let (square, steps) = rest.split_at(size);
+        let (square, rest) = rest.split_at(size);
+        let (steps, shared) = rest.split_at(self.steps.len());
         self.values.copy_from_slice(values);
         self.mean.copy_from_slice(mean);
         self.square.copy_from_slice(square);
         self.steps.copy_from_slice(steps);
+        self.shared.copy_from_slice(shared);
         for (mean, block) in self.image_means.iter_mut().zip(self.values.chunks_exact(self.block)) {
             *mean = mean_affine(block);
         }
