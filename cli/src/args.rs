@@ -126,7 +126,7 @@ pub enum Preset {
     Fast,
     /// The defaults
     Balanced,
-    /// Three times the steps and more splats
+    /// More steps and more splats, for machines with time
     Quality,
 }
 

@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 use std::time::Instant;
-use tessera_camera::each;
+use tessera_engine::datasets::camera::each;
 use tessera_kernels::dispatch;
 use tessera_kernels::simd::{Lanes, exp2};
 

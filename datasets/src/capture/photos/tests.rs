@@ -148,12 +148,15 @@ esac
     }
 }
 
-/// Slow: run with `cargo test --release -- --ignored installed` where COLMAP and ffmpeg are.
 #[test]
-#[ignore = "takes minutes and needs COLMAP and ffmpeg"]
 fn installed_programs_find_poses_for_real_photos() {
     let root = std::env::var_os("TESSERA_DATA").map(PathBuf::from);
     let root = root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
+    let runs = |program: &str| std::process::Command::new(program).arg("-h").output().is_ok();
+    if !root.is_dir() || !runs("colmap") || !runs("ffmpeg") {
+        println!("skipped: this test needs COLMAP, ffmpeg and the shared data");
+        return;
+    }
     let work = tempfile::tempdir().expect("temporary folder");
     let photos = root.join("unposed/sceaux_castle");
     let mut shown = |p: Progress| println!("{} {}/{}", p.stage.name(), p.done, p.total);
