@@ -6,6 +6,7 @@
 //! - Masks of kind [`MaskKind::Ignore`] say where nothing is known: they become weights, and pixels of weight zero
 //!   count in no loss and no metric.
 
+use rayon::prelude::*;
 use tessera_datasets::capture::MaskKind;
 use tessera_datasets::image::FramePixels;
 
@@ -55,15 +56,21 @@ impl Target {
         refill(&mut self.alpha, is_cut_out.then(|| pixels().map(|(i, pixel)| alpha_of(i, pixel))));
 
         self.rgb.resize(3 * self.width * self.height, 0.0);
+        /// Pixels in one unit of work.
+        const PART: usize = 1 << 14;
         let plane_size = (self.width * self.height).max(1);
         for (channel, plane) in self.rgb.chunks_exact_mut(plane_size).enumerate() {
-            let values = plane.iter_mut().zip(image.data.iter().skip(channel).step_by(channels));
-            match &self.alpha {
-                None => values.for_each(|(out, &value)| *out = share(value)),
-                Some(alpha) => values
-                    .zip(alpha)
-                    .for_each(|((out, &value), &a)| *out = a * share(value) + (1.0 - a) * background[channel]),
-            }
+            let parts = plane.par_chunks_mut(PART).zip(image.data.par_chunks(PART * channels)).enumerate();
+            let alpha = self.alpha.as_deref();
+            parts.for_each(|(part, (plane, pixels))| {
+                let values = plane.iter_mut().zip(pixels.iter().skip(channel).step_by(channels));
+                match alpha {
+                    None => values.for_each(|(out, &value)| *out = share(value)),
+                    Some(alpha) => values
+                        .zip(&alpha[part * PART..])
+                        .for_each(|((out, &value), &a)| *out = a * share(value) + (1.0 - a) * background[channel]),
+                }
+            });
         }
     }
 }

@@ -118,7 +118,7 @@ fn check(case: &Case) {
     case.compare("d_opacity_logits", &out.opacity_logits);
     let sh: Vec<f32> = out.sh0.chunks(3).zip(out.sh_rest.chunks(45)).flat_map(|(a, b)| [a, b].concat()).collect();
     case.compare("d_sh", &sh);
-    case.compare("d_background", &out.background);
+    case.compare("d_background", &rasterizer.background_gradient(&v_rgb));
     case.compare("d_pose_xi", &out.pose);
 }
 

@@ -12,7 +12,7 @@ use super::model::{Rates, SplatModel};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
-use tessera_kernels::splat::SplatGradients;
+use tessera_kernels::splat::{Rasterizer, SplatGradients};
 
 /// Splats with less opacity are dead.
 const DEAD_OPACITY: f32 = 0.005;
@@ -207,58 +207,69 @@ fn morton_order(means: &[f32]) -> Vec<u32> {
 
 /// Adds the pull towards transparent and small of the splats that this view saw to `gradients`.
 ///
-/// The loss is `opacity_decay mean(opacity) + scale_decay mean(scale)`, restricted to the `visible` ones.
-pub fn add_decay(
-    model: &SplatModel,
-    config: &SplatsConfig,
-    visible: impl Iterator<Item = usize>,
-    gradients: &mut SplatGradients,
-) {
+/// The loss is `opacity_decay mean(opacity) + scale_decay mean(scale)`, restricted to what `rasterizer` saw last.
+pub fn add_decay(model: &SplatModel, config: &SplatsConfig, rasterizer: &Rasterizer, gradients: &mut SplatGradients) {
+    const CHUNK: usize = Rasterizer::CHUNK;
     let n = model.len() as f32;
     let (opacity_pull, scale_pull) = (config.opacity_decay / n, config.scale_decay / (3.0 * n));
-    for i in visible {
-        let o = opacity(model, i);
-        gradients.opacity_logits[i] += opacity_pull * o * (1.0 - o);
-        for k in 3 * i..3 * i + 3 {
-            gradients.log_scales[k] += scale_pull * model.log_scales.values[k].exp();
-        }
-    }
+    let opacities = gradients.opacity_logits.par_chunks_mut(CHUNK);
+    opacities.zip(gradients.log_scales.par_chunks_mut(3 * CHUNK)).enumerate().for_each(
+        |(chunk, (opacities, scales))| {
+            for i in rasterizer.visible_in_chunk(chunk) {
+                let o = opacity(model, i);
+                let local = i - chunk * CHUNK;
+                opacities[local] += opacity_pull * o * (1.0 - o);
+                for k in 0..3 {
+                    scales[3 * local + k] += scale_pull * model.log_scales.row(i)[k].exp();
+                }
+            }
+        },
+    );
 }
 
 /// Moves nearly transparent visible splats at random, by their own covariance, so that they find where they are
 /// needed.
-pub fn add_noise(
-    model: &mut SplatModel,
-    config: &SplatsConfig,
-    rates: &Rates,
-    step: u64,
-    visible: impl Iterator<Item = usize>,
-) {
+pub fn add_noise(model: &mut SplatModel, config: &SplatsConfig, rates: &Rates, step: u64, rasterizer: &Rasterizer) {
     /// Above this opacity the noise is less than a ten-thousandth of its largest.
     const STILL: f32 = 0.1;
+    const CHUNK: usize = Rasterizer::CHUNK;
     let strength = (config.noise * f64::from(rates.means)) as f32;
     if strength == 0.0 {
         return;
     }
-    for i in visible {
-        let o = opacity(model, i);
-        if o > STILL {
-            continue;
-        }
-        let amount = strength / (1.0 + (100.0 * (o - DEAD_OPACITY)).exp());
-        let mut rng = Pcg64::new(u128::from(config.seed) << 64 | u128::from(step), i as u128);
-        let normal: [f32; 3] = std::array::from_fn(|_| standard_normal(&mut rng));
-        let quat: [f32; 4] = std::array::from_fn(|k| model.quats.row(i)[k]);
-        let axes: [[f32; 3]; 3] = std::array::from_fn(|k| rotation_column(&quat, k));
-        let variances: [f32; 3] = std::array::from_fn(|k| (2.0 * model.log_scales.row(i)[k]).exp());
-        // Σ n = Σ_k axis_k variance_k (axis_k · n)
-        for k in 0..3 {
-            let along = (0..3).map(|d| axes[k][d] * normal[d]).sum::<f32>() * variances[k] * amount;
-            for (mean, axis) in model.means.row_mut(i).iter_mut().zip(axes[k]) {
-                *mean += axis * along;
+    let mut means = std::mem::take(&mut model.means.values);
+    let model_without_means = &*model;
+    means.par_chunks_mut(3 * CHUNK).enumerate().for_each(|(chunk, means)| {
+        for i in rasterizer.visible_in_chunk(chunk) {
+            let o = opacity(model_without_means, i);
+            if o > STILL {
+                continue;
+            }
+            let amount = strength / (1.0 + (100.0 * (o - DEAD_OPACITY)).exp());
+            let mut rng = Pcg64::new(u128::from(config.seed) << 64 | u128::from(step), i as u128);
+            let shift = random_shift(model_without_means, i, amount, &mut rng);
+            for (mean, d) in means[3 * (i - chunk * CHUNK)..].iter_mut().zip(shift) {
+                *mean += d;
             }
         }
+    });
+    model.means.values = means;
+}
+
+/// `amount Σ n`, with Σ the covariance of a splat and n three standard normal numbers.
+fn random_shift(model: &SplatModel, i: usize, amount: f32, rng: &mut Pcg64) -> [f32; 3] {
+    let normal: [f32; 3] = std::array::from_fn(|_| standard_normal(rng));
+    let mut shift = [0.0; 3];
+    for k in 0..3 {
+        // Σ n = Σ_k axis_k variance_k (axis_k · n)
+        let axis = rotation_column(model.quats.row(i), k);
+        let variance = (2.0 * model.log_scales.row(i)[k]).exp();
+        let along = (0..3).map(|d| axis[d] * normal[d]).sum::<f32>() * variance * amount;
+        for d in 0..3 {
+            shift[d] += axis[d] * along;
+        }
     }
+    shift
 }
 
 /// Box and Muller's transform.

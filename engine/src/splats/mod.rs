@@ -20,8 +20,8 @@ mod step;
 
 pub use config::{MaskUse, SplatsConfig, preset};
 
-use crate::evaluate::{EvalReport, evaluate_frames};
 use crate::config::Config;
+use crate::evaluate::{EvalReport, evaluate_frames};
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use crate::{Error, Result};
 use appearance::Appearance;
@@ -274,8 +274,7 @@ fn with_masks(capture: &Capture, masks: MaskUse) -> Capture {
 
 /// 1.1 times the largest distance of a camera from the cameras' centroid, as in the original 3DGS.
 fn camera_extent(frames: &FrameSet) -> f64 {
-    let centres: Vec<_> =
-        (0..frames.len()).map(|i| frames.camera_from_scene(i).inverse().translation.vector).collect();
+    let centres: Vec<_> = (0..frames.len()).map(|i| frames.camera_from_scene(i).inverse().translation.vector).collect();
     let centroid = centres.iter().sum::<nalgebra::Vector3<f64>>() / centres.len().max(1) as f64;
     let farthest = centres.iter().map(|c| (c - centroid).norm()).fold(0.0, f64::max);
     if farthest > 1e-6 { 1.1 * farthest } else { 1.0 }

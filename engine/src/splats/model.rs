@@ -229,8 +229,7 @@ impl SplatModel {
 
     /// Hands all tensors to a checkpoint.
     pub fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) {
-        let parameters =
-            [&self.means, &self.log_scales, &self.quats, &self.opacity_logits, &self.sh0, &self.sh_rest];
+        let parameters = [&self.means, &self.log_scales, &self.quats, &self.opacity_logits, &self.sh0, &self.sh_rest];
         for (name, p) in Self::NAMES.into_iter().zip(parameters) {
             let shape = [self.len(), p.columns];
             checkpoint.f32(name, &shape, p.values.as_slice());
@@ -251,7 +250,9 @@ impl SplatModel {
             for (name, plane) in names.into_iter().zip(p.planes()) {
                 let values = checkpoint.f32(&name)?;
                 if values.len() != rows * columns {
-                    let message = format!("the checkpoint's {name} does not have {columns} columns; resume with the sh_degree of the first run, or start again with --force");
+                    let message = format!(
+                        "the checkpoint's {name} does not have {columns} columns; resume with the sh_degree of the first run, or start again with --force"
+                    );
                     return Err(Error::setting(message));
                 }
                 plane.clear();

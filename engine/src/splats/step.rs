@@ -50,10 +50,10 @@ impl SplatTraining {
         self.differentiate(frame, &view, &settings);
 
         self.density.observe(&self.gradients);
-        add_decay(&self.model, &self.config, self.rasterizer.visible_splats(), &mut self.gradients);
+        add_decay(&self.model, &self.config, &self.rasterizer, &mut self.gradients);
         let rates = schedule::rates(&self.config, step, self.extent);
         self.model.descend(&self.gradients, &rates, step + 1);
-        add_noise(&mut self.model, &self.config, &rates, step, self.rasterizer.visible_splats());
+        add_noise(&mut self.model, &self.config, &rates, step, &self.rasterizer);
         if let Some(appearance) = &mut self.appearance {
             appearance.step(frame.index, share);
         }

@@ -77,6 +77,19 @@ pub fn exp2<V: Lanes>(x: V) -> V {
     p.scale_by_power(shifted)
 }
 
+/// 2 to the power of `x` to within 3e-6 relative, in fewer operations. Outside -126..=126 the result is any number.
+#[inline(always)]
+pub fn exp2_fast<V: Lanes>(x: V) -> V {
+    const C: [f32; 5] = [0.999_999_3, 0.693_121_8, 0.240_247_44, 0.055_917_863, 0.009_570_1];
+    let shifted = x + V::all(ROUND);
+    let f = x - (shifted - V::all(ROUND));
+    let mut p = V::all(C[4]);
+    for c in C[..4].iter().rev() {
+        p = p.mul_add(f, V::all(*c));
+    }
+    p.scale_by_power(shifted)
+}
+
 /// e to the power of `x`, clamped to the range of normal numbers.
 #[inline(always)]
 pub(super) fn exp<V: Lanes>(x: V) -> V {
@@ -140,6 +153,8 @@ mod tests {
     fn functions_are_accurate<V: Lanes>() {
         let e2 = worst::<V>(-30.0..30.0, exp2, f64::exp2);
         assert!(e2 < 3e-7, "exp2 is off by {e2}");
+        let fast = worst::<V>(-30.0..30.0, exp2_fast, f64::exp2);
+        assert!(fast < 3e-6, "exp2_fast is off by {fast}");
         let e = worst::<V>(-80.0..80.0, exp, f64::exp);
         assert!(e < 3e-7, "exp is off by {e}");
         let a = worst::<V>(1e-3..50.0, atan, f64::atan);

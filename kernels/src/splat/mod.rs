@@ -147,6 +147,4 @@ pub struct SplatGradients {
     pub mean2d_norms: Vec<f32>,
     /// With respect to a left perturbation (ρ, φ) of `camera_from_world`.
     pub pose: [f32; 6],
-    /// With respect to the background colour.
-    pub background: [f32; 3],
 }

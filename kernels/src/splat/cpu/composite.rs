@@ -9,7 +9,7 @@
 use super::tile::{Coverage, PIXELS, Plane, TileRect, WIDTH};
 use super::tiles::Tiles;
 use super::{Record, Shared, TileProgress};
-use crate::simd::{Lanes, exp2, flush_denormals};
+use crate::simd::{Lanes, exp2_fast, flush_denormals};
 use crate::splat::{MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, RenderSettings, Rendering};
 use rayon::prelude::*;
 use tessera_camera::each;
@@ -140,7 +140,8 @@ struct Splat<V> {
 #[inline(always)]
 pub(super) fn alpha_of<V: Lanes>(log2_alpha: V) -> V {
     let counts = V::all(MIN_ALPHA.log2()).le(log2_alpha);
-    exp2(log2_alpha.max(V::all(-100.0))).min(V::all(MAX_ALPHA)).masked(counts)
+    // Far outside the splat the power is not even a number of the right size, but that does not count.
+    exp2_fast(log2_alpha).min(V::all(MAX_ALPHA)).masked(counts)
 }
 
 /// Blends one splat into eight pixels; true when all of them are finished.

@@ -138,7 +138,17 @@ impl Rasterizer {
         out.resize(splats);
         let scene = parameters::Scene { splats, view, settings, records: &self.records, visible: &self.visible };
         parameters::parameter_gradients(&scene, &self.tiles, &self.sums, &mut self.pose_sums, out);
-        out.background = background_gradient(&self.rendering, gradient.rgb);
+    }
+
+    /// The gradient with respect to the background colour: `rgb = ... + T background`, so it is Σ T v over the pixels.
+    pub fn background_gradient(&self, v_rgb: &[f32]) -> [f32; 3] {
+        let t = &self.rendering.transmittance;
+        std::array::from_fn(|channel| {
+            let plane = &v_rgb[channel * t.len()..][..t.len()];
+            // Row by row, so that single precision loses nothing to the length of the sum.
+            let rows = plane.chunks(self.rendering.width).zip(t.chunks(self.rendering.width));
+            rows.map(|(v, t)| f64::from(v.iter().zip(t).map(|(v, t)| v * t).sum::<f32>())).sum::<f64>() as f32
+        })
     }
 
     /// The picture that the last forward pass made.
@@ -155,10 +165,13 @@ impl Rasterizer {
         }
     }
 
-    /// Indices of the splats that the last forward pass could see, ascending.
-    pub fn visible_splats(&self) -> impl Iterator<Item = usize> + '_ {
-        let chunks = self.visible.iter().enumerate();
-        chunks.flat_map(|(chunk, &n)| self.records[chunk * CHUNK..][..n as usize].iter().map(|r| r.splat as usize))
+    /// Splats come in chunks of this many: chunk `i` holds those from `i * CHUNK` on.
+    pub const CHUNK: usize = CHUNK;
+
+    /// Indices of the splats of one chunk that the last forward pass could see, ascending.
+    pub fn visible_in_chunk(&self, chunk: usize) -> impl Iterator<Item = usize> + '_ {
+        let n = self.visible.get(chunk).map_or(0, |&n| n as usize);
+        self.records.iter().skip(chunk * CHUNK).take(n).map(|r| r.splat as usize)
     }
 
     /// Bytes held in buffers.
@@ -208,17 +221,6 @@ impl SplatGradients {
         self.scores.resize(n, 0.0);
         self.mean2d_norms.resize(n, 0.0);
     }
-}
-
-/// `rgb = ... + T background`, so the background's gradient is Σ T v.
-fn background_gradient(rendering: &Rendering, v_rgb: &[f32]) -> [f32; 3] {
-    let t = &rendering.transmittance;
-    std::array::from_fn(|channel| {
-        let plane = &v_rgb[channel * t.len()..][..t.len()];
-        // Row by row, so that single precision loses nothing to the length of the sum.
-        let rows = plane.chunks(rendering.width).zip(t.chunks(rendering.width));
-        rows.map(|(v, t)| f64::from(v.iter().zip(t).map(|(v, t)| v * t).sum::<f32>())).sum::<f64>() as f32
-    })
 }
 
 /// A pointer that tasks share because each writes to places of its own.
