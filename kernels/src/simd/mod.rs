@@ -1,6 +1,6 @@
 //! SIMD lanes with run-time dispatch.
 //!
-//! Kernels are written once, over [`Lanes`], as `#[inline(always)]` functions. [`dispatch!`] instantiates such a
+//! Kernels are written once, over [`Lanes`], as `#[inline(always)]` functions. [`dispatch!`](crate::dispatch) instantiates such a
 //! function for AVX2+FMA and for a portable array of eight numbers (which compilers turn into SSE2 or NEON code) and
 //! chooses at run time. [`Lanes`] extends [`Real`](tessera_camera::Real), so the mathematics of a kernel can also run
 //! on one `f32` or `f64`, which is how tests get their reference.

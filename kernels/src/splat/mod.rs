@@ -12,7 +12,7 @@
 //!
 //! How the CPU computes it:
 //!
-//! 1. `project`: eight splats at a time to 64-byte [`records`](cpu), visible ones compacted;
+//! 1. `project`: eight splats at a time to 64-byte records, visible ones compacted;
 //! 2. `tiles`: radix sort by depth, exact ellipse-against-tile culling, one depth-ordered list for each tile;
 //! 3. `rasterize`: a tile at a time in L1 cache, each splat row by row over just the pixels that it touches;
 //! 4. `backward`: the tiles again, front to back, nine sums for each (splat, tile), then back through the projection.
