@@ -33,12 +33,38 @@ impl DataError {
 
 impl fmt::Display for DataError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.reason)?;
+        write!(f, "{}: {}", OneLine(&self.path.to_string_lossy()), OneLine(&self.reason))?;
         match &self.remedy {
-            Some(remedy) => write!(f, "; {remedy}"),
+            Some(remedy) => write!(f, "; {}", OneLine(remedy)),
             None => Ok(()),
         }
     }
 }
 
+/// A text whose control characters are written out: names from damaged files must not reach a terminal as they are.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in self.0.split_inclusive(char::is_control) {
+            match part.char_indices().next_back().filter(|(_, c)| c.is_control()) {
+                Some((at, control)) => write!(f, "{}{}", &part[..at], control.escape_default())?,
+                None => f.write_str(part)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl std::error::Error for DataError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_whatever_the_file_says() {
+        let error = DataError::new("a.bin", "names photo '\nl\u{1b}[31meft.png'").remedy("remove\tit");
+        assert_eq!(error.to_string(), "a.bin: names photo '\\nl\\u{1b}[31meft.png'; remove\\tit");
+    }
+}
