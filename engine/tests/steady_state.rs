@@ -1,4 +1,4 @@
-//! A training step in the steady state allocates nothing.
+//! A training step in the steady state does not allocate every time.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 #[test]
-fn a_training_step_allocates_nothing_once_buffers_have_grown() {
+fn a_training_step_does_not_allocate_every_time() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("capture");
     let options = Options { width: 96, height: 72, views: Some(6), extent: 10.0, points: 2000, ..Options::default() };
@@ -62,7 +62,7 @@ fn a_training_step_allocates_nothing_once_buffers_have_grown() {
         }
         ALLOCATIONS.load(Ordering::Relaxed) - before
     });
-    // Splats move and spread over more tiles, so now and then a buffer grows. What allocated in every step would count at
-    // least 200 times.
+    // The aim is none. 69 were seen and not traced to their places, so the limit, first 20, was widened to what shows that
+    // no place allocates in every step. Find them and lower it again.
     assert!(allocations < 200, "{allocations} allocations in 200 steps");
 }
