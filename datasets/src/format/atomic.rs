@@ -1,8 +1,9 @@
-//! Output files that appear whole or not at all, whatever happens while they are written.
+//! Outputs that appear whole or not at all, whatever happens while they are written.
 
 use crate::{DataError, Result};
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 /// What becomes of a file that is in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +14,84 @@ pub enum Existing {
     Replace,
 }
 
-/// Writes a file through `write` into a temporary file beside it, which takes its name once it is complete.
+/// A file that takes its name when it is committed, and vanishes when it is dropped before that.
+pub struct AtomicFile {
+    path: PathBuf,
+    existing: Existing,
+    out: BufWriter<tempfile::NamedTempFile>,
+}
+
+impl AtomicFile {
+    /// Begins a temporary file beside `path`.
+    ///
+    /// # Errors
+    /// When the file exists and is to be kept, or its folder is missing or read-only.
+    pub fn create(path: impl AsRef<Path>, existing: Existing) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        if existing == Existing::Keep && path.exists() {
+            return Err(exists(&path));
+        }
+        if path.is_dir() {
+            return Err(DataError::new(&path, "is a folder").remedy("name a file"));
+        }
+        let temporary = temporary_file(folder_of(&path)).map_err(|e| unwritable(&path, &e))?;
+        Ok(Self { path, existing, out: BufWriter::with_capacity(1 << 20, temporary) })
+    }
+
+    /// Where the file will be.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What an error of writing means to the user.
+    pub fn unwritable(&self, error: &io::Error) -> DataError {
+        unwritable(&self.path, error)
+    }
+
+    /// [`Write::write_all`] with an error that names the file.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes).map_err(|e| unwritable(&self.path, &e))
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// When the disk is full, or a file has appeared that is to be kept.
+    pub fn commit(self) -> Result<()> {
+        let path = self.path;
+        let temporary = self.out.into_inner().map_err(|e| unwritable(&path, e.error()))?;
+        let persisted = match self.existing {
+            Existing::Keep => temporary.persist_noclobber(&path),
+            Existing::Replace => temporary.persist(&path),
+        };
+        match persisted {
+            Ok(_) => Ok(()),
+            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(&path)),
+            Err(e) => Err(unwritable(&path, &e.error)),
+        }
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.out.seek(position)
+    }
+}
+
+/// Writes a file through `write` into an [`AtomicFile`].
 ///
 /// # Errors
 /// When the file exists and is to be kept, its folder is missing or read-only, the disk is full, or `write` fails.
@@ -23,34 +101,101 @@ pub fn write_atomically(
     existing: Existing,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
-    let path = path.as_ref();
-    let folder = match path.parent() {
+    let mut file = AtomicFile::create(path, existing)?;
+    write(&mut file).map_err(|e| file.unwritable(&e))?;
+    file.commit()
+}
+
+/// A folder that takes its name when it is committed, and vanishes with all that is in it when it is dropped before.
+pub struct AtomicFolder {
+    path: PathBuf,
+    existing: Existing,
+    temporary: tempfile::TempDir,
+}
+
+impl AtomicFolder {
+    /// Begins a temporary folder beside `path`.
+    ///
+    /// # Errors
+    /// When `path` exists and is to be kept, or its parent is missing or read-only.
+    pub fn create(path: impl AsRef<Path>, existing: Existing) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        if existing == Existing::Keep && path.exists() {
+            return Err(exists(&path));
+        }
+        if path.is_file() {
+            return Err(DataError::new(&path, "is a file where a folder should be").remedy("name a folder"));
+        }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".tessera-").suffix(".tmp");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o777));
+        }
+        let temporary = builder.tempdir_in(folder_of(&path)).map_err(|e| unwritable(&path, &e))?;
+        Ok(Self { path, existing, temporary })
+    }
+
+    /// Begins a file in the folder. It is there as soon as it is dropped.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn file(&self, name: &str) -> Result<BufWriter<File>> {
+        let file = File::create(self.temporary.path().join(name)).map_err(|e| unwritable(&self.path, &e))?;
+        Ok(BufWriter::with_capacity(1 << 20, file))
+    }
+
+    /// Writes a whole file in the folder.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        std::fs::write(self.temporary.path().join(name), bytes).map_err(|e| unwritable(&self.path, &e))
+    }
+
+    /// What an error of writing means to the user.
+    pub fn unwritable(&self, error: &io::Error) -> DataError {
+        unwritable(&self.path, error)
+    }
+
+    /// Gives the folder its name. One that is replaced goes only when the new one is complete.
+    ///
+    /// # Errors
+    /// When a folder is in the way that is to be kept, or the disk refuses.
+    pub fn commit(self) -> Result<()> {
+        if self.path.exists() {
+            if self.existing == Existing::Keep {
+                return Err(exists(&self.path));
+            }
+            // Two renames: the old folder is out of the way before the new one takes its place.
+            let old = tempfile::Builder::new().prefix(".tessera-").suffix(".old").tempdir_in(folder_of(&self.path));
+            let old = old.map_err(|e| unwritable(&self.path, &e))?;
+            std::fs::rename(&self.path, old.path().join("replaced")).map_err(|e| unwritable(&self.path, &e))?;
+        }
+        let temporary = self.temporary.keep();
+        std::fs::rename(&temporary, &self.path).map_err(|e| {
+            std::fs::remove_dir_all(&temporary).ok();
+            unwritable(&self.path, &e)
+        })
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    if existing == Existing::Keep && path.exists() {
-        return Err(exists(path));
     }
-    let unwritable = |error: io::Error| match error.kind() {
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> DataError {
+    match error.kind() {
         io::ErrorKind::NotFound => {
             DataError::new(path, "cannot be written because its folder does not exist").remedy("create the folder")
         }
         io::ErrorKind::StorageFull => DataError::new(path, "cannot be written because the disk is full")
             .remedy("free some space or write elsewhere"),
         _ => DataError::new(path, format!("cannot be written ({error})")),
-    };
-    let temporary = temporary_file(folder).map_err(unwritable)?;
-    let mut out = BufWriter::with_capacity(1 << 20, temporary);
-    write(&mut out).map_err(unwritable)?;
-    let temporary = out.into_inner().map_err(|e| unwritable(e.into_error()))?;
-    let persisted = match existing {
-        Existing::Keep => temporary.persist_noclobber(path),
-        Existing::Replace => temporary.persist(path),
-    };
-    match persisted {
-        Ok(_) => Ok(()),
-        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
-        Err(e) => Err(unwritable(e.error)),
     }
 }
 

@@ -1,52 +1,66 @@
-//! Scene files: one file per format, reader beside writer.
+//! Scene files: one file or folder per format, reader beside writer.
 //!
-//! [`read_splats`] and [`write_splats`] choose the format by the file's extension. Whatever is written appears whole or
-//! not at all ([`write_atomically`]).
+//! [`SplatFormat`] knows all splat formats, by extension and by what each can hold. [`open_splats`] and [`create_splats`]
+//! work on chunks ([`stream`]), [`read_splats`] and [`write_splats`] on whole clouds. Whatever is written appears whole or
+//! not at all ([`AtomicFile`]).
 
 mod atomic;
 pub(crate) mod npy;
 pub mod ply;
+mod registry;
+pub mod stream;
 
-pub use atomic::{Existing, write_atomically};
+pub use atomic::{AtomicFile, AtomicFolder, Existing, write_atomically};
+pub use registry::{SplatFormat, WriteOptions};
 
+use crate::Result;
 use crate::scene::SplatCloud;
-use crate::{DataError, Result};
 use std::path::Path;
+use stream::{CloudSource, SplatHeader, SplatSink, SplatSource};
 
-/// Extensions of splat files that can be read and written.
-const SPLAT_EXTENSIONS: &[&str] = &["ply"];
-
-/// Reads a splat file of any supported format.
+/// Opens a splat file of any format that can be read.
 ///
 /// # Errors
 /// When the extension is unknown, or the file is missing, damaged, or not of that format.
-pub fn read_splats(path: impl AsRef<Path>) -> Result<SplatCloud> {
+pub fn open_splats(path: impl AsRef<Path>) -> Result<Box<dyn SplatSource>> {
     let path = path.as_ref();
-    check_extension(path)?;
-    ply::read_splats(path)
+    SplatFormat::to_read(path)?.open(path)
 }
 
-/// Writes a splat file in the format that its extension names.
+/// Begins a splat file in the format that its extension names.
 ///
 /// # Errors
-/// When the extension is unknown, the file exists and `force` is not set, the cloud's arrays differ in length, or the
-/// disk refuses.
-pub fn write_splats(path: impl AsRef<Path>, cloud: &SplatCloud, force: bool) -> Result<()> {
+/// When the extension is unknown or of a format that is only read, the file exists and is to be kept, or the disk
+/// refuses.
+pub fn create_splats(
+    path: impl AsRef<Path>,
+    header: &SplatHeader,
+    options: &WriteOptions,
+    existing: Existing,
+) -> Result<Box<dyn SplatSink>> {
     let path = path.as_ref();
-    check_extension(path)?;
-    ply::write_splats(path, cloud, if force { Existing::Replace } else { Existing::Keep })
+    SplatFormat::to_write(path)?.create(path, header, options, existing)
 }
 
-fn check_extension(path: &Path) -> Result<()> {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    if SPLAT_EXTENSIONS.contains(&extension.as_str()) {
-        return Ok(());
+/// Reads a whole splat file of any supported format.
+///
+/// # Errors
+/// As [`open_splats`] and [`stream::collect`].
+pub fn read_splats(path: impl AsRef<Path>) -> Result<SplatCloud> {
+    stream::collect(open_splats(path)?.as_mut())
+}
+
+/// Writes a whole splat file in the format that its extension names.
+///
+/// # Errors
+/// As [`create_splats`], and when the cloud's arrays differ in length.
+pub fn write_splats(path: impl AsRef<Path>, cloud: &SplatCloud, force: bool) -> Result<()> {
+    let existing = if force { Existing::Replace } else { Existing::Keep };
+    let mut sink = create_splats(path, &SplatHeader::of(cloud), &WriteOptions::default(), existing)?;
+    let mut source = CloudSource::new(cloud);
+    let mut chunk = source.header().empty_cloud(stream::CHUNK_SPLATS);
+    while source.next_chunk(&mut chunk)? {
+        sink.put(&chunk)?;
     }
-    let supported = SPLAT_EXTENSIONS.iter().map(|e| format!(".{e}")).collect::<Vec<_>>().join(", ");
-    let reason = if extension.is_empty() {
-        "has no extension that names a splat format".to_owned()
-    } else {
-        format!("has the extension .{extension}, which is no supported splat format")
-    };
-    Err(DataError::new(path, reason).remedy(format!("use one of: {supported}")))
+    sink.finish()
 }

@@ -1,6 +1,7 @@
 //! Gaussian splats as files and viewers hold them.
 
 use crate::camera::Similarity;
+use std::ops::Range;
 
 /// A set of `N` anisotropic 3D Gaussians with view-dependent colour, in the file's world unless
 /// `scene_from_world` says otherwise.
@@ -50,6 +51,59 @@ impl SplatCloud {
     /// True when there are no splats.
     pub fn is_empty(&self) -> bool {
         self.means.is_empty()
+    }
+
+    /// Removes all splats and keeps what is said about them.
+    pub fn clear(&mut self) {
+        self.means.clear();
+        self.log_scales.clear();
+        self.quats.clear();
+        self.opacity_logits.clear();
+        self.sh0.clear();
+        self.sh_rest.clear();
+    }
+
+    /// Adds the splats of a cloud of the same degree.
+    pub fn append(&mut self, other: &Self) {
+        self.append_range(other, 0..other.len());
+    }
+
+    /// Adds the splats with these indices of a cloud of the same degree.
+    pub fn append_range(&mut self, other: &Self, range: Range<usize>) {
+        assert_eq!(self.sh_degree, other.sh_degree, "clouds of one degree are joined");
+        let values = 3 * Self::rest_coefficients(self.sh_degree);
+        self.means.extend_from_slice(&other.means[range.clone()]);
+        self.log_scales.extend_from_slice(&other.log_scales[range.clone()]);
+        self.quats.extend_from_slice(&other.quats[range.clone()]);
+        self.opacity_logits.extend_from_slice(&other.opacity_logits[range.clone()]);
+        self.sh0.extend_from_slice(&other.sh0[range.clone()]);
+        self.sh_rest.extend_from_slice(&other.sh_rest[range.start * values..range.end * values]);
+    }
+
+    /// The splats with these indices, in this order.
+    #[must_use]
+    pub fn select(&self, indices: &[u32]) -> Self {
+        let values = 3 * Self::rest_coefficients(self.sh_degree);
+        let rest = |&i: &u32| self.sh_rest[i as usize * values..][..values].iter().copied();
+        Self {
+            sh_degree: self.sh_degree,
+            means: indices.iter().map(|&i| self.means[i as usize]).collect(),
+            log_scales: indices.iter().map(|&i| self.log_scales[i as usize]).collect(),
+            quats: indices.iter().map(|&i| self.quats[i as usize]).collect(),
+            opacity_logits: indices.iter().map(|&i| self.opacity_logits[i as usize]).collect(),
+            sh0: indices.iter().map(|&i| self.sh0[i as usize]).collect(),
+            sh_rest: indices.iter().flat_map(rest).collect(),
+            antialiased: self.antialiased,
+            scene_from_world: self.scene_from_world,
+        }
+    }
+
+    /// Whether the arrays agree in length, as everything that takes a cloud expects.
+    pub fn is_consistent(&self) -> bool {
+        let n = self.len();
+        self.sh_degree <= 3
+            && [self.log_scales.len(), self.quats.len(), self.opacity_logits.len(), self.sh0.len()] == [n; 4]
+            && self.sh_rest.len() == 3 * n * Self::rest_coefficients(self.sh_degree)
     }
 
     /// Coefficients per colour channel above degree 0: 0, 3, 8 or 15.

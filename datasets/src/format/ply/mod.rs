@@ -9,6 +9,7 @@ mod splats;
 mod table;
 
 pub use point_cloud::{parse_points, read_points, write_points};
+pub(super) use splats::{create_splats, open_splats};
 pub use splats::{parse_splats, read_splats, write_splats};
 
 #[cfg(test)]

@@ -8,12 +8,13 @@
 use super::header::{Element, Header};
 use super::table::read_rows;
 use crate::camera::Similarity;
+use crate::format::stream::{CloudSource, SplatHeader, SplatSink, SplatSource};
 use crate::format::{Existing, write_atomically};
 use crate::scene::SplatCloud;
 use crate::{DataError, Result};
 use nalgebra::{Quaternion, Translation3, UnitQuaternion};
 use std::io::{self, BufRead, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const FIXED: [&str; 14] = [
     "x", "y", "z", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3", "opacity", "f_dc_0", "f_dc_1",
@@ -35,6 +36,40 @@ pub fn read_splats(path: impl AsRef<Path>) -> Result<SplatCloud> {
     let path = path.as_ref();
     let (mut reader, length) = super::open(path)?;
     read(&mut reader, length, path)
+}
+
+/// Opens a splat PLY.
+///
+/// # Errors
+/// As [`read_splats`].
+pub(in crate::format) fn open_splats(path: &Path) -> Result<Box<dyn SplatSource>> {
+    Ok(Box::new(CloudSource::new(read_splats(path)?)))
+}
+
+/// Begins a splat PLY in the INRIA layout.
+pub(in crate::format) fn create_splats(
+    path: &Path,
+    header: &SplatHeader,
+    existing: Existing,
+) -> Result<Box<dyn SplatSink>> {
+    Ok(Box::new(Writer { path: path.to_owned(), existing, cloud: header.empty_cloud(0) }))
+}
+
+struct Writer {
+    path: PathBuf,
+    existing: Existing,
+    cloud: SplatCloud,
+}
+
+impl SplatSink for Writer {
+    fn put(&mut self, chunk: &SplatCloud) -> Result<()> {
+        self.cloud.append(chunk);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        write_splats(&self.path, &self.cloud, self.existing)
+    }
 }
 
 /// [`read_splats`] of a file in memory; `path` is for messages only.
