@@ -42,7 +42,7 @@ pub fn compare(
     indices.truncate(most);
     let cache = Arc::new(ImageCache::new(capture.files.clone(), CACHE_BYTES, options.max_side));
     let frames = FrameSet::new(capture, &indices, &cache, 1);
-    let mut painter = SplatPainter::new(&scene.cloud, &capture.scene_from_world, options.background)?;
+    let mut painter = SplatPainter::new(&scene.cloud, &capture.scene_from_world, options.background);
     let mut target = Target::default();
     for i in 0..frames.len() {
         let frame = frames.load(i, 1)?;

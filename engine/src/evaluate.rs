@@ -95,7 +95,7 @@ pub type Draw<'a> = dyn FnMut(usize, &View, &mut Vec<f32>) -> Result<()> + 'a;
 /// Compares a cloud with the photos of a capture. `progress` is told how many of how many are done.
 ///
 /// # Errors
-/// When the part has no photos, a photo cannot be read, or the cloud cannot be moved into the capture's scene.
+/// When the part has no photos or a photo cannot be read.
 pub fn evaluate_splats(
     cloud: &SplatCloud,
     capture: &Capture,
@@ -113,7 +113,7 @@ pub fn evaluate_splats(
     }
     let cache = Arc::new(ImageCache::new(capture.files.clone(), CACHE_BYTES, options.max_side));
     let frames = FrameSet::new(capture, &indices, &cache, 1);
-    let mut painter = SplatPainter::new(cloud, &capture.scene_from_world, options.background)?;
+    let mut painter = SplatPainter::new(cloud, &capture.scene_from_world, options.background);
     let mut draw = |_: usize, view: &View, out: &mut Vec<f32>| {
         out.clear();
         out.extend_from_slice(&painter.paint(view).rgb);

@@ -75,7 +75,7 @@ fn look(folder: &Path, scene: &Scene, capture: &Capture, console: &Console) -> R
 
     let size =
         capture.frames.first().map(|f| [f.camera.width, f.camera.height]).context("the capture has no photos")?;
-    let mut painter = SplatPainter::new(&scene.cloud, &scene_of_cloud(&scene.cloud), scene.background())?;
+    let mut painter = SplatPainter::new(&scene.cloud, &scene_of_cloud(&scene.cloud), scene.background());
     let mut around = Vec::new();
     for camera in render::orbit_cameras(scene, ORBIT.0, size, console) {
         let view = painter.view(&camera.camera, &camera.camera_from_world)?;

@@ -79,7 +79,7 @@ fn write(
     console: &Console,
 ) -> Result<Vec<PathBuf>> {
     let background = args.background.unwrap_or_else(|| scene.background());
-    let mut painter = SplatPainter::new(&scene.cloud, &scene_of_cloud(&scene.cloud), background)?;
+    let mut painter = SplatPainter::new(&scene.cloud, &scene_of_cloud(&scene.cloud), background);
     let mut progress = Progress::new(console, "rendering");
     let mut count = |done, total| progress.count(done, total);
     Ok(interrupt::stoppable(|stop| render_path(&mut painter, path, &args.output, options, &mut count, stop))?)

@@ -1,5 +1,9 @@
-//! Plain data types that the readers, the methods and the viewer share.
+//! Plain data types that the readers, the methods and the viewer share, and what is done to them.
 
+mod spherical_harmonics;
 mod splat_cloud;
+mod transform;
 
+pub use spherical_harmonics::{HarmonicsRotation, Y0, basis};
 pub use splat_cloud::SplatCloud;
+pub use transform::SplatTransform;

@@ -110,20 +110,4 @@ impl SplatCloud {
     pub fn rest_coefficients(sh_degree: u8) -> usize {
         (usize::from(sh_degree) + 1).pow(2) - 1
     }
-
-    /// Moves the splats back into the world in which they were captured. Spherical harmonics do not turn: only
-    /// translation and scale are supported, which is all that a capture's normalisation uses.
-    pub fn into_world(mut self) -> Self {
-        let world_from_scene = self.scene_from_world.inverse();
-        let log_scale = (world_from_scene.scaling()).ln() as f32;
-        for mean in &mut self.means {
-            let moved = world_from_scene * nalgebra::Point3::from(mean.map(f64::from));
-            *mean = [moved.x as f32, moved.y as f32, moved.z as f32];
-        }
-        for scales in &mut self.log_scales {
-            *scales = scales.map(|s| s + log_scale);
-        }
-        self.scene_from_world = Similarity::identity();
-        self
-    }
 }

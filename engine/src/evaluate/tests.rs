@@ -26,7 +26,7 @@ fn balls() -> SplatCloud {
 fn capture(folder: &Path, background: [f32; 3], change: impl Fn(Image8) -> Image8) -> Capture {
     let cloud = balls();
     let path = orbit(&cloud, 6, [48, 36]);
-    let mut painter = SplatPainter::new(&cloud, &Similarity::identity(), background).expect("drawable");
+    let mut painter = SplatPainter::new(&cloud, &Similarity::identity(), background);
     let stop = AtomicBool::new(false);
     let options = PathOptions::default();
     let photos = render_path(&mut painter, &path, folder, &options, &mut |_, _| {}, &stop).expect("written");

@@ -24,10 +24,7 @@ pub struct SplatPainter {
 impl SplatPainter {
     /// Gets `cloud` ready. `scene_from_world` says in which coordinates it is drawn: centred and scaled, so that single
     /// precision suffices and [`NEAR`] fits, such as [`tessera_datasets::capture::Capture::scene_from_world`].
-    ///
-    /// # Errors
-    /// When the cloud is stored with other axes than the world's: harmonics cannot be turned.
-    pub fn new(cloud: &SplatCloud, scene_from_world: &Similarity, background: [f32; 3]) -> Result<Self> {
+    pub fn new(cloud: &SplatCloud, scene_from_world: &Similarity, background: [f32; 3]) -> Self {
         let settings = RenderSettings {
             active_sh_degree: cloud.sh_degree,
             antialiased: cloud.antialiased,
@@ -35,8 +32,8 @@ impl SplatPainter {
             near: NEAR,
             ..RenderSettings::default()
         };
-        let cloud = moved(cloud.clone(), scene_from_world)?;
-        Ok(Self { cloud, rasterizer: Rasterizer::new(), settings })
+        let cloud = cloud.clone().into_scene(scene_from_world);
+        Self { cloud, rasterizer: Rasterizer::new(), settings }
     }
 
     /// The view of a camera that is placed in the world.
@@ -92,22 +89,4 @@ fn camera_from_scene(scene_from_world: &Similarity, camera_from_world: &Pose) ->
     let rotation = camera_from_world.rotation * scene.rotation.inverse();
     let scaled = scene_from_world.scaling() * camera_from_world.translation.vector;
     Pose::from_parts(Translation3::from(scaled - rotation * scene.translation.vector), rotation)
-}
-
-fn moved(mut cloud: SplatCloud, scene_from_world: &Similarity) -> Result<SplatCloud> {
-    let scene_from_stored = scene_from_world * cloud.scene_from_world.inverse();
-    if scene_from_stored.isometry.rotation.angle() > 1e-5 {
-        let message = "the scene is stored with other axes than its capture's, and its colours cannot be turned";
-        return Err(Error::setting(message));
-    }
-    for mean in &mut cloud.means {
-        let position = scene_from_stored * Point3::from(mean.map(f64::from));
-        *mean = position.coords.map(|v| v as f32).into();
-    }
-    let log_scale = scene_from_stored.scaling().ln() as f32;
-    for scales in &mut cloud.log_scales {
-        *scales = scales.map(|s| s + log_scale);
-    }
-    cloud.scene_from_world = *scene_from_world;
-    Ok(cloud)
 }

@@ -27,7 +27,7 @@ fn ahead(width: u32, height: u32) -> PathCamera {
 }
 
 fn write(cloud: &SplatCloud, path: &[PathCamera], out: &Path, options: &PathOptions) -> crate::Result<usize> {
-    let mut painter = SplatPainter::new(cloud, &Similarity::identity(), [0.0, 0.0, 1.0])?;
+    let mut painter = SplatPainter::new(cloud, &Similarity::identity(), [0.0, 0.0, 1.0]);
     let stop = AtomicBool::new(false);
     render_path(&mut painter, path, out, options, &mut |_, _| {}, &stop).map(|files| files.len())
 }
@@ -134,21 +134,28 @@ fn depth_colours_are_alike_in_all_pictures_of_a_path() {
 }
 
 #[test]
-fn a_scene_that_is_moved_and_scaled_looks_the_same() {
+fn a_scene_that_is_moved_scaled_and_turned_looks_the_same() {
     let view_of = |cloud: &SplatCloud, scene: &Similarity| {
         let camera = ahead(32, 24);
-        let mut painter = SplatPainter::new(cloud, scene, [0.0; 3]).expect("drawable");
+        let mut painter = SplatPainter::new(cloud, scene, [0.0; 3]);
         let view = painter.view(&camera.camera, &camera.camera_from_world).expect("a view");
         to_image(painter.paint(&view))
     };
-    let cloud = ball([0.1, 0.0, 2.0]);
-    let scene = Similarity::new(Vector3::new(5.0, -3.0, 2.0), Vector3::zeros(), 0.25);
+    let mut cloud = ball([0.1, 0.0, 2.0]);
+    // Colours of degree 3 and a shape without symmetry, so that files and kernels must agree on all harmonics.
+    cloud.sh_degree = 3;
+    cloud.sh0 = vec![[0.0; 3]];
+    cloud.sh_rest = (0..45).map(|i| 0.3 * (1.7 * i as f32).sin()).collect();
+    cloud.log_scales = vec![[-1.2, -2.0, -3.0]];
+    cloud.quats = vec![[0.9, 0.3, -0.5, 0.2]];
     let expected = view_of(&cloud, &Similarity::identity());
-    let moved = view_of(&cloud, &scene);
-    let worst = expected.data.iter().zip(&moved.data).map(|(a, b)| a.abs_diff(*b)).max();
-    assert!(worst <= Some(1), "{worst:?} levels apart");
-    let turned = Similarity::new(Vector3::zeros(), Vector3::new(0.5, 0.0, 0.0), 1.0);
-    assert!(SplatPainter::new(&cloud, &turned, [0.0; 3]).is_err());
+    let scenes = [[0.0; 3], [0.5, 0.0, 0.0], [-1.0, 2.0, 0.7]]
+        .map(|turn| Similarity::new(Vector3::new(5.0, -3.0, 2.0), turn.into(), 0.25));
+    for scene in &scenes {
+        let moved = view_of(&cloud, scene);
+        let worst = expected.data.iter().zip(&moved.data).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(worst <= Some(1), "{worst:?} levels apart in {scene}");
+    }
 }
 
 #[test]
@@ -168,7 +175,7 @@ fn impossible_paths_are_refused_and_leave_nothing() {
 #[test]
 fn an_interrupted_video_is_not_kept() {
     let root = tempfile::tempdir().expect("a temporary folder");
-    let mut painter = SplatPainter::new(&ball([0.0, 0.0, 2.0]), &Similarity::identity(), [0.0; 3]).expect("drawable");
+    let mut painter = SplatPainter::new(&ball([0.0, 0.0, 2.0]), &Similarity::identity(), [0.0; 3]);
     let stop = AtomicBool::new(true);
     let out = root.path().join("a.mp4");
     let outcome = render_path(&mut painter, &[ahead(32, 24)], &out, &PathOptions::default(), &mut |_, _| {}, &stop);
