@@ -83,10 +83,8 @@ impl HarmonicsRotation {
 /// Directions and weights that integrate polynomials up to degree 6 over the sphere exactly, as products of two
 /// harmonics are: four Gauss-Legendre nodes along z times eight azimuths.
 fn quadrature() -> impl Iterator<Item = (Vector3<f64>, f64)> {
-    const NODES: [(f64, f64); 2] = [
-        (0.339_981_043_584_856_26, 0.652_145_154_862_546_1),
-        (0.861_136_311_594_052_6, 0.347_854_845_137_453_86),
-    ];
+    const NODES: [(f64, f64); 2] =
+        [(0.339_981_043_584_856_26, 0.652_145_154_862_546_1), (0.861_136_311_594_052_6, 0.347_854_845_137_453_86)];
     let rings = NODES.into_iter().flat_map(|(z, weight)| [(z, weight), (-z, weight)]);
     rings.flat_map(|(z, weight)| {
         let radius = (1.0 - z * z).sqrt();
