@@ -1,9 +1,13 @@
 //! Plain data types that the readers, the methods and the viewer share, and what is done to them.
 
+mod nearest;
+mod simplify;
 mod spherical_harmonics;
 mod splat_cloud;
 mod transform;
 
+pub use nearest::{NOBODY, NearestPoints, Neighbour};
+pub use simplify::simplify_to;
 pub use spherical_harmonics::{HarmonicsRotation, Y0, basis};
 pub use splat_cloud::SplatCloud;
 pub use transform::SplatTransform;
