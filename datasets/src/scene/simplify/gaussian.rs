@@ -38,8 +38,10 @@ pub(super) fn area(covariance: &[f32; 6]) -> f32 {
 impl Gaussian {
     /// The opacity with which a splat of this shape covers as much, as far as one can.
     pub(super) fn opacity(&self) -> f32 {
-        // What overflows f32 is not a number here, and becomes as transparent as it may.
-        (self.coverage / area(&self.covariance)).max(OPACITIES[0]).min(OPACITIES[1])
+        let [least, most] = OPACITIES;
+        let opacity = self.coverage / area(&self.covariance);
+        // What overflows f32 is as transparent as it may be.
+        if opacity.is_nan() { least } else { opacity.clamp(least, most) }
     }
 
     /// Both as one: their common moments, and what they cover together. Where splats overlap, the one behind is partly
