@@ -2,7 +2,7 @@
 
 use crate::{DataError, Result};
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// What becomes of a file that is in the way.
@@ -14,7 +14,8 @@ pub enum Existing {
     Replace,
 }
 
-/// A file that takes its name when it is committed, and vanishes when it is dropped before that.
+/// A file that takes its name when it is committed, and vanishes when it is dropped before that. What was written can be
+/// read again.
 pub struct AtomicFile {
     path: PathBuf,
     existing: Existing,
@@ -56,6 +57,15 @@ impl AtomicFile {
         self.out.write_all(bytes).map_err(|e| unwritable(&self.path, &e))
     }
 
+    /// Cuts the file off after so many bytes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn truncate(&mut self, length: u64) -> Result<()> {
+        let cut = self.out.flush().and_then(|()| self.out.get_ref().as_file().set_len(length));
+        cut.map_err(|e| unwritable(&self.path, &e))
+    }
+
     /// Gives the file its name.
     ///
     /// # Errors
@@ -82,6 +92,13 @@ impl Write for AtomicFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+impl Read for AtomicFile {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.out.flush()?;
+        self.out.get_mut().read(bytes)
     }
 }
 

@@ -5,6 +5,7 @@
 //! not at all ([`AtomicFile`]).
 
 mod atomic;
+mod gltf;
 pub(crate) mod npy;
 pub mod ply;
 mod registry;

@@ -1,7 +1,7 @@
 //! The splat formats: which file is of which, and what each can hold.
 
 use super::stream::{SplatHeader, SplatSink, SplatSource};
-use super::{Existing, ply};
+use super::{Existing, gltf, ply};
 use crate::{DataError, Result};
 use std::path::Path;
 
@@ -10,6 +10,10 @@ use std::path::Path;
 pub enum SplatFormat {
     /// The INRIA layout in a PLY file: 32-bit floats, nothing lost.
     Ply,
+    /// glTF in one file with `KHR_gaussian_splatting`, in 32-bit floats.
+    Glb,
+    /// glTF as JSON text, with its data in other files or in the text.
+    Gltf,
 }
 
 /// How a file is written, where a format leaves a choice.
@@ -18,12 +22,14 @@ pub struct WriteOptions {}
 
 impl SplatFormat {
     /// All formats, those that are only read last.
-    pub const ALL: &[Self] = &[Self::Ply];
+    pub const ALL: &[Self] = &[Self::Ply, Self::Glb, Self::Gltf];
 
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ply => "PLY",
+            Self::Glb => "GLB",
+            Self::Gltf => "glTF",
         }
     }
 
@@ -31,13 +37,16 @@ impl SplatFormat {
     pub fn endings(self) -> &'static [&'static str] {
         match self {
             Self::Ply => &[".ply"],
+            Self::Glb => &[".glb"],
+            Self::Gltf => &[".gltf"],
         }
     }
 
     /// Whether it can be written.
     pub fn writes(self) -> bool {
         match self {
-            Self::Ply => true,
+            Self::Ply | Self::Glb => true,
+            Self::Gltf => false,
         }
     }
 
@@ -46,6 +55,10 @@ impl SplatFormat {
         let _ = header;
         match self {
             Self::Ply => Vec::new(),
+            Self::Glb | Self::Gltf => {
+                vec!["opacities and scales as such instead of logits and logarithms: to 7 digits, and none of an opacity \
+                    closer than 6e-8 to 1".to_owned()]
+            }
         }
     }
 
@@ -82,6 +95,7 @@ impl SplatFormat {
     pub(super) fn open(self, path: &Path) -> Result<Box<dyn SplatSource>> {
         match self {
             Self::Ply => ply::open_splats(path),
+            Self::Glb | Self::Gltf => gltf::open_splats(path),
         }
     }
 
@@ -94,6 +108,7 @@ impl SplatFormat {
     ) -> Result<Box<dyn SplatSink>> {
         match self {
             Self::Ply => ply::create_splats(path, header, existing),
+            Self::Glb | Self::Gltf => gltf::create_splats(path, header, existing),
         }
     }
 }

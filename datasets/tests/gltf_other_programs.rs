@@ -1,0 +1,101 @@
+//! glTF files against the programs of others: `splat-transform` (PlayCanvas) and the Khronos validator. Both are npm
+//! packages, found in the folder that `TESSERA_NODE_MODULES` names.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tessera_datasets::format::{read_splats, write_splats};
+use tessera_datasets::scene::SplatCloud;
+
+fn node_modules() -> Option<PathBuf> {
+    let folder = std::env::var_os("TESSERA_NODE_MODULES").map(PathBuf::from);
+    if folder.is_none() {
+        println!("skipped: TESSERA_NODE_MODULES does not name a folder with npm packages");
+    }
+    folder
+}
+
+fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}{}", String::from_utf8_lossy(&output.stdout));
+}
+
+fn validate(modules: &Path, file: &Path) {
+    let script = in_repository(".ci/validate_gltf.cjs");
+    run(Command::new("node").env("NODE_PATH", modules).arg(script).arg(file));
+}
+
+fn splat_files() -> Vec<PathBuf> {
+    let vectors = ["tests/vectors/scene_deg3.ply", "tests/vectors/scene_deg1_shuffled.ply"].map(in_repository);
+    let data = std::env::var_os("TESSERA_DATA").map_or_else(|| in_repository("../shared/data"), PathBuf::from);
+    let real = data.join("splats/guitar_12k.ply");
+    if !real.exists() {
+        println!("skipped: {} is not there", real.display());
+    }
+    vectors.into_iter().chain(real.exists().then_some(real)).collect()
+}
+
+fn length(quat: [f32; 4]) -> f32 {
+    quat.iter().map(|v| v * v).sum::<f32>().sqrt()
+}
+
+/// Asserts that `read` is `expected` after opacities and scales were stored as such in single precision.
+fn assert_same(read: &SplatCloud, expected: &SplatCloud, path: &Path) {
+    let path = path.display();
+    assert_eq!((read.len(), read.sh_degree), (expected.len(), expected.sh_degree), "{path}");
+    let floats = |rows: &[[f32; 3]]| rows.as_flattened().to_vec();
+    // Turning positions and colours by half a turn costs others some rounding in their sines.
+    let exact = [
+        ("position", floats(&read.means), floats(&expected.means)),
+        ("colour", floats(&read.sh0), floats(&expected.sh0)),
+        ("harmonics", read.sh_rest.clone(), expected.sh_rest.clone()),
+        ("log scale", floats(&read.log_scales), floats(&expected.log_scales)),
+    ];
+    for (what, read, expected) in exact {
+        let scale = expected.iter().fold(1f32, |most, v| most.max(v.abs()));
+        for (i, (a, b)) in read.iter().zip(&expected).enumerate() {
+            assert!((a - b).abs() <= 2e-6 * scale, "{path}: {what} {i} is {a} where {b} is expected");
+        }
+    }
+    for (i, (a, b)) in read.opacity_logits.iter().zip(&expected.opacity_logits).enumerate() {
+        let opacity = |logit: f32| 1.0 / (1.0 + (-f64::from(logit)).exp());
+        let error = (opacity(*a) - opacity(*b)).abs();
+        assert!(error <= 3.0 * 2f64.powi(-24), "{path}: the opacity of splat {i} is off by {error}");
+    }
+    for (i, (&a, &b)) in read.quats.iter().zip(&expected.quats).enumerate() {
+        let cosine = a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>() / (length(a) * length(b));
+        assert!(
+            (cosine.abs() - 1.0).abs() < 1e-6,
+            "{path}: the rotation of splat {i} is {a:?} where {b:?} is expected"
+        );
+    }
+}
+
+#[test]
+fn what_splat_transform_writes_is_read_splat_by_splat() {
+    let Some(modules) = node_modules() else { return };
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for (i, ply) in splat_files().into_iter().enumerate() {
+        let glb = folder.path().join(format!("{i}.glb"));
+        run(Command::new(modules.join(".bin/splat-transform")).arg("--quiet").args([&ply, &glb]));
+        assert_same(&read_splats(&glb).expect("GLB"), &read_splats(&ply).expect("PLY"), &ply);
+    }
+}
+
+#[test]
+fn the_validator_accepts_what_is_written() {
+    let Some(modules) = node_modules() else { return };
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for (i, ply) in splat_files().into_iter().enumerate() {
+        let glb = folder.path().join(format!("{i}.glb"));
+        let mut cloud = read_splats(&ply).expect("PLY");
+        cloud.antialiased = i % 2 == 0;
+        write_splats(&glb, &cloud, false).expect("write");
+        assert_same(&read_splats(&glb).expect("GLB"), &cloud, &ply);
+        validate(&modules, &glb);
+    }
+}
