@@ -8,6 +8,7 @@ mod atomic;
 mod gltf;
 pub(crate) mod npy;
 pub mod ply;
+pub mod quantise;
 mod registry;
 pub mod stream;
 

@@ -1,11 +1,13 @@
 //! Plain data types that the readers, the methods and the viewer share, and what is done to them.
 
+mod morton;
 mod nearest;
 mod simplify;
 mod spherical_harmonics;
 mod splat_cloud;
 mod transform;
 
+pub use morton::morton_order;
 pub use nearest::{NOBODY, NearestPoints, Neighbour};
 pub use simplify::simplify_to;
 pub use spherical_harmonics::{HarmonicsRotation, Y0, basis};
