@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use tessera_datasets::camera::{Camera, Pose, Similarity};
 use tessera_datasets::image::{Image8, decode};
-use tessera_datasets::scene::SplatCloud;
+use tessera_datasets::scene::{SplatCloud, simplify_to};
 
 /// One opaque red ball at a place, of standard deviation 0.2.
 fn ball(at: [f32; 3]) -> SplatCloud {
@@ -182,4 +182,42 @@ fn an_interrupted_video_is_not_kept() {
     // Without ffmpeg it fails for that reason.
     assert!(matches!(outcome, Err(crate::Error::Interrupted(_) | crate::Error::Program(_))), "{outcome:?}");
     assert_eq!(std::fs::read_dir(root.path()).expect("readable").count(), 0);
+}
+
+#[test]
+fn a_simplified_scene_looks_more_like_itself_than_one_that_lost_its_smallest_splats() {
+    // A wavy, coloured, densely covered surface, with splats of many sizes.
+    let mut cloud = SplatCloud::with_capacity(0, 0);
+    for i in 0..4900u32 {
+        let (x, y) = ((i % 70) as f32 / 35.0 - 1.0, (i / 70) as f32 / 35.0 - 1.0);
+        cloud.means.push([x, y, 2.5 + 0.1 * (3.0 * x).sin() * (4.0 * y).cos()]);
+        let size = -3.7 + 0.4 * (i as f32 * 0.7).sin();
+        cloud.log_scales.push([size, size, size - 2.0]);
+        cloud.quats.push([1.0, 0.0, 0.0, 0.0]);
+        cloud.opacity_logits.push(0.5 + (i as f32 * 1.3).cos());
+        cloud.sh0.push([(5.0 * x).sin(), (4.0 * y).cos(), (3.0 * x + 6.0 * y).sin()]);
+    }
+    let picture = |cloud: &SplatCloud| {
+        let camera = ahead(160, 120);
+        let mut painter = SplatPainter::new(cloud, &Similarity::identity(), [1.0; 3]);
+        let view = painter.view(&camera.camera, &camera.camera_from_world).expect("a view");
+        painter.paint(&view).rgb.clone()
+    };
+    let full = picture(&cloud);
+    let psnr = |cloud: &SplatCloud| {
+        let squares = picture(cloud).iter().zip(&full).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+        -10.0 * (squares / full.len() as f64).log10()
+    };
+    for count in [2450, 1225, 490] {
+        let mass =
+            |&i: &u32| 2.0 * cloud.log_scales[i as usize][0] - (1.0 + (-cloud.opacity_logits[i as usize]).exp()).ln();
+        let mut largest: Vec<u32> = (0..4900).collect();
+        largest.sort_by(|a, b| mass(b).total_cmp(&mass(a)));
+        let (merged, dropped) = (psnr(&simplify_to(&cloud, count)), psnr(&cloud.select(&largest[..count])));
+        println!("{count}: {merged:.1} {dropped:.1}");
+        assert!(
+            merged > dropped + 10.0,
+            "{count} splats: {merged:.1} dB merged, {dropped:.1} dB by dropping the smallest"
+        );
+    }
 }

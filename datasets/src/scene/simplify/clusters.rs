@@ -72,14 +72,9 @@ fn without_invisible(cloud: &SplatCloud, count: usize) -> Vec<u32> {
 
 fn gaussian(cloud: &SplatCloud, i: usize) -> Gaussian {
     let c = merge::covariance(cloud, i).cast::<f32>();
-    let mass = merge::mass(cloud, i) as f32;
-    Gaussian {
-        mean: cloud.means[i],
-        covariance: [c[(0, 0)], c[(0, 1)], c[(0, 2)], c[(1, 1)], c[(1, 2)], c[(2, 2)]],
-        mass,
-        coverage: mass,
-        colour: cloud.sh0[i].map(|c| c * Y0 as f32),
-    }
+    let covariance = [c[(0, 0)], c[(0, 1)], c[(0, 2)], c[(1, 1)], c[(1, 2)], c[(2, 2)]];
+    let opacity = merge::opacity(cloud.opacity_logits[i]) as f32;
+    Gaussian::new(cloud.means[i], covariance, opacity, cloud.sh0[i].map(|c| c * Y0 as f32))
 }
 
 /// The groups so far, in any order.

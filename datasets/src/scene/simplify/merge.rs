@@ -15,7 +15,7 @@ pub(super) fn opacity(logit: f32) -> f64 {
     1.0 / (1.0 + (-f64::from(logit)).exp())
 }
 
-/// Opacity times projected area, as [`super::gaussian::area`].
+/// Opacity times projected area, the area over 2π as root mean square over all directions.
 pub(super) fn mass(cloud: &SplatCloud, i: usize) -> f64 {
     let [a, b, c] = scales(cloud, i).map(|s| s * s).into();
     opacity(cloud.opacity_logits[i]) * ((a * b + a * c + b * c) / 3.0).sqrt()
