@@ -10,6 +10,7 @@ pub(crate) mod npy;
 pub mod ply;
 pub mod quantise;
 mod registry;
+mod sog;
 pub mod stream;
 
 pub use atomic::{AtomicFile, AtomicFolder, Existing, write_atomically};

@@ -1,7 +1,7 @@
 //! The splat formats: which file is of which, and what each can hold.
 
 use super::stream::{SplatHeader, SplatSink, SplatSource};
-use super::{Existing, gltf, ply};
+use super::{Existing, gltf, ply, sog};
 use crate::{DataError, Result};
 use std::path::Path;
 
@@ -14,6 +14,8 @@ pub enum SplatFormat {
     Glb,
     /// glTF as JSON text, with its data in other files or in the text.
     Gltf,
+    /// PlayCanvas's images of quantised attributes, bundled or in a folder.
+    Sog,
 }
 
 /// How a file is written, where a format leaves a choice.
@@ -22,7 +24,7 @@ pub struct WriteOptions {}
 
 impl SplatFormat {
     /// All formats, those that are only read last.
-    pub const ALL: &[Self] = &[Self::Ply, Self::Glb, Self::Gltf];
+    pub const ALL: &[Self] = &[Self::Ply, Self::Glb, Self::Gltf, Self::Sog];
 
     /// What people call it.
     pub fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl SplatFormat {
             Self::Ply => "PLY",
             Self::Glb => "GLB",
             Self::Gltf => "glTF",
+            Self::Sog => "SOG",
         }
     }
 
@@ -39,6 +42,7 @@ impl SplatFormat {
             Self::Ply => &[".ply"],
             Self::Glb => &[".glb"],
             Self::Gltf => &[".gltf"],
+            Self::Sog => &[".sog", "meta.json"],
         }
     }
 
@@ -46,7 +50,7 @@ impl SplatFormat {
     pub fn writes(self) -> bool {
         match self {
             Self::Ply | Self::Glb => true,
-            Self::Gltf => false,
+            Self::Gltf | Self::Sog => false,
         }
     }
 
@@ -54,7 +58,7 @@ impl SplatFormat {
     pub fn losses(self, header: &SplatHeader) -> Vec<String> {
         let _ = header;
         match self {
-            Self::Ply => Vec::new(),
+            Self::Ply | Self::Sog => Vec::new(),
             Self::Glb | Self::Gltf => {
                 vec!["opacities and scales as such instead of logits and logarithms: to 7 digits, and none of an opacity \
                     closer than 6e-8 to 1".to_owned()]
@@ -76,12 +80,13 @@ impl SplatFormat {
             .map(|(_, format)| format)
     }
 
-    /// The format of a file to be read.
+    /// The format of a file to be read, or of a folder that holds a scene's files.
     ///
     /// # Errors
     /// When no format has such files; the message lists those there are.
     pub fn to_read(path: &Path) -> Result<Self> {
-        Self::of(path).ok_or_else(|| unknown(path, |_| true))
+        let folder = || path.join("meta.json").is_file().then_some(Self::Sog);
+        Self::of(path).or_else(folder).ok_or_else(|| unknown(path, |_| true))
     }
 
     /// The format of a file to be written.
@@ -96,6 +101,7 @@ impl SplatFormat {
         match self {
             Self::Ply => ply::open_splats(path),
             Self::Glb | Self::Gltf => gltf::open_splats(path),
+            Self::Sog => sog::open_splats(path),
         }
     }
 
@@ -109,6 +115,7 @@ impl SplatFormat {
         match self {
             Self::Ply => ply::create_splats(path, header, existing),
             Self::Glb | Self::Gltf => gltf::create_splats(path, header, existing),
+            Self::Sog => Err(unknown(path, Self::writes)),
         }
     }
 }

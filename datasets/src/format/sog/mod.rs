@@ -1,0 +1,44 @@
+//! SOG, PlayCanvas's format for the web: attributes of splats in the pixels of lossless images, described by `meta.json`.
+//! Either a folder with these files, or all of them in a zip archive that is called `.sog`.
+//!
+//! Splat `i` is pixel `(i % width, i / width)` of every image, in Morton order:
+//!
+//! | image | content |
+//! |---|---|
+//! | `means_l`, `means_u` | low and high bytes of 16 bits per axis, between `mins` and `maxs` of sign(x) ln(1 + abs(x)) |
+//! | `quats` | the three smallest components of (w, x, y, z) in 8 bits each; alpha is 252 + the index of the largest |
+//! | `scales` | an index per axis into a codebook of 256 logarithms |
+//! | `sh0` | an index per channel into a codebook of 256 degree-0 coefficients; alpha is the opacity |
+//! | `shN_labels` | red + 256 green is an entry of a palette of at most 65,536 sets of coefficients |
+//! | `shN_centroids` | the palette, 64 entries in a row, a pixel per coefficient, indices into a third codebook |
+//!
+//! Version 1, which has no `version` in its `meta.json`, has ranges of values in place of the codebooks, and logits for
+//! opacity. Source: developer.playcanvas.com, "The SOG Format"; where the page and its writer (splat-transform 2.7)
+//! disagree, the writer is right: quaternions begin with w, scales are logarithms, three coefficients make the palette
+//! 192 pixels wide.
+
+mod meta;
+mod pixels;
+mod read;
+
+#[cfg(test)]
+mod tests;
+
+pub(in crate::format) use read::open_splats;
+
+/// The name of the description in a bundle or a folder.
+const META: &str = "meta.json";
+/// The most entries that the palette of spherical harmonics has.
+const MAX_PALETTE: usize = 65_536;
+/// Palette entries in one row of its image.
+const PALETTE_ROW: usize = 64;
+
+/// sign(x) ln(1 + abs(x)), in which positions are stored.
+fn to_log_domain(x: f64) -> f64 {
+    x.abs().ln_1p().copysign(x)
+}
+
+/// What [`to_log_domain`] came from.
+fn from_log_domain(l: f64) -> f64 {
+    l.abs().exp_m1().copysign(l)
+}
