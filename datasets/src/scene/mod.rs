@@ -2,10 +2,12 @@
 
 mod morton;
 mod nearest;
+mod select;
 mod simplify;
 mod spherical_harmonics;
 mod splat_cloud;
 mod transform;
+mod views;
 
 pub use morton::morton_order;
 pub use nearest::{NOBODY, NearestPoints, Neighbour};
@@ -13,3 +15,4 @@ pub use simplify::simplify_to;
 pub use spherical_harmonics::{HarmonicsRotation, Y0, basis};
 pub use splat_cloud::SplatCloud;
 pub use transform::SplatTransform;
+pub use views::Frusta;
