@@ -269,6 +269,21 @@ pub struct Convert {
     /// Write the splats' centres and colours as a point cloud
     #[arg(long)]
     pub points: bool,
+    /// Merge near, alike splats until this many are left
+    #[arg(long, value_name = "N", conflicts_with = "points", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_splats: Option<u32>,
+    /// Turn the scene about x, then y, then z, in degrees; colours turn with it
+    #[arg(
+        long,
+        value_name = "X,Y,Z",
+        conflicts_with = "points",
+        allow_hyphen_values = true,
+        value_parser = parse_vector
+    )]
+    pub rotate: Option<[f64; 3]>,
+    /// Make the scene larger or smaller by this factor
+    #[arg(long, value_name = "FACTOR", conflicts_with = "points", value_parser = parse_factor)]
+    pub scale: Option<f64>,
     /// Replace the output if it is there
     #[arg(long)]
     pub force: bool,
@@ -279,9 +294,15 @@ pub struct Synth {
     /// Which scene
     #[arg(value_enum)]
     pub name: SceneName,
-    /// Folder to write
-    #[arg(short, long, value_name = "DIR")]
+    /// Folder to write; with --splats, the splat file
+    #[arg(short, long, value_name = "PATH")]
     pub output: PathBuf,
+    /// Write this many splats on the scene's surfaces instead of a capture
+    #[arg(long, value_name = "N")]
+    pub splats: Option<u64>,
+    /// Degree of the splats' spherical harmonics
+    #[arg(long, value_name = "DEGREE", default_value_t = 3, requires = "splats")]
+    pub sh_degree: u8,
     /// Size of the pictures
     #[arg(long, value_name = "WxH", default_value = "400x300", value_parser = parse_size)]
     pub size: [u32; 2],
@@ -410,6 +431,18 @@ fn parse_colour(text: &str) -> Result<[f32; 3], String> {
     colour.ok_or_else(|| "a colour is three numbers from 0 to 1, such as 1,1,1 for white".to_owned())
 }
 
+fn parse_vector(text: &str) -> Result<[f64; 3], String> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let vector = numbers.and_then(|numbers| <[f64; 3]>::try_from(numbers).ok());
+    let vector = vector.filter(|vector| vector.iter().all(|number| number.is_finite()));
+    vector.ok_or_else(|| "three numbers are needed, such as 90,0,0".to_owned())
+}
+
+fn parse_factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor| (1e-6..=1e6).contains(factor));
+    factor.ok_or_else(|| "a factor is a number from 0.000001 to 1000000".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -430,5 +463,9 @@ mod tests {
         for wrong in ["1,2,3", "1,1", "white", "NaN,0,0"] {
             assert!(parse_colour(wrong).is_err(), "{wrong} was taken for a colour");
         }
+        assert_eq!(parse_vector("-90, 0,1.5"), Ok([-90.0, 0.0, 1.5]));
+        assert!(parse_vector("1,2").is_err() && parse_vector("inf,0,0").is_err());
+        assert_eq!(parse_factor("2.5"), Ok(2.5));
+        assert!(["0", "-1", "NaN", "1e9"].into_iter().all(|wrong| parse_factor(wrong).is_err()));
     }
 }

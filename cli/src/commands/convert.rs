@@ -5,12 +5,15 @@ use crate::console::Console;
 use crate::inputs::{Run, scene_file};
 use crate::report::{bytes, count};
 use anyhow::{Context, Result, bail};
+use nalgebra::{Translation3, UnitQuaternion};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use tessera_engine::datasets::camera::Similarity;
 use tessera_engine::datasets::capture::Point;
-use tessera_engine::datasets::format::{self, Existing, ply};
-use tessera_engine::datasets::scene::SplatCloud;
+use tessera_engine::datasets::format::stream::{self, CloudSource};
+use tessera_engine::datasets::format::{self, Existing, SplatFormat, WriteOptions, ply};
+use tessera_engine::datasets::scene::{SplatCloud, SplatTransform, simplify_to};
 
 /// The value of the degree-0 spherical harmonic: colours are stored as (colour - ½) / SH_0.
 const SH_0: f32 = 0.282_094_8;
@@ -30,18 +33,50 @@ pub fn run(args: &Convert, console: &Console) -> Result<()> {
         require_ply(&args.output)?;
         ply::write_points(&args.output, &points, existing)?;
         console.note(format_args!("{} points", count(points.len() as u128)));
+    } else if args.points {
+        require_ply(&args.output)?;
+        let points = points_of(&format::read_splats(&input)?);
+        ply::write_points(&args.output, &points, existing)?;
+        console.note(format_args!("{} splats", count(points.len() as u128)));
     } else {
-        let cloud = format::read_splats(&input)?;
-        if args.points {
-            require_ply(&args.output)?;
-            ply::write_points(&args.output, &points_of(&cloud), existing)?;
-        } else {
-            format::write_splats(&args.output, &cloud, args.force)?;
-        }
-        console.note(format_args!("{} splats", count(cloud.len() as u128)));
+        convert_splats(&input, args, existing, console)?;
     }
     let size = std::fs::metadata(&args.output).map(|m| m.len()).context("the output has vanished")?;
     console.result(format_args!("{} ({})", args.output.display(), bytes(size)))
+}
+
+/// Chunk by chunk, unless splats are to be merged, which needs all of them.
+fn convert_splats(input: &Path, args: &Convert, existing: Existing, console: &Console) -> Result<()> {
+    let target = SplatFormat::to_write(&args.output)?;
+    let mut source = format::open_splats(input)?;
+    if let Some(most) = args.max_splats.filter(|&most| u64::from(most) < source.header().count) {
+        let simplified = simplify_to(&stream::collect(source.as_mut())?, most as usize);
+        source = Box::new(CloudSource::new(simplified));
+    }
+    let movement = SplatTransform::new(&movement(args));
+    let mut header = source.header().clone();
+    header.scene_from_world = movement.compose(&header.scene_from_world);
+    for loss in target.losses(&header) {
+        console.note(format_args!("{} holds {loss}", target.name()));
+    }
+    let mut sink = format::create_splats(&args.output, &header, &WriteOptions::default(), existing)?;
+    let mut chunk = source.header().empty_cloud(stream::CHUNK_SPLATS);
+    let mut splats = 0;
+    while source.next_chunk(&mut chunk)? {
+        movement.apply(&mut chunk);
+        splats += chunk.len() as u128;
+        sink.put(&chunk)?;
+    }
+    sink.finish()?;
+    console.note(format_args!("{} splats", count(splats)));
+    Ok(())
+}
+
+/// The rotation and scale that were asked for, about the origin.
+fn movement(args: &Convert) -> Similarity {
+    let [x, y, z] = args.rotate.unwrap_or_default().map(f64::to_radians);
+    let rotation = UnitQuaternion::from_euler_angles(x, y, z);
+    Similarity::from_parts(Translation3::identity(), rotation, args.scale.unwrap_or(1.0))
 }
 
 /// Whether the file is a PLY file whose header speaks of no splats.

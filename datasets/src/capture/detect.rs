@@ -56,7 +56,10 @@ impl Capture {
         let files = Arc::new(Files::open(path)?);
         let present: Vec<_> = LAYOUTS.iter().filter(|layout| (layout.is_here)(&files)).collect();
         let Some((layout, others)) = present.split_first() else {
-            return Err(if photos::is_photos_or_video(path) { without_poses(path) } else { unrecognised(path) });
+            if photos::is_photos_or_video(path) {
+                return Err(without_poses(path));
+            }
+            return Self::open_within(path);
         };
         let mut capture = (layout.load)(files)?;
         let others: Vec<_> = others.iter().map(|other| other.name).collect();
@@ -65,6 +68,27 @@ impl Capture {
             capture.warnings.push(format!("read as {read}; also present and ignored: {others}"));
         }
         Ok(capture)
+    }
+}
+
+impl Capture {
+    /// Opens the capture in the only sub-folder that holds one.
+    fn open_within(path: &Path) -> Result<Self> {
+        let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(|entry| entry.ok().map(|e| e.path()));
+        let is_capture = |folder: &Path| {
+            folder.is_dir()
+                && Files::open(folder).is_ok_and(|files| LAYOUTS.iter().any(|layout| (layout.is_here)(&files)))
+        };
+        let mut captures: Vec<_> = entries.filter(|entry| is_capture(entry)).collect();
+        captures.sort();
+        match &captures[..] {
+            [] => Err(unrecognised(path)),
+            [only] => Self::open(only),
+            [first, ..] => {
+                let reason = format!("holds {} captures in its sub-folders", captures.len());
+                Err(DataError::new(path, reason).remedy(format!("name one of them, for example {}", first.display())))
+            }
+        }
     }
 }
 

@@ -11,10 +11,12 @@ mod light;
 mod noise;
 mod render;
 mod scenes;
+mod splats;
 mod texture;
 mod write;
 
 pub use render::RenderedView;
+pub use splats::{MadeSplats, splats};
 pub use write::write;
 
 use crate::camera::Camera;

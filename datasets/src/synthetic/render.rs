@@ -5,7 +5,7 @@
 //! centre. Every pixel is computed by itself, so the picture does not depend on the number of threads.
 
 use super::bvh::{Bvh, Hits, LANES, MISS, Packet};
-use super::geometry::{Mesh, V3};
+use super::geometry::{Mesh, V3, Vertex};
 use super::light::{self, Lighting};
 use super::texture::Material;
 use crate::camera::{Camera, Pose};
@@ -42,6 +42,17 @@ pub(super) struct World {
     materials: Vec<Material>,
     lighting: Lighting,
     bvh: Bvh,
+}
+
+/// A point of a surface.
+pub(super) struct SurfacePoint {
+    pub(super) position: V3,
+    /// Of length 1.
+    pub(super) normal: V3,
+    /// In metres along the surface.
+    pub(super) texture: V3,
+    /// sRGB.
+    pub(super) colour: [u8; 3],
 }
 
 /// The rays of a camera, found once for all its pictures: normalised coordinates of pixel centres, exactly, and
@@ -227,6 +238,21 @@ impl World {
         colours
     }
 
+    /// A point of a triangle by its barycentric coordinates, coloured as under diffuse light and seen by a sample of
+    /// size `footprint` metres.
+    pub(super) fn surface_point(&self, triangle: usize, [u, v]: [f32; 2], footprint: f32) -> SurfacePoint {
+        let triangle = &self.mesh.triangles[triangle];
+        let material = &self.materials[triangle.material as usize];
+        let corners = triangle.vertices.map(|i| &self.mesh.vertices[i as usize]);
+        let blend = |value: fn(&Vertex) -> V3| {
+            value(corners[0]) * (1.0 - u - v) + value(corners[1]) * u + value(corners[2]) * v
+        };
+        let (normal, texture) = (blend(|v| v.normal).normalize(), blend(|v| v.texture));
+        let colour = material.pattern.colour(texture, normal, footprint);
+        let lit = colour.component_mul(&blend(|v| v.light).add_scalar(material.emission));
+        SurfacePoint { position: blend(|v| v.position), normal, texture, colour: tone_mapped(lit) }
+    }
+
     fn normal(&self, hits: &Hits, lane: usize) -> V3 {
         let corners = self.mesh.triangles[hits.triangle[lane] as usize].vertices;
         let [a, b, c] = corners.map(|i| self.mesh.vertices[i as usize].normal);
@@ -240,7 +266,7 @@ impl World {
         let corners = triangle.vertices.map(|i| &self.mesh.vertices[i as usize]);
         let (u, v) = (hits.u[lane], hits.v[lane]);
         let weights = [1.0 - u - v, u, v];
-        let blend = |value: fn(&super::geometry::Vertex) -> V3| {
+        let blend = |value: fn(&Vertex) -> V3| {
             value(corners[0]) * weights[0] + value(corners[1]) * weights[1] + value(corners[2]) * weights[2]
         };
         let normal = blend(|v| v.normal).normalize();

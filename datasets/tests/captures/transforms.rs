@@ -170,6 +170,24 @@ fn blender_splits_are_joined() {
 }
 
 #[test]
+fn the_only_capture_in_a_folder_stands_for_the_folder() {
+    let inner = two_frames(json!({ "fl_x": 70 }));
+    let outer = Folder::new();
+    let copy = |name: &str| {
+        let target = outer.path().join(name);
+        std::fs::create_dir_all(target.join("images")).expect("a folder");
+        for file in ["transforms.json", "images/a.png", "images/b.png"] {
+            std::fs::copy(inner.path().join(file), target.join(file)).expect("copied");
+        }
+    };
+    outer.put("LICENCE.txt", "yes");
+    copy("scan");
+    assert_eq!(outer.open().frames.len(), 2);
+    copy("scan2");
+    outer.refused_with(&["2 captures", "name one of them", "scan"]);
+}
+
+#[test]
 fn bad_files_are_one_clear_sentence() {
     let good = two_frames(json!({ "fl_x": 70 }));
     let path = good.path().join("transforms.json");

@@ -15,14 +15,30 @@ const RIDGE: f64 = 1e-6;
 /// saturated neither in the image nor in the target; pixels count `weight`, `[H, W]`.
 ///
 /// The rule is that of RawNeRF's `color_correct` (Mildenhall et al. 2022), in the affine form of gsplat's
-/// `color_correct_affine`.
+/// `color_correct_affine`, with one change. Pixels that had no part in the fit are changed too: before a black or white
+/// background, a map that suits the subject can spoil most of the picture. Of the fits and the image as it is, the one
+/// nearest to `target` is returned, so correcting never makes it worse.
 pub fn colour_corrected(image: &[f32], target: &[f32], weight: Option<&[f32]>) -> Vec<f32> {
+    let mut best = image.to_vec();
+    let mut least = squared_error(image, target, weight);
     let mut corrected = image.to_vec();
     for _ in 0..ITERATIONS {
         let maps = fit(image, &corrected, target, weight);
         apply(&maps, &mut corrected);
+        let error = squared_error(&corrected, target, weight);
+        if error < least {
+            least = error;
+            best.copy_from_slice(&corrected);
+        }
     }
-    corrected
+    best
+}
+
+/// Summed over the channels of all pixels, each counting its weight.
+fn squared_error(image: &[f32], target: &[f32], weight: Option<&[f32]>) -> f64 {
+    let pixels = image.len() / 3;
+    let square = |i: usize| f64::from(image[i] - target[i]).powi(2) * weight.map_or(1.0, |w| f64::from(w[i % pixels]));
+    (0..image.len()).map(square).sum()
 }
 
 /// One least-squares problem for each channel: the row of the affine map that makes it.

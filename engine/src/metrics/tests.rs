@@ -100,6 +100,18 @@ fn saturated_and_uncounted_pixels_do_not_bend_the_correction() {
 }
 
 #[test]
+fn correcting_never_makes_an_image_worse() {
+    // A dark subject, rendered too bright, before a white background that nothing of the fit speaks for.
+    let dark = |i: usize| i % (SIZE.0 * SIZE.1) < SIZE.0 * SIZE.1 / 8;
+    let noise = random_image(4, [0.1, 0.3]);
+    let photo: Vec<f32> = (0..noise.len()).map(|i| if dark(i) { noise[i] } else { 1.0 }).collect();
+    let rendered: Vec<f32> = (0..noise.len()).map(|i| if dark(i) { 0.35 - 0.5 * noise[i] } else { 0.99 }).collect();
+    let corrected = colour_corrected(&rendered, &photo, None);
+    let (before, after) = (psnr(&rendered, &photo, None), psnr(&corrected, &photo, None));
+    assert!(after >= before, "{before} dB became {after} dB");
+}
+
+#[test]
 fn an_image_that_cannot_tell_is_left_alone_where_nothing_says_otherwise() {
     // All saturated: there is no evidence at all.
     let white = vec![1.0; 12];
