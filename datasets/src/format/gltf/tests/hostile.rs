@@ -144,7 +144,7 @@ fn damaged_containers() -> Vec<(&'static str, Vec<u8>)> {
         ("has a chunk of 4294967295 bytes at byte 12", edited(12, &[255; 4])),
         (
             "has no binary part",
-            edited(20 + 4 + u32::from_le_bytes([good[12], good[13], good[14], good[15]]) as usize, b"XXXX"),
+            edited(20 + 4 + u32::from_le_bytes([good[12], good[13], good[14], good[15]]) as usize, b"JUNK"),
         ),
         ("has glTF JSON that cannot be read", glb_of_text(b"{\"asset\": 3}", &[])),
         ("has glTF JSON that cannot be read", glb_of_text(deep.as_bytes(), &[])),
