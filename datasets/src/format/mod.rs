@@ -16,8 +16,8 @@ pub mod stream;
 pub use atomic::{AtomicFile, AtomicFolder, Existing, write_atomically};
 pub use registry::{SplatFormat, WriteOptions};
 
-use crate::Result;
 use crate::scene::SplatCloud;
+use crate::{DataError, Result};
 use std::path::Path;
 use stream::{CloudSource, SplatHeader, SplatSink, SplatSource};
 
@@ -58,6 +58,10 @@ pub fn read_splats(path: impl AsRef<Path>) -> Result<SplatCloud> {
 /// # Errors
 /// As [`create_splats`], and when the cloud's arrays differ in length.
 pub fn write_splats(path: impl AsRef<Path>, cloud: &SplatCloud, force: bool) -> Result<()> {
+    let path = path.as_ref();
+    if !cloud.is_consistent() {
+        return Err(DataError::new(path, "is not written, because the scene's arrays differ in length"));
+    }
     let existing = if force { Existing::Replace } else { Existing::Keep };
     let mut sink = create_splats(path, &SplatHeader::of(cloud), &WriteOptions::default(), existing)?;
     let mut source = CloudSource::new(cloud);
