@@ -44,8 +44,8 @@ impl SplatHeader {
     }
 }
 
-/// Gives the splats of a file, chunk after chunk, in the file's order.
-pub trait SplatSource {
+/// Gives the splats of a file, chunk after chunk, in the file's order. It may work on another thread than what takes them.
+pub trait SplatSource: Send {
     /// What the file says about all of them.
     fn header(&self) -> &SplatHeader;
 
@@ -105,7 +105,7 @@ impl<C: Borrow<SplatCloud>> CloudSource<C> {
     }
 }
 
-impl<C: Borrow<SplatCloud>> SplatSource for CloudSource<C> {
+impl<C: Borrow<SplatCloud> + Send> SplatSource for CloudSource<C> {
     fn header(&self) -> &SplatHeader {
         &self.header
     }

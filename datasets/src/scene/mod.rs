@@ -1,5 +1,6 @@
 //! Plain data types that the readers, the methods and the viewer share, and what is done to them.
 
+mod mesh;
 mod morton;
 mod nearest;
 mod select;
@@ -9,6 +10,7 @@ mod splat_cloud;
 mod transform;
 mod views;
 
+pub use mesh::{Material, Mesh, Texture, TextureKind};
 pub use morton::morton_order;
 pub use nearest::{NOBODY, NearestPoints, Neighbour};
 pub use simplify::simplify_to;
