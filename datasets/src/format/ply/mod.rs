@@ -2,15 +2,23 @@
 //!
 //! The header is parsed here by hand and rows are read by property offset, so that any property order, extra
 //! properties and all three encodings work, and a million splats are read in well under a second.
+//!
+//! **Splats** (Kerbl et al. 2023): one vertex per splat, `f_dc_*` and `f_rest_*` for the spherical harmonics, logits for
+//! opacity, logarithms for scales, quaternions (w, x, y, z). In the file, `f_rest` is channel-major: all coefficients of
+//! red, then green, then blue. Comments keep what the layout has no place for: `comment antialiased 1`, and
+//! `comment tessera scene_from_world` with translation (3), quaternion w x y z (4) and scale (1).
 
 mod header;
 mod point_cloud;
-mod splats;
+mod splat_reader;
+mod splat_writer;
 mod table;
 
 pub use point_cloud::{parse_points, read_points, write_points};
-pub(super) use splats::{create_splats, open_splats};
-pub use splats::{parse_splats, read_splats, write_splats};
+pub(super) use splat_reader::open_splats;
+pub use splat_reader::{parse_splats, read_splats};
+pub(super) use splat_writer::create_splats;
+pub use splat_writer::write_splats;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +27,14 @@ use crate::{DataError, Result};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+
+/// The properties of splats of every degree.
+const FIXED: [&str; 14] = [
+    "x", "y", "z", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3", "opacity", "f_dc_0", "f_dc_1",
+    "f_dc_2",
+];
+const ANTIALIASED: [&str; 2] = ["antialiased", "tessera antialiased"];
+const SCENE_FROM_WORLD: &str = "tessera scene_from_world";
 
 /// Opens a file together with its length, against which counts in its header are checked.
 fn open(path: &Path) -> Result<(BufReader<File>, u64)> {

@@ -3,7 +3,7 @@
 use super::header::{Element, Encoding, Header, Scalar};
 use crate::{DataError, Result};
 use std::io::{BufRead, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Bytes of rows that are decoded at once: few enough to stay in the processor's cache.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -22,42 +22,74 @@ pub(super) fn read_rows(
     path: &Path,
     mut take: impl FnMut(&[Vec<f64>]) -> Result<()>,
 ) -> Result<()> {
-    let body = file_length.saturating_sub(header.length);
-    let mut rows = Rows { reader, encoding: header.encoding, path, remaining: body };
-    for skipped in header.elements.iter().take_while(|e| e.name != element) {
-        rows.skip(skipped)?;
-    }
-    let Some(element) = header.elements.iter().find(|e| e.name == element) else {
-        return Err(DataError::new(path, format!("is a PLY file without a '{element}' element")));
-    };
-    rows.check_count(element)?;
-    let chunk_rows = (CHUNK_BYTES / element.stride().unwrap_or(1).max(64)).max(1);
+    let (mut rows, element) = Rows::at(reader, header, element, file_length, path)?;
     let mut columns = vec![Vec::new(); wanted.len()];
     let mut left = element.count;
     while left > 0 {
-        let n = left.min(chunk_rows as u64) as usize;
-        columns.iter_mut().for_each(Vec::clear);
-        match header.encoding {
-            Encoding::Ascii => rows.ascii_chunk(element, wanted, n, &mut columns)?,
-            _ => rows.binary_chunk(element, wanted, n, &mut columns)?,
-        }
+        let n = left.min(chunk_rows(element) as u64) as usize;
+        rows.columns(element, wanted, n, &mut columns)?;
         take(&columns)?;
         left -= n as u64;
     }
     Ok(())
 }
 
-struct Rows<'a, R> {
-    reader: &'a mut R,
+/// Rows of an element that are decoded at once.
+pub(super) fn chunk_rows(element: &Element) -> usize {
+    (CHUNK_BYTES / element.stride().unwrap_or(1).max(64)).max(1)
+}
+
+/// What comes after the header, element by element.
+pub(super) struct Rows<R> {
+    reader: R,
     encoding: Encoding,
-    path: &'a Path,
+    path: PathBuf,
     /// Bytes until the end of the file.
     remaining: u64,
 }
 
-impl<R: BufRead> Rows<'_, R> {
+impl<R: BufRead> Rows<R> {
+    /// Stands at the first row of an element, whose count the file can hold. `reader` stands right after the header.
+    ///
+    /// # Errors
+    /// When there is no such element, or the file ends too early.
+    pub(super) fn at<'h>(
+        reader: R,
+        header: &'h Header,
+        element: &str,
+        file_length: u64,
+        path: &Path,
+    ) -> Result<(Self, &'h Element)> {
+        let remaining = file_length.saturating_sub(header.length);
+        let mut rows = Self { reader, encoding: header.encoding, path: path.to_owned(), remaining };
+        for skipped in header.elements.iter().take_while(|e| e.name != element) {
+            rows.skip(skipped)?;
+        }
+        let Some(element) = header.elements.iter().find(|e| e.name == element) else {
+            return Err(DataError::new(path, format!("is a PLY file without a '{element}' element")));
+        };
+        rows.check_count(element)?;
+        Ok((rows, element))
+    }
+
+    /// Replaces what is in `columns` by the next `n` rows, one column per wanted property. The caller keeps to the rows
+    /// that there are.
+    pub(super) fn columns(
+        &mut self,
+        element: &Element,
+        wanted: &[String],
+        n: usize,
+        columns: &mut [Vec<f64>],
+    ) -> Result<()> {
+        columns.iter_mut().for_each(Vec::clear);
+        match self.encoding {
+            Encoding::Ascii => self.ascii_chunk(element, wanted, n, columns),
+            _ => self.binary_chunk(element, wanted, n, columns),
+        }
+    }
+
     /// Compares the count with what the file can hold, before anything is allocated for it.
-    fn check_count(&self, element: &Element) -> Result<()> {
+    pub(super) fn check_count(&self, element: &Element) -> Result<()> {
         let least = match (self.encoding, element.stride()) {
             (Encoding::Ascii, _) => (2 * element.properties.len()).max(1), // digit and separator
             (_, Some(stride)) => stride.max(1),
@@ -67,7 +99,7 @@ impl<R: BufRead> Rows<'_, R> {
         let holds = (self.remaining + unseparated) / least as u64;
         if element.count > holds {
             return Err(DataError::new(
-                self.path,
+                &self.path,
                 format!("ends before its {} {} rows do (at most {holds} fit in it)", element.count, element.name),
             )
             .remedy("copy it again from its source"));
@@ -78,7 +110,7 @@ impl<R: BufRead> Rows<'_, R> {
     fn binary_chunk(&mut self, element: &Element, wanted: &[String], n: usize, columns: &mut [Vec<f64>]) -> Result<()> {
         let Some(stride) = element.stride() else {
             let reason = format!("has lists in its '{}' element", element.name);
-            return Err(DataError::new(self.path, reason).remedy("export it without them"));
+            return Err(DataError::new(&self.path, reason).remedy("export it without them"));
         };
         let mut bytes = vec![0; n * stride];
         self.fill(&mut bytes, &element.name)?;
@@ -100,7 +132,7 @@ impl<R: BufRead> Rows<'_, R> {
             element.properties.iter().map(|p| wanted.iter().position(|w| *w == p.name)).collect();
         if element.properties.iter().any(|p| p.list_length.is_some()) {
             let reason = format!("has lists in its '{}' element", element.name);
-            return Err(DataError::new(self.path, reason).remedy("export it without them"));
+            return Err(DataError::new(&self.path, reason).remedy("export it without them"));
         }
         for _ in 0..n {
             let line = self.line(&element.name)?;
@@ -109,7 +141,10 @@ impl<R: BufRead> Rows<'_, R> {
                 let word = words.next().unwrap_or_default();
                 let value = word.parse::<f64>().map_err(|_| {
                     let shown: String = word.chars().take(20).collect();
-                    DataError::new(self.path, format!("has '{shown}' where a number of a {} row belongs", element.name))
+                    DataError::new(
+                        &self.path,
+                        format!("has '{shown}' where a number of a {} row belongs", element.name),
+                    )
                 })?;
                 if let Some(column) = target.and_then(|t| columns.get_mut(t)) {
                     column.push(value);
@@ -119,7 +154,7 @@ impl<R: BufRead> Rows<'_, R> {
         Ok(())
     }
 
-    fn skip(&mut self, element: &Element) -> Result<()> {
+    pub(super) fn skip(&mut self, element: &Element) -> Result<()> {
         self.check_count(element)?;
         match (self.encoding, element.stride()) {
             (Encoding::Ascii, _) => (0..element.count).try_for_each(|_| self.line(&element.name).map(drop)),
@@ -152,15 +187,15 @@ impl<R: BufRead> Rows<'_, R> {
                 Ok(())
             }
             Ok(_) => Err(self.truncated(element)),
-            Err(e) => Err(DataError::new(self.path, format!("cannot be read ({e})"))),
+            Err(e) => Err(DataError::new(&self.path, format!("cannot be read ({e})"))),
         }
     }
 
-    fn fill(&mut self, bytes: &mut [u8], element: &str) -> Result<()> {
+    pub(super) fn fill(&mut self, bytes: &mut [u8], element: &str) -> Result<()> {
         self.remaining = self.remaining.saturating_sub(bytes.len() as u64);
         self.reader.read_exact(bytes).map_err(|e| match e.kind() {
             std::io::ErrorKind::UnexpectedEof => self.truncated(element),
-            _ => DataError::new(self.path, format!("cannot be read ({e})")),
+            _ => DataError::new(&self.path, format!("cannot be read ({e})")),
         })
     }
 
@@ -168,7 +203,7 @@ impl<R: BufRead> Rows<'_, R> {
         loop {
             let mut line = Vec::new();
             let read = self.reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line);
-            let read = read.map_err(|e| DataError::new(self.path, format!("cannot be read ({e})")))?;
+            let read = read.map_err(|e| DataError::new(&self.path, format!("cannot be read ({e})")))?;
             self.remaining = self.remaining.saturating_sub(read as u64);
             if read == 0 {
                 return Err(self.truncated(element));
@@ -180,7 +215,7 @@ impl<R: BufRead> Rows<'_, R> {
     }
 
     fn truncated(&self, element: &str) -> DataError {
-        DataError::new(self.path, format!("ends in the middle of its {element} rows"))
+        DataError::new(&self.path, format!("ends in the middle of its {element} rows"))
             .remedy("copy it again from its source")
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::camera::Similarity;
 use crate::capture::Point;
+use crate::format::stream::SplatHeader;
 use crate::format::{Existing, read_splats as read_any, write_splats as write_any};
 use crate::scene::SplatCloud;
 use nalgebra::{Translation3, UnitQuaternion};
@@ -204,5 +205,25 @@ proptest! {
             prop_assert_eq!(read.sh_rest.len(), read.len() * 3 * SplatCloud::rest_coefficients(read.sh_degree));
         }
         let _ = parse_points(&bytes, HERE.as_ref());
+    }
+}
+
+#[test]
+fn the_count_is_what_came_and_not_what_was_announced() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let cloud = cloud(1234, 2);
+    let expected = bytes_of(&cloud);
+    for announced in [0, 1233, u64::MAX] {
+        let path = folder.path().join(format!("{announced}.ply"));
+        let header = SplatHeader { count: announced, ..SplatHeader::of(&cloud) };
+        let mut sink = create_splats(&path, &header, Existing::Keep).expect("new");
+        for start in (0..1234).step_by(617) {
+            let mut chunk = header.empty_cloud(0);
+            chunk.append_range(&cloud, start..start + 617);
+            sink.put(&chunk).expect("put");
+        }
+        assert!(!path.exists());
+        sink.finish().expect("finish");
+        assert!(std::fs::read(&path).expect("read") == expected, "{announced} were announced");
     }
 }
