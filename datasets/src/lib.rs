@@ -6,13 +6,20 @@
 //! - [`format`](mod@format): one file per scene format, reader beside writer.
 //! - [`synthetic`]: made captures with exact ground truth.
 //! - [`files`]: a folder or a zip archive behind one interface.
+//!
+//! Without the feature `files` (on by default) only [`scene`] and what needs no disk remain: that part compiles to
+//! WebAssembly for the web page.
 
+#[cfg(feature = "files")]
 pub mod capture;
 mod error;
+#[cfg(feature = "files")]
 pub mod files;
 pub mod format;
+#[cfg(feature = "files")]
 pub mod image;
 pub mod scene;
+#[cfg(feature = "files")]
 pub mod synthetic;
 
 pub use error::{DataError, Result};

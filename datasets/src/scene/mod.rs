@@ -1,5 +1,6 @@
 //! Plain data types that the readers, the methods and the viewer share, and what is done to them.
 
+#[cfg(feature = "files")] // its textures are encoded images
 mod mesh;
 mod morton;
 mod nearest;
@@ -10,6 +11,7 @@ mod splat_cloud;
 mod transform;
 mod views;
 
+#[cfg(feature = "files")]
 pub use mesh::{Material, Mesh, Texture, TextureKind};
 pub use morton::morton_order;
 pub use nearest::{NOBODY, NearestPoints, Neighbour};
