@@ -6,6 +6,7 @@
 
 pub mod adam;
 pub mod camera_projection;
+pub mod device;
 pub mod image_loss;
 pub mod simd;
 pub mod sort;

@@ -1,0 +1,222 @@
+//! The emulator: runs the CUDA kernels of `tessera-kernels` on the CPU, for tests only.
+//!
+//! The same `.cu` files are compiled as C++ (`build.rs`), each CUDA thread is a fiber (`cpp/fiber.cpp`), and the blocks of a
+//! launch spread over this machine's threads. It is a [`Backend`], so launches and all that is above them are the code
+//! that drives a GPU.
+//!
+//! It is there to find mistakes, not to be fast:
+//!
+//! - Blocks, warps and lanes run in an order that a seed decides: `TESSERA_EMULATOR_SEED`, or a new one that is printed.
+//! - A barrier that only a part of a block reaches and a warp operation with absent lanes end in a message that names the
+//!   line and who waits where.
+//! - Buffers lie between redzones that are looked at after every launch and copy; new buffers and shared memory hold NaN.
+//!
+//! What it cannot do: blocks that wait for other blocks of the same launch.
+
+mod library;
+mod memory;
+
+use library::{Entry, Library};
+use memory::Memory;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tessera_kernels::device::{Address, Backend, Device, DeviceError, Handle, Kind, Launch, Properties, Source};
+
+/// A device that emulates a GPU with 4 GB of memory.
+pub fn device() -> Device {
+    device_with_memory(4 << 30)
+}
+
+/// A device that emulates a GPU with so many bytes of memory.
+pub fn device_with_memory(bytes: u64) -> Device {
+    let given = std::env::var("TESSERA_EMULATOR_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = given.unwrap_or_else(rand::random);
+    println!("emulator: TESSERA_EMULATOR_SEED={seed}");
+    let properties = Properties {
+        name: "the emulator".to_owned(),
+        compute_capability: (8, 0),
+        multiprocessors: 8,
+        shared_memory_per_block: 48 << 10,
+        memory: bytes,
+    };
+    let state = State {
+        random: Pcg64::seed_from_u64(seed),
+        libraries: HashMap::new(),
+        entries: Vec::new(),
+        events: HashMap::new(),
+        next: 1,
+    };
+    Device::new(Box::new(Emulator { properties, memory: Mutex::new(Memory::new(bytes)), state: Mutex::new(state) }))
+}
+
+struct Emulator {
+    properties: Properties,
+    memory: Mutex<Memory>,
+    state: Mutex<State>,
+}
+
+struct State {
+    random: Pcg64,
+    libraries: HashMap<&'static str, Library>,
+    /// Kernels by handle.
+    entries: Vec<Entry>,
+    /// When events were recorded; everything is done at once.
+    events: HashMap<Handle, Option<Instant>>,
+    next: Handle,
+}
+
+impl Emulator {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// SAFETY: all work is done when a call returns, and memory is freed in `free` only.
+unsafe impl Backend for Emulator {
+    fn kind(&self) -> Kind {
+        Kind::Emulator
+    }
+
+    fn properties(&self) -> &Properties {
+        &self.properties
+    }
+
+    fn free_memory(&self) -> Result<u64, DeviceError> {
+        Ok(self.memory().free_bytes())
+    }
+
+    fn allocate(&self, bytes: usize, granule: usize) -> Result<Option<Address>, DeviceError> {
+        Ok(self.memory().allocate(bytes, granule))
+    }
+
+    unsafe fn free(&self, address: Address) {
+        self.memory().free(address);
+    }
+
+    unsafe fn fill(&self, address: Address, byte: u8, bytes: usize, _: Handle) -> Result<(), DeviceError> {
+        // SAFETY: the caller gives an allocated range, and addresses here are those of the host.
+        unsafe { std::ptr::write_bytes(address as *mut u8, byte, bytes) };
+        Ok(())
+    }
+
+    unsafe fn copy_in(&self, to: Address, from: *const u8, bytes: usize, _: Handle) -> Result<(), DeviceError> {
+        // SAFETY: as in `fill`.
+        unsafe { std::ptr::copy_nonoverlapping(from, to as *mut u8, bytes) };
+        Ok(())
+    }
+
+    unsafe fn copy_out(&self, to: *mut u8, from: Address, bytes: usize, _: Handle) -> Result<(), DeviceError> {
+        // SAFETY: as in `fill`.
+        unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to, bytes) };
+        Ok(())
+    }
+
+    unsafe fn copy_within(&self, to: Address, from: Address, bytes: usize, _: Handle) -> Result<(), DeviceError> {
+        // SAFETY: as in `fill`.
+        unsafe { std::ptr::copy(from as *const u8, to as *mut u8, bytes) };
+        Ok(())
+    }
+
+    fn allocate_pinned(&self, bytes: usize) -> Result<*mut u8, DeviceError> {
+        Ok(memory::allocate_host(bytes))
+    }
+
+    unsafe fn free_pinned(&self, memory: *mut u8, bytes: usize) {
+        // SAFETY: the caller gives what `allocate_pinned` returned.
+        unsafe { memory::free_host(memory, bytes) };
+    }
+
+    fn create_stream(&self) -> Result<Handle, DeviceError> {
+        Ok(0)
+    }
+
+    fn destroy_stream(&self, _: Handle) {}
+
+    fn synchronize(&self, _: Handle) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
+    fn create_event(&self) -> Result<Handle, DeviceError> {
+        let mut state = self.state();
+        let handle = state.next;
+        state.next += 1;
+        state.events.insert(handle, None);
+        Ok(handle)
+    }
+
+    fn destroy_event(&self, event: Handle) {
+        self.state().events.remove(&event);
+    }
+
+    fn record(&self, event: Handle, _: Handle) -> Result<(), DeviceError> {
+        self.state().events.insert(event, Some(Instant::now()));
+        Ok(())
+    }
+
+    fn wait(&self, _: Handle, _: Handle) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
+    fn is_done(&self, _: Handle) -> Result<bool, DeviceError> {
+        Ok(true)
+    }
+
+    fn wait_for_event(&self, _: Handle) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
+    fn seconds_between(&self, start: Handle, end: Handle) -> Result<f64, DeviceError> {
+        let state = self.state();
+        let time = |event| state.events.get(&event).copied().flatten();
+        match (time(start), time(end)) {
+            (Some(start), Some(end)) => Ok(end.saturating_duration_since(start).as_secs_f64()),
+            _ => Err(DeviceError::Driver { action: "timing", reason: "an event was not recorded".to_owned() }),
+        }
+    }
+
+    fn kernel(&self, source: &'static Source, name: &str) -> Result<Handle, DeviceError> {
+        let mut state = self.state();
+        if !state.libraries.contains_key(source.name) {
+            state.libraries.insert(source.name, Library::open(source.name)?);
+        }
+        let entry = state.libraries[source.name].entry(name)?;
+        state.entries.push(entry);
+        Ok(state.entries.len() as Handle - 1)
+    }
+
+    unsafe fn launch(
+        &self,
+        kernel: Handle,
+        launch: &Launch,
+        arguments: &mut [*mut c_void],
+        _: Handle,
+    ) -> Result<(), DeviceError> {
+        let (entry, mut blocks, seed) = {
+            let mut state = self.state();
+            let count = launch.grid.iter().map(|&side| u64::from(side)).product::<u64>();
+            let mut blocks: Vec<u64> = (0..count).collect();
+            blocks.shuffle(&mut state.random);
+            (state.entries[kernel as usize].clone(), blocks, state.random.random::<u32>())
+        };
+        let fault = |reason| DeviceError::Fault { kernel: entry.name.clone(), reason };
+        let pointers: Vec<usize> = arguments.iter().map(|pointer| *pointer as usize).collect();
+        let [width, height, _] = launch.grid.map(u64::from);
+        blocks.par_drain(..).try_for_each(|block| {
+            let index = [block % width, block / width % height, block / width / height].map(|at| at as u32);
+            entry
+                .run(launch, index, &pointers, seed ^ block as u32)
+                .map_err(|message| fault(format!("{message}, block {index:?} of a grid of {:?}", launch.grid)))
+        })?;
+        self.memory().check().map_err(fault)
+    }
+}

@@ -1,0 +1,168 @@
+//! CUDA sources, embedded in the program.
+
+/// A `.cu` file: some kernels that are compiled together.
+#[derive(Debug)]
+pub struct Source {
+    /// Its path below `kernels/src`, with slashes.
+    pub name: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+impl Source {
+    /// A source; `name` is its path below `kernels/src`.
+    pub const fn new(name: &'static str, text: &'static str) -> Self {
+        Self { name, text }
+    }
+
+    /// The names and parameters of its kernels, in the order of the text.
+    pub fn kernels(&self) -> Vec<Signature> {
+        let text = without_comments(self.text);
+        text.split("__global__").skip(1).filter_map(Signature::parse).collect()
+    }
+}
+
+/// A kernel's name and the types of its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// The kernel's name.
+    pub name: String,
+    /// Its parameters in order.
+    pub parameters: Vec<Parameter>,
+}
+
+/// What a kernel takes at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its type or, of a pointer, what it points to, as in [`Element::CUDA_NAME`](super::Element::CUDA_NAME).
+    pub element: String,
+    /// Whether it is a pointer.
+    pub pointer: bool,
+    /// Whether what it points to is only read.
+    pub constant: bool,
+}
+
+impl Signature {
+    /// Reads what follows `__global__`.
+    fn parse(text: &str) -> Option<Self> {
+        let mut rest = text.trim_start().strip_prefix("void")?.trim_start();
+        if let Some(bounds) = rest.strip_prefix("__launch_bounds__") {
+            rest = bounds.get(closing(bounds)? + 1..)?.trim_start();
+        }
+        let open = rest.find('(')?;
+        let end = open + closing(&rest[open..])?;
+        let list = rest[open + 1..end].trim();
+        let parameters = if list.is_empty() { Vec::new() } else { list.split(',').map(Parameter::parse).collect() };
+        Some(Self { name: rest[..open].trim().to_owned(), parameters })
+    }
+}
+
+impl Parameter {
+    /// Reads `const float* __restrict__ name`.
+    fn parse(text: &str) -> Self {
+        let spaced = text.replace('*', " * ");
+        let mut words: Vec<&str> = spaced.split_whitespace().filter(|word| *word != "__restrict__").collect();
+        words.pop(); // its name
+        let pointer = words.contains(&"*");
+        let constant = words.first() == Some(&"const");
+        words.retain(|word| *word != "*" && *word != "const");
+        let element = match words.join(" ").as_str() {
+            "unsigned" | "unsigned int" | "uint32_t" => "u32".to_owned(),
+            "int" | "int32_t" => "i32".to_owned(),
+            "unsigned long long" | "uint64_t" => "u64".to_owned(),
+            "long long" | "int64_t" => "i64".to_owned(),
+            "unsigned char" | "uint8_t" => "u8".to_owned(),
+            "unsigned short" | "uint16_t" => "u16".to_owned(),
+            other => other.to_owned(),
+        };
+        Self { element, pointer, constant }
+    }
+}
+
+/// Where the bracket closes that `text` begins with, after white space.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '(' => depth += 1,
+            ')' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn without_comments(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    for line in text.lines() {
+        kept.push_str(line.split("//").next().unwrap_or(""));
+        kept.push('\n');
+    }
+    while let Some(start) = kept.find("/*") {
+        let end = kept[start..].find("*/").map_or(kept.len(), |length| start + length + 2);
+        kept.replace_range(start..end, " ");
+    }
+    kept
+}
+
+/// Files that sources include, by the names that they include them with.
+pub static HEADERS: [Source; 1] = [Source::new("device/cuda.cuh", include_str!("cuda.cuh"))];
+
+/// Every source of this crate.
+pub static SOURCES: [&Source; 1] = [&super::SELF_TEST];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn parameter(element: &str, pointer: bool, constant: bool) -> Parameter {
+        Parameter { element: element.to_owned(), pointer, constant }
+    }
+
+    #[test]
+    fn signatures_are_read_from_the_text() {
+        const TEXT: &str = "// __global__ void no(int x)\n\
+            extern \"C\" __global__ void __launch_bounds__(256, (2)) first(const float* __restrict__ a,\n  float4 *b, \
+            unsigned int n, const Camera camera) {}\n\
+            __device__ void helper();\nextern \"C\" __global__ void second() {}";
+        let source = Source::new("x.cu", TEXT);
+        let kernels = source.kernels();
+        assert_eq!(kernels.len(), 2);
+        assert_eq!((kernels[0].name.as_str(), kernels[1].name.as_str()), ("first", "second"));
+        let expected = [
+            parameter("float", true, true),
+            parameter("float4", true, false),
+            parameter("u32", false, false),
+            parameter("Camera", false, true),
+        ];
+        assert_eq!(kernels[0].parameters, expected);
+        assert!(kernels[1].parameters.is_empty());
+    }
+
+    #[test]
+    fn every_cuda_file_is_listed() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut folders = vec![root.clone()];
+        let mut missing = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+                let path = entry.expect("an entry").path();
+                let extension = path.extension().and_then(|extension| extension.to_str());
+                let name = path.strip_prefix(&root).expect("below src").to_string_lossy().replace('\\', "/");
+                match extension {
+                    _ if path.is_dir() => folders.push(path),
+                    Some("cu") if SOURCES.iter().all(|source| source.name != name) => missing.push(name),
+                    Some("cuh") if HEADERS.iter().all(|header| header.name != name) => missing.push(name),
+                    _ => {}
+                }
+            }
+        }
+        assert!(missing.is_empty(), "device/source.rs does not list {missing:?}");
+    }
+}
