@@ -38,6 +38,17 @@ pub struct Refinement {
 #[derive(Debug, Default)]
 pub struct DensityControl {
     scores: Vec<f32>,
+    buffers: Buffers,
+}
+
+/// What refinements work with, kept so that they allocate nothing once the scene has its size.
+#[derive(Debug, Default)]
+struct Buffers {
+    dead: Vec<usize>,
+    keys: Vec<(f32, usize)>,
+    parents: Vec<usize>,
+    codes: Vec<(u64, u32)>,
+    order: Vec<u32>,
 }
 
 impl DensityControl {
@@ -71,16 +82,18 @@ impl DensityControl {
         if !done.is_multiple_of(config.refine_interval()) || share < config.grow_from || share > config.relocate_until {
             return None;
         }
+        self.reserve(model.len().max(config.max_splats));
         self.scores.resize(model.len(), 0.0);
         let target = target_count(config, first_count, share).max(model.len());
         let mut rng = Pcg64::seed_from_u64(config.seed ^ done.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut dead: Vec<usize> = (0..model.len()).filter(|&i| is_dead(model, i)).collect();
-        dead.reverse();
+        let Buffers { dead, keys, parents, codes, order } = &mut self.buffers;
+        dead.clear();
+        dead.extend((0..model.len()).rev().filter(|&i| is_dead(model, i)));
         let mut outcome = Refinement::default();
         // A splat splits once a round, so more than doubling takes several.
         loop {
             let wanted = dead.len() + target - model.len();
-            let parents = draw_parents(model, &self.scores, wanted, &mut rng);
+            draw_parents(model, &self.scores, wanted, &mut rng, keys, parents);
             if parents.is_empty() {
                 break;
             }
@@ -90,20 +103,34 @@ impl DensityControl {
             self.scores.resize(model.len(), 0.0);
             outcome.relocated += relocated;
             outcome.added += model.len() - first_new;
-            let places = dead.split_off(dead.len() - relocated).into_iter().rev().chain(first_new..model.len());
+            let still_dead = dead.len() - relocated;
+            let places = dead[still_dead..].iter().rev().copied().chain(first_new..model.len());
             for (&parent, place) in parents.iter().zip(places) {
                 split(model, parent, place);
                 self.scores[parent] *= 0.5;
                 self.scores[place] = self.scores[parent];
             }
+            dead.truncate(still_dead);
         }
         self.scores.clear();
         self.scores.resize(model.len(), 0.0);
         if (done / config.refine_interval()).is_multiple_of(REORDER_EVERY) {
-            let order = morton_order(&model.means.values);
-            model.permute(&order);
+            morton_order(&model.means.values, codes, order);
+            model.permute(order);
         }
         Some(outcome)
+    }
+
+    /// Makes room for `splats` once.
+    fn reserve(&mut self, splats: usize) {
+        let room = |len: usize| splats.saturating_sub(len);
+        let Buffers { dead, keys, parents, codes, order } = &mut self.buffers;
+        self.scores.reserve_exact(room(self.scores.len()));
+        dead.reserve_exact(room(dead.len()));
+        keys.reserve_exact(room(keys.len()));
+        parents.reserve_exact(room(parents.len()));
+        codes.reserve_exact(room(codes.len()));
+        order.reserve_exact(room(order.len()));
     }
 }
 
@@ -125,9 +152,17 @@ fn is_dead(model: &SplatModel, i: usize) -> bool {
     !(opacity(model, i) >= DEAD_OPACITY && finite(model.means.row(i)) && finite(model.log_scales.row(i)))
 }
 
-/// Up to `count` living splats, drawn without replacement with their scores as weights.
-fn draw_parents(model: &SplatModel, scores: &[f32], count: usize, rng: &mut Pcg64) -> Vec<usize> {
-    let mut keys: Vec<(f32, usize)> = Vec::with_capacity(model.len());
+/// Up to `count` living splats, drawn without replacement with their scores as weights, in ascending order.
+fn draw_parents(
+    model: &SplatModel,
+    scores: &[f32],
+    count: usize,
+    rng: &mut Pcg64,
+    keys: &mut Vec<(f32, usize)>,
+    parents: &mut Vec<usize>,
+) {
+    keys.clear();
+    parents.clear();
     for (i, &score) in scores.iter().enumerate() {
         // One number for every splat, so that the draw does not depend on which of them are dead.
         let uniform: f32 = rng.random_range(f32::MIN_POSITIVE..1.0);
@@ -137,13 +172,11 @@ fn draw_parents(model: &SplatModel, scores: &[f32], count: usize, rng: &mut Pcg6
     }
     let count = count.min(keys.len());
     if count == 0 {
-        return Vec::new();
+        return;
     }
     keys.select_nth_unstable_by(count - 1, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    keys.truncate(count);
-    let mut parents: Vec<usize> = keys.into_iter().map(|(_, i)| i).collect();
+    parents.extend(keys[..count].iter().map(|&(_, i)| i));
     parents.sort_unstable();
-    parents
 }
 
 /// Replaces the splat `parent` by two halves along its longest axis, the second one at `place`.
@@ -175,8 +208,9 @@ fn rotation_column(quat: &[f32], column: usize) -> [f32; 3] {
     }
 }
 
-/// Splats in the order of a space-filling curve, so that neighbours in space are neighbours in memory.
-fn morton_order(means: &[f32]) -> Vec<u32> {
+/// Writes the splats in the order of a space-filling curve to `order`, so that neighbours in space are neighbours in
+/// memory.
+fn morton_order(means: &[f32], codes: &mut Vec<(u64, u32)>, order: &mut Vec<u32>) {
     let points = means.as_chunks::<3>().0;
     let (mut low, mut high) = ([f32::INFINITY; 3], [f32::NEG_INFINITY; 3]);
     for point in points.iter().filter(|p| p.iter().all(|v| v.is_finite())) {
@@ -200,9 +234,10 @@ fn morton_order(means: &[f32]) -> Vec<u32> {
             key | spread(cell.clamp(0.0, CELLS - 1.0) as u64) << k
         })
     };
-    let mut order: Vec<(u64, u32)> = points.par_iter().enumerate().map(|(i, p)| (key(p), i as u32)).collect();
-    order.par_sort_unstable();
-    order.into_iter().map(|(_, i)| i).collect()
+    points.par_iter().enumerate().map(|(i, p)| (key(p), i as u32)).collect_into_vec(codes);
+    codes.par_sort_unstable();
+    order.clear();
+    order.extend(codes.iter().map(|&(_, i)| i));
 }
 
 /// Adds the pull towards transparent and small of the splats that this view saw to `gradients`.

@@ -16,7 +16,7 @@ fn model(n: usize, config: &SplatsConfig) -> SplatModel {
 }
 
 fn observed(n: usize) -> DensityControl {
-    DensityControl { scores: (0..n).map(|i| 1.0 + (i % 7) as f32).collect() }
+    DensityControl { scores: (0..n).map(|i| 1.0 + (i % 7) as f32).collect(), ..DensityControl::default() }
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn splats_that_no_view_has_seen_are_left_alone() {
     let config = SplatsConfig { steps: 1000, max_splats: 400, ..SplatsConfig::default() };
     let mut model = model(100, &config);
     let before = model.means.values.clone();
-    let mut unseen = DensityControl { scores: vec![0.0; 100] };
+    let mut unseen = DensityControl { scores: vec![0.0; 100], ..DensityControl::default() };
     // Not one of the refinements that put splats into another order.
     let refined = unseen.refine(&mut model, &config, 100, 450).expect("it is time to refine");
     assert_eq!(refined, Refinement::default());
@@ -75,7 +75,8 @@ fn the_halves_of_a_split_lie_around_their_parent_along_its_longest_axis() {
 fn the_space_filling_order_names_every_splat_once() {
     let config = SplatsConfig { max_splats: 50, ..SplatsConfig::default() };
     let model = model(50, &config);
-    let mut order = morton_order(&model.means.values);
+    let mut order = Vec::new();
+    morton_order(&model.means.values, &mut Vec::new(), &mut order);
     order.sort_unstable();
     assert_eq!(order, (0..50).collect::<Vec<u32>>());
 }

@@ -17,6 +17,7 @@ const DEVIATION: f32 = 0.447_213_6;
 const CHUNK: usize = 1024;
 
 /// A camera reduced to what decides whether and how finely it sees a point.
+#[derive(Debug)]
 struct Sampling {
     rotation: [[f32; 3]; 3],
     translation: [f32; 3],
@@ -26,21 +27,38 @@ struct Sampling {
     inverse_focal: f32,
 }
 
-/// Writes the filter's standard deviation, scene units, of each of the splats at `means` (`[N, 3]`) to `sigmas`
-/// (resized to `[N]`). Splats that no view sees get the median of the others.
-pub fn filter_sigmas<'a>(means: &[f32], views: impl IntoIterator<Item = &'a View>, sigmas: &mut Vec<f32>) {
-    let samplings: Vec<Sampling> = views.into_iter().map(sampling).collect();
-    sigmas.clear();
-    sigmas.resize(means.len() / 3, f32::INFINITY);
-    sigmas
-        .par_chunks_mut(CHUNK)
-        .zip(means.par_chunks(3 * CHUNK))
-        .for_each(|(sigmas, means)| smallest_intervals(means, &samplings, sigmas));
+/// How finely the training photos sample the scene.
+#[derive(Debug)]
+pub struct SamplingLimits {
+    samplings: Vec<Sampling>,
+    /// Room for finding a median.
+    scratch: Vec<f32>,
+}
 
-    let mut seen: Vec<f32> = sigmas.iter().copied().filter(|s| s.is_finite()).collect();
-    let middle = seen.len() / 2;
-    let typical = if seen.is_empty() { 0.0 } else { *seen.select_nth_unstable_by(middle, f32::total_cmp).1 };
-    sigmas.iter_mut().for_each(|s| *s = DEVIATION * if s.is_finite() { *s } else { typical });
+impl SamplingLimits {
+    /// The limits that these views set.
+    pub fn new<'a>(views: impl IntoIterator<Item = &'a View>) -> Self {
+        Self { samplings: views.into_iter().map(sampling).collect(), scratch: Vec::new() }
+    }
+
+    /// Writes the filter's standard deviation, scene units, of each of the splats at `means` (`[N, 3]`) to `sigmas`
+    /// (resized to `[N]`). Splats that no view sees get the median of the others.
+    pub fn filter_sigmas(&mut self, means: &[f32], sigmas: &mut Vec<f32>) {
+        sigmas.clear();
+        sigmas.resize(means.len() / 3, f32::INFINITY);
+        let samplings = &self.samplings;
+        sigmas
+            .par_chunks_mut(CHUNK)
+            .zip(means.par_chunks(3 * CHUNK))
+            .for_each(|(sigmas, means)| smallest_intervals(means, samplings, sigmas));
+
+        let seen = &mut self.scratch;
+        seen.clear();
+        seen.extend(sigmas.iter().copied().filter(|s| s.is_finite()));
+        let middle = seen.len() / 2;
+        let typical = if seen.is_empty() { 0.0 } else { *seen.select_nth_unstable_by(middle, f32::total_cmp).1 };
+        sigmas.iter_mut().for_each(|s| *s = DEVIATION * if s.is_finite() { *s } else { typical });
+    }
 }
 
 fn sampling(view: &View) -> Sampling {
@@ -140,7 +158,7 @@ mod tests {
         // In front of both, behind the near one, out of sight to the side.
         let means = [0.0, 0.0, 5.0, 0.0, 0.0, 1.0, 90.0, 0.0, 1.0];
         let mut sigmas = Vec::new();
-        filter_sigmas(&means, [&view_at(0.0), &near], &mut sigmas);
+        SamplingLimits::new([&view_at(0.0), &near]).filter_sigmas(&means, &mut sigmas);
         let expected = [3.0, 1.0, 3.0].map(|z| DEVIATION * z / focal);
         for (i, (got, want)) in sigmas.iter().zip(expected).enumerate() {
             assert!((got / want - 1.0).abs() < 1e-5, "splat {i} has a filter of {got} instead of {want}");
@@ -155,7 +173,7 @@ mod tests {
         let means: Vec<f32> = (0..3 * 1237).map(|_| rng.random_range(-4.0..4.0)).collect();
         let views: Vec<View> = (0..5).map(|i| view_at(0.3 * f64::from(i))).collect();
         let mut sigmas = Vec::new();
-        filter_sigmas(&means, &views, &mut sigmas);
+        SamplingLimits::new(&views).filter_sigmas(&means, &mut sigmas);
         let mut unseen = 0;
         for (i, mean) in means.chunks_exact(3).enumerate() {
             let sees = |v: &&View| {
@@ -178,7 +196,7 @@ mod tests {
     #[test]
     fn without_views_there_is_no_filter() {
         let mut sigmas = Vec::new();
-        filter_sigmas(&[0.0; 6], [], &mut sigmas);
+        SamplingLimits::new([]).filter_sigmas(&[0.0; 6], &mut sigmas);
         assert_eq!(sigmas, [0.0, 0.0]);
     }
 

@@ -26,6 +26,7 @@ use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepR
 use crate::{Error, Result};
 use appearance::Appearance;
 use density::DensityControl;
+use filter_3d::SamplingLimits;
 use frames::{FrameSet, FrameTarget, Sampler, SamplerState};
 use init::{InitSettings, initial_splats};
 use model::SplatModel;
@@ -58,6 +59,7 @@ pub struct SplatTraining {
     first_count: usize,
     /// `[N]`, the 3D filter's standard deviations.
     filter: Vec<f32>,
+    sampling_limits: SamplingLimits,
     density: DensityControl,
     appearance: Option<Appearance>,
     poses: Option<PoseRefinement>,
@@ -101,6 +103,7 @@ impl SplatTraining {
             sampler: Sampler::new(frames.len(), config.seed),
             first_count: model.len(),
             filter: Vec::new(),
+            sampling_limits: SamplingLimits::new(frames.views()),
             density: DensityControl::default(),
             appearance: Appearance::new(config.appearance, frames.len()),
             poses: config.refine_poses.then(|| PoseRefinement::new(frames.len(), PoseRefinementSettings::default())),
@@ -147,7 +150,7 @@ impl SplatTraining {
 
     fn update_filter(&mut self) {
         if self.config.filter_3d {
-            filter_3d::filter_sigmas(&self.model.means.values, self.frames.views(), &mut self.filter);
+            self.sampling_limits.filter_sigmas(&self.model.means.values, &mut self.filter);
         }
     }
 }

@@ -126,7 +126,7 @@ impl SplatModel {
             sh0: Parameter::new(cloud.sh0.concat(), 3, capacity),
             sh_rest: Parameter::new(sh_rest, rest, capacity),
             sh_degree: config.sh_degree,
-            scratch: Vec::new(),
+            scratch: Vec::with_capacity(capacity * rest.max(4)),
         }
     }
 
