@@ -1,4 +1,5 @@
-//! Lens models against golden vectors, in double and single precision and in SIMD lanes.
+//! Lens models against golden vectors, in double and single precision, in SIMD lanes, and in the
+//! CUDA kernels on the emulator.
 
 mod common;
 
@@ -103,4 +104,41 @@ fn lenses_match_in_avx2_lanes() {
     }
     // SAFETY: the processor has AVX2 and FMA.
     for_each_case("camera_models", "avx2", |case| check(case, |lens, points| unsafe { avx2(lens, points) }));
+}
+
+mod emulator {
+    use super::common::for_each_case_of;
+    use super::{Case, LensModel};
+    use tessera_camera::{Camera, Pose};
+    use tessera_kernels::camera_projection::View;
+    use tessera_kernels::camera_projection::cuda::SELF_TEST;
+    use tessera_kernels::device::{Device, Launch};
+
+    fn check(case: &Case, device: &Device) {
+        let model = LensModel::from_name(case.name).expect("a model that we know");
+        let params: Vec<f64> = case.f32("params").into_iter().map(f64::from).collect();
+        let lens = model.lens(&params).expect("as many parameters as the model has");
+        let camera = Camera { width: 64, height: 48, lens };
+        let points = case.f32("points");
+        let count = points.len() / 3;
+        let stream = device.stream().expect("a stream");
+        let kernel = device.kernel(&SELF_TEST, "project_points").expect("a kernel");
+        let points = device.upload(&points, "points").expect("memory");
+        let mut pixels = device.buffer::<f32>(2 * count, "pixels").expect("memory");
+        let mut jacobians = device.buffer::<f32>(6 * count, "jacobians").expect("memory");
+        let view = (&View::new(&camera, &Pose::identity())).into();
+        let arguments: (_, _, tessera_kernels::camera_projection::cuda::Camera, _, _) =
+            (&points, count as u32, view, &mut pixels, &mut jacobians);
+        kernel.launch(&stream, Launch::linear(count, 256), arguments).expect("a launch");
+        case.compare("pixels", &pixels.read(&stream).expect("pixels"));
+        case.compare("d_pixels_d_points", &jacobians.read(&stream).expect("jacobians"));
+    }
+
+    /// Kernels need neither the derivatives by the lens's parameters nor its inverse.
+    #[test]
+    fn lenses_match_on_the_device() {
+        let device = tessera_emulator::device();
+        let outputs = ["pixels", "d_pixels_d_points"];
+        for_each_case_of("camera_models", "emulator", Some(&outputs), |case| check(case, &device));
+    }
 }

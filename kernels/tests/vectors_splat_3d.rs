@@ -1,13 +1,16 @@
-//! Splat rendering and its gradient against golden vectors, with AVX2 and with portable lanes.
+//! Splat rendering and its gradient against golden vectors: AVX2, portable lanes, the CUDA kernels on the emulator.
 
 mod common;
+#[path = "common/splat_renderer.rs"]
+mod splat_renderer;
 
 use common::{Case, for_each_case};
+use splat_renderer::{OnDevice, SplatRenderer};
 use tessera_camera::{Camera, Distortion, Lens, Pose};
 use tessera_kernels::camera_projection::{Gaussian, View, project};
 use tessera_kernels::simd::{Backend, select_backend};
 use tessera_kernels::splat::spherical_harmonics::{Y0, basis};
-use tessera_kernels::splat::{Rasterizer, RenderSettings, RenderingGradient, SplatGradients, Splats};
+use tessera_kernels::splat::{Rasterizer, RenderSettings, RenderingGradient, Splats};
 
 const NEAR: f32 = 0.2;
 
@@ -71,7 +74,7 @@ impl Inputs {
     }
 }
 
-fn check(case: &Case) {
+fn check(case: &Case, renderer: &mut dyn SplatRenderer) {
     let view = view(case);
     let inputs = Inputs::new(case);
     let background = case.f32("background");
@@ -85,8 +88,7 @@ fn check(case: &Case) {
     };
     check_footprints(case, &view, &inputs, &settings);
 
-    let mut rasterizer = Rasterizer::new();
-    let rendering = rasterizer.forward(&inputs.splats(), &view, &settings);
+    let rendering = renderer.forward(&inputs.splats(), &view, &settings);
     let alpha: Vec<f32> = rendering.transmittance.iter().map(|t| 1.0 - t).collect();
     let expected_depth: Vec<f32> = rendering.depth.iter().zip(&alpha).map(|(d, a)| d / a.max(1e-10)).collect();
     case.compare("rgb", &interleaved(&rendering.rgb));
@@ -100,7 +102,6 @@ fn check(case: &Case) {
     let mut v_depth = upstream("v_depth_acc");
     if case.has("v_depth_expected") {
         // Expected depth is a quotient of two things that the rasteriser differentiates.
-        let rendering = rasterizer.rendering();
         for (i, v) in case.f32("v_depth_expected").iter().enumerate() {
             let a = alpha[i].max(1e-10);
             v_depth[i] += v / a;
@@ -110,15 +111,14 @@ fn check(case: &Case) {
         }
     }
     let gradient = RenderingGradient { rgb: &v_rgb, alpha: Some(&v_alpha), depth: Some(&v_depth), score: None };
-    let mut out = SplatGradients::default();
-    rasterizer.backward(&inputs.splats(), &view, &settings, &gradient, &mut out);
+    let out = renderer.backward(&inputs.splats(), &view, &settings, &gradient);
     case.compare("d_means", &out.means);
     case.compare("d_log_scales", &out.log_scales);
     case.compare("d_quats", &out.quats);
     case.compare("d_opacity_logits", &out.opacity_logits);
     let sh: Vec<f32> = out.sh0.chunks(3).zip(out.sh_rest.chunks(45)).flat_map(|(a, b)| [a, b].concat()).collect();
     case.compare("d_sh", &sh);
-    case.compare("d_background", &rasterizer.background_gradient(&v_rgb));
+    case.compare("d_background", &renderer.background_gradient(&v_rgb));
     case.compare("d_pose_xi", &out.pose);
 }
 
@@ -169,6 +169,14 @@ fn check_footprints(case: &Case, view: &View, inputs: &Inputs, settings: &Render
 fn rendering_and_gradients_match_the_vectors() {
     for (backend, name) in [(Backend::Portable, "portable"), (Backend::Avx2, "avx2")] {
         select_backend(backend);
-        for_each_case("splat_3d", name, check);
+        for_each_case("splat_3d", name, |case| check(case, &mut Rasterizer::new()));
+    }
+}
+
+mod emulator {
+    #[test]
+    fn rendering_and_gradients_match_the_vectors() {
+        let device = tessera_emulator::device();
+        super::for_each_case("splat_3d", "emulator", |case| super::check(case, &mut super::OnDevice::new(&device)));
     }
 }

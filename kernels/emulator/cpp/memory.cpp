@@ -22,21 +22,23 @@ size_t page() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
 
 }  // namespace
 
-Stacks::Stacks(size_t count) {
-    const size_t stride = BYTES + page();
-    length = count * stride;
-    void* memory = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        fprintf(stderr, "the emulator cannot get %zu bytes of stacks\n", length);
-        abort();
+void* Stacks::of(size_t index) {
+    const size_t stride = BYTES + page(), length = GROUP * stride;
+    while (groups.size() <= index / GROUP) {
+        void* memory = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) {
+            fprintf(stderr, "the emulator cannot get %zu bytes of stacks\n", length);
+            abort();
+        }
+        groups.push_back(static_cast<char*>(memory));
+        for (size_t i = 0; i < GROUP; ++i) mprotect(groups.back() + i * stride, page(), PROT_NONE);
     }
-    base = static_cast<char*>(memory);
-    for (size_t i = 0; i < count; ++i) mprotect(base + i * stride, page(), PROT_NONE);
+    return groups[index / GROUP] + index % GROUP * stride + page();
 }
 
-Stacks::~Stacks() { munmap(base, length); }
-
-void* Stacks::of(size_t index) const { return base + index * (BYTES + page()) + page(); }
+Stacks::~Stacks() {
+    for (char* group : groups) munmap(group, GROUP * (BYTES + page()));
+}
 
 void SharedMemory::prepare(size_t bytes) {
     storage.resize(bytes + 2 * REDZONE + 128);

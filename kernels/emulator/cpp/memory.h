@@ -8,19 +8,20 @@
 
 namespace emulator {
 
-// Stacks for fibers, each with a guard page below it, taken from the system when they are touched.
+// Stacks for fibers, each with a guard page below it, taken from the system when they are first asked for: a group at a time,
+// because every guard page is a mapping of its own and a process has 65,530 of them.
 class Stacks {
 public:
     static constexpr size_t BYTES = 128 * 1024;
-    explicit Stacks(size_t count);
+    Stacks() = default;
     ~Stacks();
     Stacks(const Stacks&) = delete;
     Stacks& operator=(const Stacks&) = delete;
-    void* of(size_t index) const;
+    void* of(size_t index);
 
 private:
-    char* base;
-    size_t length;
+    static constexpr size_t GROUP = 64;
+    std::vector<char*> groups;
 };
 
 // A block's dynamic shared memory: filled with poison when a block starts, between two redzones.

@@ -42,7 +42,7 @@ struct Warp {
 
 struct Worker {
     Context scheduler;
-    Stacks stacks{MAX_THREADS};
+    Stacks stacks;
     std::vector<Fiber> fibers{MAX_THREADS};
     std::vector<Warp> warps{MAX_THREADS / WARP};
     std::vector<unsigned> order;

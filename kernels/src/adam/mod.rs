@@ -11,6 +11,8 @@
 //! element and computes about 12 operations, so it runs at the speed of memory; elements are independent, so the
 //! result does not depend on the number of threads.
 
+pub mod cuda;
+
 use crate::dispatch;
 use crate::image_loss::rows::{load, store};
 use crate::simd::{Lanes, flush_denormals};

@@ -1,5 +1,6 @@
 //! From a Gaussian in the world to an ellipse in the picture (EWA), for every lens, with exact gradients.
 
+pub mod cuda;
 mod ewa;
 
 pub use ewa::{Footprint, FootprintGradient, Gaussian, GaussianGradient, LOW_PASS, project, project_backward};
@@ -43,5 +44,10 @@ impl View {
             jacobian_bounds: [u0 - du, v0 - dv, u1 + du, v1 + dv].map(|b| b as f32),
             max_radius_squared: camera.lens.max_valid_radius_squared().min(1e30) as f32,
         }
+    }
+    /// Where the camera stands: `-Rᵀ t`.
+    pub fn position(&self) -> [f32; 3] {
+        let t = self.translation;
+        std::array::from_fn(|i| -(0..3).map(|j| self.rotation[j][i] * t[j]).sum::<f32>())
     }
 }

@@ -111,10 +111,41 @@ fn without_comments(text: &str) -> String {
 }
 
 /// Files that sources include, by the names that they include them with.
-pub static HEADERS: [Source; 1] = [Source::new("device/cuda.cuh", include_str!("cuda.cuh"))];
+pub static HEADERS: [Source; 13] = [
+    Source::new("device/cuda.cuh", include_str!("cuda.cuh")),
+    Source::new("adam/adam.cuh", include_str!("../adam/adam.cuh")),
+    Source::new("camera_projection/ewa.cuh", include_str!("../camera_projection/ewa.cuh")),
+    Source::new("camera_projection/lens.cuh", include_str!("../camera_projection/lens.cuh")),
+    Source::new("image_loss/loss.cuh", include_str!("../image_loss/loss.cuh")),
+    Source::new("sort/scan.cuh", include_str!("../sort/scan.cuh")),
+    Source::new("splat/cuda/harmonics.cuh", include_str!("../splat/cuda/harmonics.cuh")),
+    Source::new("splat/cuda/parameters.cuh", include_str!("../splat/cuda/parameters.cuh")),
+    Source::new("splat/cuda/random.cuh", include_str!("../splat/cuda/random.cuh")),
+    Source::new("splat/cuda/record.cuh", include_str!("../splat/cuda/record.cuh")),
+    Source::new("splat/cuda/splats.cuh", include_str!("../splat/cuda/splats.cuh")),
+    Source::new("splat/cuda/sums.cuh", include_str!("../splat/cuda/sums.cuh")),
+    Source::new("splat/cuda/tile.cuh", include_str!("../splat/cuda/tile.cuh")),
+];
 
 /// Every source of this crate.
-pub static SOURCES: [&Source; 1] = [&super::SELF_TEST];
+pub static SOURCES: [&Source; 16] = [
+    &super::SELF_TEST,
+    &crate::adam::cuda::ADAM,
+    &crate::camera_projection::cuda::SELF_TEST,
+    &crate::image_loss::cuda::SSIM,
+    &crate::image_loss::cuda::SUMS,
+    &crate::sort::cuda::RADIX,
+    &crate::sort::cuda::SCAN,
+    &crate::splat::cuda::PROJECT,
+    &crate::splat::cuda::INSTANCES,
+    &crate::splat::cuda::RASTERIZE,
+    &crate::splat::cuda::RASTERIZE_BACKWARD,
+    &crate::splat::cuda::PARAMETERS,
+    &crate::splat::cuda::DESCEND,
+    &crate::splat::cuda::DENSITY,
+    &crate::splat::cuda::FILTER_3D,
+    &crate::splat::cuda::PHOTO,
+];
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,7 @@
 
 mod band;
 mod blur;
+pub mod cuda;
 pub(crate) mod rows;
 #[cfg(test)]
 mod tests;

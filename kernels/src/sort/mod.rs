@@ -7,6 +7,8 @@
 //!
 //! A pass reads 12 bytes for each pair (the key twice) and writes 8.
 
+pub mod cuda;
+
 use rayon::prelude::*;
 
 /// Largest digit: 2048 counters of a chunk are 8 kB, a quarter of the first-level cache.

@@ -20,6 +20,7 @@
 //! Every sum is taken in an order that does not depend on the number of threads.
 
 mod cpu;
+pub mod cuda;
 pub mod spherical_harmonics;
 
 pub use crate::camera_projection::View;

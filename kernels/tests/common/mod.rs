@@ -17,14 +17,19 @@ use std::path::PathBuf;
 
 /// Runs `test` on every case of a topic; afterwards every `output` and `gradient` entry must have been compared and
 /// found within its tolerance. `variant` names the code path in messages.
-pub fn for_each_case(topic: &str, variant: &str, mut test: impl FnMut(&Case)) {
+pub fn for_each_case(topic: &str, variant: &str, test: impl FnMut(&Case)) {
+    for_each_case_of(topic, variant, None, test);
+}
+
+/// As [`for_each_case`], for code that computes only the outputs of these names.
+pub fn for_each_case_of(topic: &str, variant: &str, outputs: Option<&[&str]>, mut test: impl FnMut(&Case)) {
     let loaded = Topic::load(topic);
     let names: Vec<&String> = loaded.meta["cases"].as_object().expect("cases are an object").keys().collect();
     assert!(!names.is_empty(), "topic {topic} has no cases");
     for name in names {
         let case = Case { topic: &loaded, name, variant, compared: RefCell::default() };
         test(&case);
-        case.finish();
+        case.finish(outputs);
     }
 }
 
@@ -146,7 +151,7 @@ impl Case<'_> {
         }
     }
 
-    fn finish(self) {
+    fn finish(self, outputs: Option<&[&str]>) {
         let prefix = self.full_name("");
         let compared = self.compared.take();
         let tensors = self.topic.meta["tensors"].as_object().expect("tensors are an object");
@@ -154,6 +159,7 @@ impl Case<'_> {
             .iter()
             .filter(|(_, entry)| matches!(entry["role"].as_str(), Some("output" | "gradient")))
             .filter_map(|(name, _)| name.strip_prefix(&prefix))
+            .filter(|name| outputs.is_none_or(|outputs| outputs.contains(name)))
             .collect();
         let missing: Vec<_> = expected.iter().filter(|name| !compared.contains_key(**name)).collect();
         assert!(missing.is_empty(), "{} {prefix}: nothing was compared with {missing:?}", self.variant);

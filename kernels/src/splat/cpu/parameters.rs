@@ -1,6 +1,6 @@
 //! From the sums over pixels back through colour and projection to the parameters, eight splats at a time.
 
-use super::project::{Shading, camera_centre, load_gaussians};
+use super::project::{Shading, load_gaussians};
 use super::tiles::Tiles;
 use super::{CHUNK, Record, Shared, TileSums};
 use crate::camera_projection::{FootprintGradient, GaussianGradient, View, project, project_backward};
@@ -94,7 +94,7 @@ fn chunk_kernel<V: Lanes>(
     targets: &Targets,
 ) -> [f32; 6] {
     let visible = scene.visible[chunk] as usize;
-    let centre = camera_centre(scene.view);
+    let centre = scene.view.position();
     let mut pose = [V::all(0.0); 6];
     for first in (0..visible).step_by(8) {
         let slot = chunk * CHUNK + first;

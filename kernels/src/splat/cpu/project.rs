@@ -21,7 +21,7 @@ pub(super) fn project_all(
     let chunks = splats.len().div_ceil(CHUNK);
     records.resize(chunks * CHUNK, Record::default());
     visible.resize(chunks, 0);
-    let camera = Viewpoint { view, settings, centre: camera_centre(view) };
+    let camera = Viewpoint { view, settings, centre: view.position() };
     records.par_chunks_mut(CHUNK).zip(visible.par_iter_mut()).enumerate().for_each(|(chunk, (out, n))| {
         *n = flush_denormals(|| project_chunk(splats, &camera, chunk * CHUNK, out)) as u32;
     });
@@ -31,12 +31,6 @@ struct Viewpoint<'a> {
     view: &'a View,
     settings: &'a RenderSettings,
     centre: [f32; 3],
-}
-
-/// Where the camera stands: `-Rᵀ t`.
-pub(super) fn camera_centre(view: &View) -> [f32; 3] {
-    let t = view.translation;
-    std::array::from_fn(|i| -(0..3).map(|j| view.rotation[j][i] * t[j]).sum::<f32>())
 }
 
 crate::dispatch! {

@@ -1,0 +1,95 @@
+//! The same step on a device: `adam.cu`.
+
+use super::{AdamSettings, Update};
+use crate::device::{Buffer, Device, DeviceError, Kernel, Launch, Source, Stream};
+use crate::device_struct;
+use bytemuck::{Pod, Zeroable};
+
+/// The kernel of this folder.
+pub static ADAM: Source = Source::new("adam/adam.cu", include_str!("adam.cu"));
+
+/// The constants of one step, as `adam.cuh` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct AdamUpdate {
+    /// β1.
+    pub beta1: f32,
+    /// β2.
+    pub beta2: f32,
+    /// ε.
+    pub epsilon: f32,
+    /// Learning rate / (1 - β1^t).
+    pub rate: f32,
+    /// 1 / sqrt(1 - β2^t).
+    pub root_correction: f32,
+}
+device_struct!(AdamUpdate);
+
+impl AdamUpdate {
+    /// Those of step number `step`, counted from 1.
+    pub fn new(settings: &AdamSettings, learning_rate: f32, step: u64) -> Self {
+        let Update { beta1, beta2, epsilon, rate, root_correction } = Update::new(settings, learning_rate, step);
+        Self { beta1, beta2, epsilon, rate, root_correction }
+    }
+}
+
+/// [`super::Moments`] on a device.
+pub struct Moments {
+    /// `m`, the running mean of gradients.
+    pub first: Buffer<f32>,
+    /// `v`, the running mean of squared gradients.
+    pub second: Buffer<f32>,
+}
+
+impl Moments {
+    /// Zeros for a tensor of `len` elements.
+    ///
+    /// # Errors
+    /// When there is not enough memory.
+    pub fn zeros(device: &Device, len: usize) -> Result<Self, DeviceError> {
+        Ok(Self { first: device.zeros(len, "Adam's moments")?, second: device.zeros(len, "Adam's moments")? })
+    }
+}
+
+/// Adam on a device.
+pub struct Adam {
+    kernel: Kernel,
+}
+
+impl Adam {
+    /// Prepares the kernel.
+    ///
+    /// # Errors
+    /// When it cannot be compiled.
+    pub fn new(device: &Device) -> Result<Self, DeviceError> {
+        Ok(Self { kernel: device.kernel(&ADAM, "adam_step")? })
+    }
+
+    /// As [`super::step_rows`].
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// If the tensors differ in size, or are not whole rows.
+    pub fn step_rows(
+        &self,
+        stream: &Stream,
+        params: &mut Buffer<f32>,
+        gradient: &Buffer<f32>,
+        moments: &mut Moments,
+        update: AdamUpdate,
+        row_factors: Option<&Buffer<f32>>,
+    ) -> Result<(), DeviceError> {
+        let len = params.len();
+        assert_eq!(gradient.len(), len, "the gradient has another size than the parameters");
+        assert_eq!(moments.first.len(), len, "the first moments have another size than the parameters");
+        assert_eq!(moments.second.len(), len, "the second moments have another size than the parameters");
+        let columns = row_factors.map_or(1, |f| (len / f.len().max(1)).max(1));
+        assert!(row_factors.is_none_or(|f| f.len() * columns == len), "the parameters are not one row for each factor");
+        let (columns, count) = (columns as u32, len as u64);
+        let arguments =
+            (params, gradient, &mut moments.first, &mut moments.second, row_factors, columns, count, update);
+        self.kernel.launch(stream, Launch::linear(len.div_ceil(4), 256), arguments)
+    }
+}

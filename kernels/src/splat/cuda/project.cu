@@ -1,0 +1,109 @@
+// From splats to records: projection with exact Jacobians for every lens, culling, the number of tiles, colour.
+//
+// Mapping: a thread takes a splat. `project_splats` does the geometry (about 250 operations, 48 bytes read); `shade_splats`
+// the colour (200 operations, up to 192 bytes read) of those that are visible. The harmonics of a splat stand side by side,
+// 180 bytes at degree 3, so a block of 128 threads brings the rows of its splats to shared memory in order, a row stride
+// odd so that each thread then reads its row without bank conflicts: 23 KiB.
+//
+// Records stand at their splat's index: nothing is compacted but the list that is sorted by depth. `touched` is the number of
+// tiles, zero for invisible splats.
+
+#include "camera_projection/ewa.cuh"
+#include "splat/cuda/harmonics.cuh"
+#include "splat/cuda/record.cuh"
+#include "splat/cuda/splats.cuh"
+#include "splat/cuda/sums.cuh"
+
+// First and last pixel along one axis whose centre lies within an extent of the mean; first > last for none.
+__device__ inline void covered(float mean, float extent_squared, int size, int& first, int& last) {
+    float extent = sqrtf(extent_squared), centre = mean - 0.5f, limit = (float)size;
+    first = (int)ceilf(fminf(fmaxf(centre - extent, 0.0f), limit));
+    last = (int)floorf(fminf(fmaxf(centre + extent, -1.0f), limit - 1.0f));
+}
+
+__device__ inline u32 tiles_touched(const Record& record) {
+    Reach reach = reach_of(record);
+    u32 count = 0;
+    for (int row = (int)(record.rows & 0xffffu) / TILE; row <= (int)(record.rows >> 16) / TILE; row++) {
+        int first, last;
+        tiles_in_row(record, reach, row, first, last);
+        count += (u32)max(last - first + 1, 0);
+    }
+    return count;
+}
+
+// Also counts the visible splats of each block in `block_visible`.
+extern "C" __global__ void __launch_bounds__(256)
+    project_splats(const float* means, const float* log_scales, const float* quats, const float* opacity_logits,
+                   const float* filter_3d, u32 count, Camera camera, Shaping shaping, Record* records, u32* touched,
+                   u32* block_visible) {
+    u32 i = global_thread();
+    u32 tiles = 0;
+    if (i < count) {
+        Gaussian g = load_gaussian(means, log_scales, quats, opacity_logits, filter_3d, shaping, i);
+        Parts parts = parts_of(camera, g);
+        Footprint f = footprint_of(camera, g, parts, shaping);
+        if (f.in_view && MIN_ALPHA < f.opacity) {
+            Record record;
+            record.a = f.conic[0] * HALF_LOG2_E;
+            float b = f.conic[1] * HALF_LOG2_E;
+            record.b2 = b + b;
+            record.c = f.conic[2] * HALF_LOG2_E;
+            record.log2_opacity = log2f(f.opacity);
+            // Where log2(alpha) is above that of 1/255.
+            float reach = record.log2_opacity - MIN_LOG2_ALPHA;
+            float mahalanobis_squared = reach / HALF_LOG2_E;
+            int x0, x1, y0, y1;
+            covered(f.mean2d[0], mahalanobis_squared * f.covariance[0], camera.width, x0, x1);
+            covered(f.mean2d[1], mahalanobis_squared * f.covariance[2], camera.height, y0, y1);
+            if (x0 <= x1 && y0 <= y1) {
+                float inverse = 1.0f / f.covariance[2];
+                record.mean[0] = f.mean2d[0];
+                record.mean[1] = f.mean2d[1];
+                record.rgb[0] = record.rgb[1] = record.rgb[2] = 0.0f;
+                record.z = f.z;
+                record.shear = -(f.covariance[1] * inverse);
+                record.narrowing = f.determinant * inverse * inverse;
+                record.half_width_squared = reach / record.a;
+                record.columns = (u32)x0 | (u32)x1 << 16;
+                record.rows = (u32)y0 | (u32)y1 << 16;
+                record.sum_bits = sum_bits_of(record);
+                tiles = tiles_touched(record);
+                records[i] = record;
+            }
+        }
+        touched[i] = tiles;
+    }
+    u32 visible = (u32)__syncthreads_count(tiles > 0);
+    if (threadIdx.x == 0) {
+        block_visible[blockIdx.x] = visible;
+    }
+}
+
+// `degree` is that of the harmonics that are used, `stored_degree` that which `sh_rest` has room for.
+extern "C" __global__ void __launch_bounds__(SH_BLOCK)
+    shade_splats(const float* means, const float* sh0, const float* sh_rest, u32 count, Camera camera, int degree,
+                 int stored_degree, const u32* touched, Record* records) {
+    __shared__ float rows[SH_BLOCK * SH_STRIDE];
+    __shared__ u32 visible[SH_BLOCK];
+    u32 i = blockIdx.x * SH_BLOCK + threadIdx.x;
+    bool mine = i < count && touched[i] > 0;
+    visible[threadIdx.x] = mine;
+    if (__syncthreads_count(mine) == 0) return;
+    load_harmonics(sh_rest, degree, stored_degree, visible, rows);
+    __syncthreads();
+    if (!mine) return;
+    float direction[3], basis[15];
+    direction_to(means, camera, i, direction);
+    harmonics(degree, direction, basis);
+    const float* row = rows + threadIdx.x * SH_STRIDE;
+    int used = harmonics_above_zero(degree);
+    for (int channel = 0; channel < 3; channel++) {
+        float colour = fmaf(sh0[3 * i + channel], SH_Y0, 0.5f);
+#pragma unroll
+        for (int k = 0; k < 15; k++) {
+            if (k < used) colour = fmaf(row[3 * k + channel], basis[k], colour);
+        }
+        records[i].rgb[channel] = fmaxf(colour, 0.0f);
+    }
+}

@@ -1,0 +1,489 @@
+//! Splats that are trained on a device: their tensors with Adam's moments, and what changes them.
+
+use super::kernels::TrainingKernels;
+use super::{Pass, Rasterizer, RenderingGradient, SUMS, Splats, fit};
+use crate::adam::AdamSettings;
+use crate::adam::cuda::AdamUpdate;
+use crate::camera_projection::View;
+use crate::device::{Buffer, Device, DeviceError, Launch, Stream};
+use crate::device_struct;
+use crate::sort::cuda::RadixSort;
+use crate::splat::{RenderSettings, spherical_harmonics};
+use bytemuck::{Pod, Zeroable};
+
+/// Learning rates of one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// In scene units.
+    pub means: f32,
+    /// Of the logarithms.
+    pub log_scales: f32,
+    /// Of the unnormalised quaternions.
+    pub quats: f32,
+    /// Of the logits.
+    pub opacity_logits: f32,
+    /// Of the degree-0 coefficients.
+    pub sh0: f32,
+    /// Of the others.
+    pub sh_rest: f32,
+}
+
+/// What one step does to the parameters, as `descend.cu` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Descent {
+    /// Adam's constants: means, log_scales, quats, opacity_logits, sh0, sh_rest.
+    adam: [AdamUpdate; 6],
+    /// Added to the gradients of visible splats: `opacity_pull` ∂opacity and `scale_pull` ∂scale.
+    pub opacity_pull: f32,
+    /// See `opacity_pull`.
+    pub scale_pull: f32,
+    /// How far nearly transparent visible splats move at random, in units of their covariance; 0 for not at all.
+    pub noise: f32,
+    instance_capacity: u32,
+    /// Of the random motion.
+    pub seed: u64,
+    /// Of the random motion.
+    pub step: u64,
+}
+
+/// How a splat becomes two halves, as `density.cu` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Halving {
+    /// Standard deviations that each half lies from the parent's mean.
+    pub offset: f32,
+    /// Added to the logarithm of the scale along the split axis.
+    pub log_shrink: f32,
+    /// Exponent of a half's transparency.
+    pub transparency: f32,
+}
+
+/// A camera reduced to what decides whether and how finely it sees a point, as `filter_3d.cu` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Sampling {
+    rotation: [[f32; 3]; 3],
+    translation: [f32; 3],
+    bounds: [f32; 4],
+    max_radius_squared: f32,
+    inverse_focal: f32,
+}
+device_struct!(Descent, Halving, Sampling);
+
+impl Descent {
+    /// Step number `step` of Adam, counted from 1, without decay and noise.
+    pub fn new(rates: &Rates, settings: &AdamSettings, step: u64) -> Self {
+        let Rates { means, log_scales, quats, opacity_logits, sh0, sh_rest } = *rates;
+        let adam = [means, log_scales, quats, opacity_logits, sh0, sh_rest];
+        Self {
+            adam: adam.map(|rate| AdamUpdate::new(settings, rate, step)),
+            opacity_pull: 0.0,
+            scale_pull: 0.0,
+            noise: 0.0,
+            instance_capacity: 0,
+            seed: 0,
+            step: 0,
+        }
+    }
+}
+
+impl From<&View> for Sampling {
+    fn from(view: &View) -> Self {
+        Self {
+            rotation: view.rotation,
+            translation: view.translation,
+            bounds: view.jacobian_bounds,
+            max_radius_squared: view.max_radius_squared,
+            inverse_focal: 1.0 / view.lens.focal[0].max(view.lens.focal[1]) as f32,
+        }
+    }
+}
+
+/// One tensor `[N, columns]` with Adam's moments.
+struct Tensor {
+    columns: usize,
+    values: Buffer<f32>,
+    first: Buffer<f32>,
+    second: Buffer<f32>,
+}
+
+impl Tensor {
+    fn planes(&mut self) -> [&mut Buffer<f32>; 3] {
+        [&mut self.values, &mut self.first, &mut self.second]
+    }
+}
+
+/// A tensor on the host: values and both moments, `[N, columns]` each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostTensor {
+    /// The parameters.
+    pub values: Vec<f32>,
+    /// Running mean of the gradients.
+    pub first: Vec<f32>,
+    /// Running mean of the squared gradients.
+    pub second: Vec<f32>,
+}
+
+/// Up to `capacity` splats, all of whose memory is there from the start.
+pub struct Trained {
+    device: Device,
+    stream: Stream,
+    kernels: TrainingKernels,
+    /// means, log_scales, quats, opacity_logits, sh0, sh_rest.
+    tensors: [Tensor; 6],
+    len: usize,
+    capacity: usize,
+    sh_degree: u8,
+    /// `[N]`
+    scores: Buffer<f32>,
+    /// `[N]`
+    filter: Buffer<f32>,
+    filtered: bool,
+    cameras: Buffer<Sampling>,
+    /// Rows for splits and permutations.
+    rows: [Buffer<u32>; 2],
+}
+
+impl Trained {
+    /// Room for `capacity` splats, none of which is there yet.
+    ///
+    /// # Errors
+    /// When there is not enough memory.
+    pub fn new(device: &Device, stream: &Stream, capacity: usize, sh_degree: u8) -> Result<Self, DeviceError> {
+        let rest = 3 * (spherical_harmonics::count(sh_degree) - 1);
+        let tensor = |columns: usize| -> Result<Tensor, DeviceError> {
+            let len = columns * capacity;
+            let values = device.zeros(len, "parameters")?;
+            let (first, second) = (device.zeros(len, "Adam's moments")?, device.zeros(len, "Adam's moments")?);
+            Ok(Tensor { columns, values, first, second })
+        };
+        Ok(Self {
+            kernels: TrainingKernels::new(device)?,
+            tensors: [tensor(3)?, tensor(3)?, tensor(4)?, tensor(1)?, tensor(3)?, tensor(rest)?],
+            len: 0,
+            capacity,
+            sh_degree,
+            scores: device.zeros(capacity, "scores")?,
+            filter: device.zeros(capacity, "the 3D filter")?,
+            filtered: false,
+            cameras: device.buffer(0, "cameras")?,
+            rows: [device.buffer(0, "rows")?, device.buffer(0, "rows")?],
+            device: device.clone(),
+            stream: stream.clone(),
+        })
+    }
+
+    /// Bytes of buffers for `capacity` splats.
+    pub fn bytes(capacity: usize, sh_degree: u8) -> usize {
+        let values = 14 + 3 * (spherical_harmonics::count(sh_degree) - 1);
+        capacity * (12 * values + 8)
+    }
+
+    /// Number of splats.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when there are no splats.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many there is room for.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The parameters as the rasteriser takes them.
+    pub fn splats(&self) -> Splats<'_> {
+        let [means, log_scales, quats, opacity_logits, sh0, sh_rest] = self.tensors.each_ref().map(|t| &t.values);
+        Splats {
+            len: self.len,
+            means,
+            log_scales,
+            quats,
+            opacity_logits,
+            sh0,
+            sh_rest,
+            sh_degree: self.sh_degree,
+            filter_3d: self.filtered.then_some(&self.filter),
+        }
+    }
+
+    /// Takes over tensors from the host, in the order means, log_scales, quats, opacity_logits, sh0, sh_rest.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// When they are more than there is room for, or of different lengths.
+    pub fn write(&mut self, tensors: [[&[f32]; 3]; 6]) -> Result<(), DeviceError> {
+        self.len = tensors[3][0].len();
+        assert!(self.len <= self.capacity, "{} splats do not fit into {}", self.len, self.capacity);
+        for (tensor, host) in self.tensors.iter_mut().zip(tensors) {
+            let len = tensor.columns * self.len;
+            for (plane, host) in tensor.planes().into_iter().zip(host) {
+                assert_eq!(host.len(), len, "the tensors have different lengths");
+                plane.write(0, host, &self.stream)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All tensors, in the order of [`Trained::write`].
+    ///
+    /// # Errors
+    /// When the device or a kernel failed.
+    pub fn read(&self) -> Result<[HostTensor; 6], DeviceError> {
+        let mut out: [HostTensor; 6] = Default::default();
+        for (host, tensor) in out.iter_mut().zip(&self.tensors) {
+            let part = |plane: &Buffer<f32>| plane.read_part(0, tensor.columns * self.len, &self.stream);
+            *host = HostTensor {
+                values: part(&tensor.values)?,
+                first: part(&tensor.first)?,
+                second: part(&tensor.second)?,
+            };
+        }
+        Ok(out)
+    }
+
+    /// The means alone, `[N, 3]`.
+    ///
+    /// # Errors
+    /// When the device or a kernel failed.
+    pub fn read_means(&self) -> Result<Vec<f32>, DeviceError> {
+        self.tensors[0].values.read_part(0, 3 * self.len, &self.stream)
+    }
+
+    /// Sets the scores that steps add to, `[N]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn write_scores(&mut self, scores: &[f32]) -> Result<(), DeviceError> {
+        self.scores.clear(&self.stream)?;
+        self.scores.write(0, &scores[..scores.len().min(self.capacity)], &self.stream)
+    }
+
+    /// The scores since they were set, `[N]`.
+    ///
+    /// # Errors
+    /// When the device or a kernel failed.
+    pub fn read_scores(&self) -> Result<Vec<f32>, DeviceError> {
+        self.scores.read_part(0, self.len, &self.stream)
+    }
+
+    /// The scores of living splats, and -1 for those whose opacity is below `dead_opacity` or that are not finite.
+    ///
+    /// # Errors
+    /// When the device or a kernel failed.
+    pub fn living_scores(&self, dead_opacity: f32) -> Result<Vec<f32>, DeviceError> {
+        let mut living = self.device.buffer::<f32>(self.len, "scores")?;
+        let [means, log_scales, _, opacity_logits, ..] = self.tensors.each_ref().map(|t| &t.values);
+        let count = self.len as u32;
+        let arguments = (means, log_scales, opacity_logits, &self.scores, count, dead_opacity, &mut living);
+        self.kernels.living_scores.launch(&self.stream, Launch::linear(self.len, 256), arguments)?;
+        living.read(&self.stream)
+    }
+
+    /// Sets the 3D filter's standard deviations, `[N]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn write_filter(&mut self, filter: &[f32]) -> Result<(), DeviceError> {
+        self.filtered = true;
+        self.filter.write(0, &filter[..filter.len().min(self.capacity)], &self.stream)
+    }
+
+    /// The 3D filter's standard deviations, `[N]`; empty when there is none.
+    ///
+    /// # Errors
+    /// When the device or a kernel failed.
+    pub fn read_filter(&self) -> Result<Vec<f32>, DeviceError> {
+        self.filter.read_part(0, if self.filtered { self.len } else { 0 }, &self.stream)
+    }
+
+    /// Computes the 3D filter from the cameras that see each splat: `deviation` times the smallest sampling interval, the
+    /// median of the others where none does.
+    ///
+    /// # Errors
+    /// When there is not enough memory or the device fails.
+    pub fn update_filter(&mut self, cameras: &[Sampling], near: f32, deviation: f32) -> Result<(), DeviceError> {
+        self.filtered = true;
+        let (count, stream, device) = (self.len as u32, &self.stream, &self.device);
+        fit(device, &mut self.cameras, cameras.len())?;
+        self.cameras.write(0, cameras, stream)?;
+        let mut intervals = device.buffer::<u32>(self.len, "the 3D filter")?;
+        let mut keys = device.buffer::<u32>(self.len, "the 3D filter")?;
+        let mut values = device.zeros::<u32>(self.len, "the 3D filter")?;
+        // How many are seen, and how many there are.
+        let mut counts = device.upload(&[0u32, count], "the 3D filter")?;
+        let grid = Launch::linear(self.len, 256);
+        let means = &self.tensors[0].values;
+        let arguments =
+            (means, count, &self.cameras, cameras.len() as u32, near, &mut intervals, &mut keys, &mut counts);
+        self.kernels.smallest_intervals.launch(stream, grid, arguments)?;
+        RadixSort::new(device)?.sort_pairs(stream, &mut keys, &mut values, (&counts, 1), 32)?;
+        let arguments = (&intervals, &keys, &counts, count, deviation, &mut self.filter);
+        self.kernels.filter_deviations.launch(stream, grid, arguments)
+    }
+
+    /// Replaces each of `parents` by two halves along its longest axis, the second one in the row of `places`, which may lie
+    /// behind the last splat. Parents and places are all different. The optimiser forgets both.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// When a place is outside the capacity.
+    pub fn split(&mut self, parents: &[u32], places: &[u32], halving: Halving) -> Result<(), DeviceError> {
+        assert_eq!(parents.len(), places.len(), "every parent needs a place");
+        let end = places.iter().map(|&p| p as usize + 1).max().unwrap_or(0);
+        assert!(end <= self.capacity, "place {end} is outside the capacity of {}", self.capacity);
+        let (stream, pairs) = (&self.stream, parents.len());
+        for (buffer, rows) in self.rows.iter_mut().zip([parents, places]) {
+            fit(&self.device, buffer, pairs)?;
+            buffer.write(0, rows, stream)?;
+        }
+        let [from, to] = &self.rows;
+        let count = pairs as u32;
+        let [means, log_scales, quats, opacity_logits, sh0, sh_rest] = &mut self.tensors;
+        let arguments = (
+            from,
+            to,
+            count,
+            halving,
+            &mut means.values,
+            &mut log_scales.values,
+            &mut quats.values,
+            &mut opacity_logits.values,
+        );
+        self.kernels.split_splats.launch(stream, Launch::linear(pairs, 256), arguments)?;
+        for tensor in [sh0, sh_rest] {
+            let columns = tensor.columns as u32;
+            let grid = Launch::linear(pairs * tensor.columns, 256);
+            self.kernels.copy_rows.launch(stream, grid, (&mut tensor.values, columns, from, to, count))?;
+        }
+        for tensor in &mut self.tensors {
+            let columns = tensor.columns as u32;
+            let grid = Launch::linear(pairs * tensor.columns, 256);
+            for moments in [&mut tensor.first, &mut tensor.second] {
+                self.kernels.clear_rows.launch(stream, grid, (&mut *moments, columns, from, count))?;
+                self.kernels.clear_rows.launch(stream, grid, (&mut *moments, columns, to, count))?;
+            }
+        }
+        self.len = self.len.max(end);
+        Ok(())
+    }
+
+    /// Puts row `order[i]` in place `i`, for all `i`; the rasteriser lends memory that it does not use between passes.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// When the order is not one of all splats.
+    pub fn permute(&mut self, order: &[u32], rasterizer: &mut Rasterizer) -> Result<(), DeviceError> {
+        /// Floats of the scratch memory for each splat.
+        const WIDTH: usize = 2 * SUMS;
+        assert_eq!(order.len(), self.len, "the order is not one of all splats");
+        rasterizer.reserve(self.len)?;
+        let (stream, count) = (&self.stream, self.len as u32);
+        fit(&self.device, &mut self.rows[0], self.len)?;
+        self.rows[0].write(0, order, stream)?;
+        let (order, scratch) = (&self.rows[0], &mut rasterizer.sums);
+        for tensor in &mut self.tensors {
+            let columns = tensor.columns;
+            for plane in tensor.planes() {
+                for first in (0..columns).step_by(WIDTH) {
+                    let width = WIDTH.min(columns - first);
+                    let grid = Launch::linear(self.len * width, 256);
+                    let (all, first, width) = (columns as u32, first as u32, width as u32);
+                    let taken = (&*plane, all, first, width, order, count, &mut *scratch);
+                    self.kernels.take_columns.launch(stream, grid, taken)?;
+                    let put = (&mut *plane, all, first, width, count, &*scratch);
+                    self.kernels.put_columns.launch(stream, grid, put)?;
+                }
+            }
+        }
+        scratch.clear(stream)
+    }
+}
+
+impl Rasterizer {
+    /// From the gradient of the picture that the last pass made of `trained` to one step of Adam, with decay, noise and
+    /// scores, without gradients of parameters ever being stored. `pose`, `[6]`, receives that of the camera.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn descend(
+        &mut self,
+        trained: &mut Trained,
+        view: &View,
+        settings: &RenderSettings,
+        gradient: &RenderingGradient<'_>,
+        descent: &Descent,
+        pose: Option<&mut Buffer<f32>>,
+    ) -> Result<(), DeviceError> {
+        let pass = Pass::new(&trained.splats(), view, settings);
+        self.accumulate(view, settings, gradient)?;
+        let descent = Descent { instance_capacity: self.instance_capacity() as u32, ..*descent };
+        let Pass { count, camera, shaping, degree, stored_degree } = pass;
+        let (touched, records, counters) = (&self.touched, &self.records, &self.counters);
+        let stream = &self.stream;
+        let [means, log_scales, quats, opacity_logits, sh0, sh_rest] = &mut trained.tensors;
+        let arguments = (
+            &means.values,
+            count,
+            camera,
+            degree,
+            stored_degree,
+            touched,
+            records,
+            &self.sums,
+            counters,
+            descent,
+            &mut sh_rest.values,
+            &mut sh_rest.first,
+            &mut sh_rest.second,
+            &mut self.v_offsets,
+        );
+        trained.kernels.descend_harmonics.launch(stream, pass.by_harmonics(), arguments)?;
+        let with_pose = pose.is_some();
+        let arguments = (
+            &mut means.values,
+            &mut log_scales.values,
+            &mut quats.values,
+            &mut opacity_logits.values,
+            &mut sh0.values,
+            &mut means.first,
+            &mut log_scales.first,
+            &mut quats.first,
+            &mut opacity_logits.first,
+            &mut sh0.first,
+            &mut means.second,
+            &mut log_scales.second,
+            &mut quats.second,
+            &mut opacity_logits.second,
+            &mut sh0.second,
+            trained.filtered.then_some(&trained.filter),
+            count,
+            camera,
+            shaping,
+            touched,
+            records,
+            &self.v_offsets,
+            counters,
+            descent,
+            &mut self.sums,
+            &mut trained.scores,
+            with_pose.then_some(&mut self.partials),
+        );
+        trained.kernels.descend_splats.launch(stream, pass.by_splat(), arguments)?;
+        if let Some(pose) = pose {
+            let arguments = (&self.partials, pass.blocks() as u32, pose);
+            self.kernels.sum_columns.launch(stream, Launch::blocks(6, 256), arguments)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! Every CUDA kernel against the CPU: the same bodies on the emulator and, where there is one, on a GPU.
+
+#[path = "../common/scenes.rs"]
+mod scenes;
+#[path = "../common/splat_renderer.rs"]
+mod splat_renderer;
+
+mod image_loss;
+mod primitives;
+mod splats;
+mod training;
+
+use tessera_kernels::device::{Device, Stream};
+
+/// Runs each of these functions, which take a device, as a test on the emulator and on a GPU.
+macro_rules! on_devices {
+    ($($module:ident: $($test:ident)*;)*) => {
+        mod emulator {$(
+            mod $module {$(
+                #[test]
+                fn $test() {
+                    crate::$module::$test(&tessera_emulator::device());
+                }
+            )*}
+        )*}
+    };
+}
+
+on_devices! {
+    primitives: adam_steps_as_on_the_cpu sorts_are_stable_and_complete sums_are_exclusive
+        points_project_as_on_the_cpu;
+    image_loss: losses_are_those_of_the_cpu;
+    splats: pictures_are_those_of_the_cpu gradients_are_those_of_the_cpu an_empty_scene_is_all_background
+        splats_behind_the_camera_are_not_drawn broken_numbers_spoil_nothing
+        the_order_of_blocks_changes_no_bit room_for_pairs_is_made_when_it_is_missing;
+    training: a_descent_is_gradients_then_adam a_pass_without_room_is_not_trained_on
+        splits_and_orders_move_whole_rows photos_arrive_as_the_host_unpacks_them the_filter_is_that_of_the_nearest_camera;
+}
+
+/// The device's stream for a test.
+fn stream(device: &Device) -> Stream {
+    device.stream().expect("a stream")
+}
+
+/// Fails when a value is farther from what is expected than `relative` times the largest one, and says which.
+fn assert_close(name: &str, actual: &[f32], expected: &[f32], relative: f32) {
+    assert_eq!(actual.len(), expected.len(), "{name} has another size");
+    let scale = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    let worst = (0..actual.len()).max_by(|&i, &j| {
+        let off = |k: usize| (actual[k] - expected[k]).abs();
+        off(i).total_cmp(&off(j))
+    });
+    if let Some(i) = worst {
+        let off = (actual[i] - expected[i]).abs();
+        assert!(off <= relative * scale, "{name}[{i}] is {} instead of {}, largest {scale}", actual[i], expected[i]);
+    }
+}
