@@ -154,6 +154,16 @@ impl AtomicFolder {
         Ok(Self { path, existing, temporary })
     }
 
+    /// Where the folder will be.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the folder is until then, for files that are gone before.
+    pub fn temporary(&self) -> &Path {
+        self.temporary.path()
+    }
+
     /// Begins a file in the folder. It is there as soon as it is dropped.
     ///
     /// # Errors

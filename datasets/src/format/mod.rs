@@ -19,8 +19,8 @@ pub mod quantise;
 mod registry;
 #[cfg(feature = "files")]
 mod sog;
-#[cfg(feature = "files")]
 pub mod stream;
+pub mod tiles;
 
 #[cfg(feature = "files")]
 pub use atomic::{AtomicFile, AtomicFolder, Existing, write_atomically};

@@ -1,7 +1,7 @@
 //! The splat formats: which file is of which, and what each can hold.
 
 use super::stream::{SplatHeader, SplatSink, SplatSource};
-use super::{Existing, gltf, ply, sog};
+use super::{Existing, gltf, ply, sog, tiles};
 use crate::{DataError, Result};
 use std::path::Path;
 
@@ -16,6 +16,8 @@ pub enum SplatFormat {
     Gltf,
     /// PlayCanvas's images of quantised attributes, bundled or in a folder.
     Sog,
+    /// Our pages at many levels of detail, in a folder, to be streamed.
+    Tiles,
 }
 
 /// How a file is written, where a format leaves a choice.
@@ -24,7 +26,7 @@ pub struct WriteOptions {}
 
 impl SplatFormat {
     /// All formats, those that are only read last.
-    pub const ALL: &[Self] = &[Self::Ply, Self::Glb, Self::Gltf, Self::Sog];
+    pub const ALL: &[Self] = &[Self::Ply, Self::Glb, Self::Gltf, Self::Sog, Self::Tiles];
 
     /// What people call it.
     pub fn name(self) -> &'static str {
@@ -33,6 +35,7 @@ impl SplatFormat {
             Self::Glb => "GLB",
             Self::Gltf => "glTF",
             Self::Sog => "SOG",
+            Self::Tiles => "streamed scene",
         }
     }
 
@@ -43,13 +46,14 @@ impl SplatFormat {
             Self::Glb => &[".glb"],
             Self::Gltf => &[".gltf"],
             Self::Sog => &[".sog", "meta.json"],
+            Self::Tiles => &[".tiles", "tiles.json"],
         }
     }
 
     /// Whether it can be written.
     pub fn writes(self) -> bool {
         match self {
-            Self::Ply | Self::Glb => true,
+            Self::Ply | Self::Glb | Self::Tiles => true,
             Self::Gltf | Self::Sog => false,
         }
     }
@@ -63,6 +67,10 @@ impl SplatFormat {
                 vec!["opacities and scales as such instead of logits and logarithms: to 7 digits, and none of an opacity \
                     closer than 6e-8 to 1".to_owned()]
             }
+            Self::Tiles => vec![
+                "positions to a sixteenth of a small splat, scales to 3 %, rotations to 0.1°, opacities and colours to 8 bits"
+                    .to_owned(),
+            ],
         }
     }
 
@@ -85,7 +93,11 @@ impl SplatFormat {
     /// # Errors
     /// When no format has such files; the message lists those there are.
     pub fn to_read(path: &Path) -> Result<Self> {
-        let folder = || path.join("meta.json").is_file().then_some(Self::Sog);
+        let folder = || {
+            let holds = |name: &str| path.join(name).is_file();
+            let sog = holds("meta.json").then_some(Self::Sog);
+            sog.or_else(|| holds(tiles::MANIFEST).then_some(Self::Tiles))
+        };
         Self::of(path).or_else(folder).ok_or_else(|| unknown(path, |_| true))
     }
 
@@ -102,6 +114,7 @@ impl SplatFormat {
             Self::Ply => ply::open_splats(path),
             Self::Glb | Self::Gltf => gltf::open_splats(path),
             Self::Sog => sog::open_splats(path),
+            Self::Tiles => tiles::open_splats(path),
         }
     }
 
@@ -115,6 +128,7 @@ impl SplatFormat {
         match self {
             Self::Ply => ply::create_splats(path, header, existing),
             Self::Glb | Self::Gltf => gltf::create_splats(path, header, existing),
+            Self::Tiles => tiles::create_splats(path, header, existing),
             Self::Sog => Err(unknown(path, Self::writes)),
         }
     }

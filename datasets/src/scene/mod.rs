@@ -8,6 +8,7 @@ mod select;
 mod simplify;
 mod spherical_harmonics;
 mod splat_cloud;
+pub mod tile_tree;
 mod transform;
 mod views;
 
@@ -15,7 +16,8 @@ mod views;
 pub use mesh::{Material, Mesh, Texture, TextureKind};
 pub use morton::morton_order;
 pub use nearest::{NOBODY, NearestPoints, Neighbour};
-pub use simplify::simplify_to;
+pub(crate) use simplify::total_mass;
+pub use simplify::{Simplified, simplify_and_measure, simplify_to};
 pub use spherical_harmonics::{HarmonicsRotation, Y0, basis};
 pub use splat_cloud::SplatCloud;
 pub use transform::SplatTransform;

@@ -33,8 +33,13 @@ fn scales(cloud: &SplatCloud, i: usize) -> Vector3<f64> {
     cloud.log_scales[i].map(|s| f64::from(s).clamp(LOG_SCALES[0], LOG_SCALES[1]).exp()).into()
 }
 
-/// One splat for each cluster.
-pub(super) fn merge_all(cloud: &SplatCloud, clusters: &Clusters) -> SplatCloud {
+/// What all splats cover.
+pub(crate) fn total_mass(cloud: &SplatCloud) -> f64 {
+    (0..cloud.len()).map(|i| mass(cloud, i)).sum()
+}
+
+/// One splat for each cluster, and how far that moved what they show, as root mean square by mass.
+pub(super) fn merge_all(cloud: &SplatCloud, clusters: &Clusters) -> (SplatCloud, f64) {
     let empty = |n: usize| {
         let mut empty = SplatCloud::with_capacity(n, cloud.sh_degree);
         (empty.antialiased, empty.scene_from_world) = (cloud.antialiased, cloud.scene_from_world);
@@ -43,21 +48,39 @@ pub(super) fn merge_all(cloud: &SplatCloud, clusters: &Clusters) -> SplatCloud {
     let pieces = (0..clusters.len().div_ceil(PIECE)).into_par_iter().map(|piece| {
         let range = piece * PIECE..clusters.len().min((piece + 1) * PIECE);
         let mut merged = empty(range.len());
-        range.for_each(|c| push(&mut merged, cloud, clusters.members(c), clusters.opacity(c)));
-        merged
+        let moved = range.map(|c| push(&mut merged, cloud, clusters.members(c), clusters.opacity(c)));
+        let moved = moved.fold(Moved::default(), Moved::and);
+        (merged, moved)
     });
-    let pieces: Vec<SplatCloud> = pieces.collect();
+    let pieces: Vec<(SplatCloud, Moved)> = pieces.collect();
     let mut out = empty(clusters.len());
-    pieces.into_iter().for_each(|piece| out.append(&piece));
-    out
+    let moved = pieces.into_iter().fold(Moved::default(), |all, (piece, moved)| {
+        out.append(&piece);
+        all.and(moved)
+    });
+    (out, if moved.mass > 0.0 { (moved.squares / moved.mass).sqrt() } else { 0.0 })
+}
+
+/// Mass, and mass times squared distance from where it was.
+#[derive(Clone, Copy, Default)]
+struct Moved {
+    mass: f64,
+    squares: f64,
+}
+
+impl Moved {
+    fn and(self, other: Self) -> Self {
+        Self { mass: self.mass + other.mass, squares: self.squares + other.squares }
+    }
 }
 
 /// Adds the splat that stands for `members` of `cloud` to `out`: a single one as it is.
-fn push(out: &mut SplatCloud, cloud: &SplatCloud, members: &[u32], opacity: f32) {
+fn push(out: &mut SplatCloud, cloud: &SplatCloud, members: &[u32], opacity: f32) -> Moved {
     if let &[only] = members {
-        return out.append_range(cloud, only as usize..only as usize + 1);
+        out.append_range(cloud, only as usize..only as usize + 1);
+        return Moved { mass: mass(cloud, only as usize), squares: 0.0 };
     }
-    let weights = weights(cloud, members);
+    let (weights, mass) = weights(cloud, members);
     let position = |i: u32| Vector3::from(cloud.means[i as usize].map(f64::from));
     let weighted = || members.iter().copied().zip(weights.iter().copied());
     let mean: Vector3<f64> = weighted().map(|(i, w)| w * position(i)).sum();
@@ -73,17 +96,19 @@ fn push(out: &mut SplatCloud, cloud: &SplatCloud, members: &[u32], opacity: f32)
     out.sh0.push(std::array::from_fn(|k| mean_of(&|i| cloud.sh0[i][k])));
     let rest = 3 * SplatCloud::rest_coefficients(cloud.sh_degree);
     out.sh_rest.extend((0..rest).map(|k| mean_of(&|i| cloud.sh_rest[i * rest + k])));
+    Moved { mass, squares: mass * weighted().map(|(i, w)| w * (position(i) - mean).norm_squared()).sum::<f64>() }
 }
 
-/// The share of each member in their mass; equal shares when there is no mass.
-fn weights(cloud: &SplatCloud, members: &[u32]) -> Vec<f64> {
+/// The share of each member in their mass, equal shares when there is no mass; and the mass.
+fn weights(cloud: &SplatCloud, members: &[u32]) -> (Vec<f64>, f64) {
     let masses: Vec<f64> = members.iter().map(|&i| mass(cloud, i as usize)).collect();
     let total: f64 = masses.iter().sum();
-    if total > 0.0 {
+    let shares = if total > 0.0 {
         masses.iter().map(|m| m / total).collect()
     } else {
         vec![1.0 / members.len() as f64; members.len()]
-    }
+    };
+    (shares, total)
 }
 
 /// Logarithms of the standard deviations and axes, (w, x, y, z), of a covariance.

@@ -12,6 +12,8 @@ mod merge;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use merge::total_mass;
+
 use super::SplatCloud;
 
 /// The scene with exactly `count` splats, or unchanged when it has no more than that. Splats that no renderer draws
@@ -23,12 +25,27 @@ use super::SplatCloud;
 /// # Panics
 /// When the arrays of the cloud differ in length, or it has 2³² - 1 splats or more.
 pub fn simplify_to(cloud: &SplatCloud, count: usize) -> SplatCloud {
+    simplify_and_measure(cloud, count).cloud
+}
+
+/// A simplified scene, and what that changed.
+#[derive(Clone, Debug)]
+pub struct Simplified {
+    /// The scene.
+    pub cloud: SplatCloud,
+    /// How far merging moved what the splats show, as root mean square over what they cover, in scene units.
+    pub moved: f64,
+}
+
+/// As [`simplify_to`], with a measure of what it changed.
+///
+/// # Panics
+/// As [`simplify_to`].
+pub fn simplify_and_measure(cloud: &SplatCloud, count: usize) -> Simplified {
     assert!(cloud.is_consistent(), "the arrays of a cloud agree in length");
-    if count >= cloud.len() {
-        return cloud.clone();
+    if count == 0 || count >= cloud.len() {
+        return Simplified { cloud: if count == 0 { cloud.select(&[]) } else { cloud.clone() }, moved: 0.0 };
     }
-    if count == 0 {
-        return cloud.select(&[]);
-    }
-    merge::merge_all(cloud, &clusters::find(cloud, count))
+    let (cloud, moved) = merge::merge_all(cloud, &clusters::find(cloud, count));
+    Simplified { cloud, moved }
 }
