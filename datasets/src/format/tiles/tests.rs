@@ -1,22 +1,13 @@
 //! What streamed scenes in folders promise.
 
+use super::page::tests::made;
 use super::*;
-use crate::format::stream::collect;
 use crate::format::{read_splats, write_splats};
 use crate::scene::SplatCloud;
-use crate::synthetic::{self, SceneKind};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Made splats, more than a page holds.
-fn scene(count: u64, sh_degree: u8) -> SplatCloud {
-    let options = synthetic::Options::default();
-    let mut source =
-        synthetic::splats(SceneKind::StillLife, &options, count, sh_degree, &|_, _| {}).expect("made splats");
-    collect(&mut source).expect("made splats")
-}
 
 struct Written {
     _folder: tempfile::TempDir,
@@ -47,8 +38,9 @@ fn refused(path: &Path, change: impl FnOnce(&mut Value)) -> String {
 
 #[test]
 fn a_scene_comes_back_whole_with_what_is_said_about_it() {
-    let mut cloud = scene(70_000, 1);
+    let mut cloud = made(70_000, 1, 1);
     cloud.antialiased = true;
+    cloud.scene_from_world = crate::camera::Similarity::from_scaling(0.5);
     let written = written(&cloud);
     let back = read_splats(&written.path).expect("reading");
     assert_eq!((back.len(), back.sh_degree, back.antialiased), (70_000, 1, true));
@@ -64,7 +56,7 @@ fn a_scene_comes_back_whole_with_what_is_said_about_it() {
 
 #[test]
 fn pages_lie_coarse_to_fine_without_gaps() {
-    let written = written(&scene(150_000, 0));
+    let written = written(&made(150_000, 0, 1));
     let manifest = open_manifest(&written.path).expect("manifest");
     assert_eq!((manifest.header.count, manifest.tree.len()), (150_000, 4), "three leaves and a root");
     let mut end = 0;
@@ -83,7 +75,7 @@ fn pages_lie_coarse_to_fine_without_gaps() {
 
 #[test]
 fn the_same_scene_becomes_the_same_bytes() {
-    let cloud = scene(70_000, 2);
+    let cloud = made(70_000, 2, 1);
     let bytes = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         let written = pool.install(|| written(&cloud));
@@ -95,7 +87,7 @@ fn the_same_scene_becomes_the_same_bytes() {
 #[test]
 fn small_and_empty_scenes_are_one_page() {
     for n in [0, 1, 5] {
-        let cloud = scene(5, 3).select(&(0..n).collect::<Vec<u32>>());
+        let cloud = made(5, 3, 1).select(&(0..n).collect::<Vec<u32>>());
         let written = written(&cloud);
         let back = read_splats(&written.path).expect("reading");
         assert_eq!((back.len(), back.sh_degree), (n as usize, 3));
@@ -106,7 +98,7 @@ fn small_and_empty_scenes_are_one_page() {
 fn nothing_is_left_behind_when_writing_stops() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let path = folder.path().join("scene.tiles");
-    let cloud = scene(10, 0);
+    let cloud = made(10, 0, 1);
     let header = crate::format::stream::SplatHeader::of(&cloud);
     let mut sink = create_splats(&path, &header, crate::format::Existing::Keep).expect("sink");
     sink.put(&cloud).expect("splats");
@@ -120,7 +112,7 @@ fn nothing_is_left_behind_when_writing_stops() {
 
 #[test]
 fn a_damaged_page_is_noticed_and_the_others_are_read() {
-    let written = written(&scene(150_000, 1));
+    let written = written(&made(150_000, 1, 1));
     let manifest = open_manifest(&written.path).expect("manifest");
     let pages = written.path.join(PAGES);
     let mut bytes = fs::read(&pages).expect("pages");
@@ -143,7 +135,7 @@ fn a_damaged_page_is_noticed_and_the_others_are_read() {
 
 #[test]
 fn manifests_that_lie_are_refused_in_words() {
-    let written = written(&scene(150_000, 1));
+    let written = written(&made(150_000, 1, 1));
     let check = |part: &str, change: &dyn Fn(&mut Value)| {
         let error = refused(&written.path, change);
         assert!(error.contains(part) && error.contains("tiles.json"), "{error}");
@@ -179,7 +171,7 @@ fn manifests_that_lie_are_refused_in_words() {
 
 #[test]
 fn cameras_and_up_that_mean_nothing_are_ignored() {
-    let written = written(&scene(10, 0));
+    let written = written(&made(10, 0, 1));
     let mut json = manifest_json(&written.path);
     json["up"] = json!([0.0, 0.0, 0.0]);
     json["camera"] = json!({"position": [0, 0, 0], "target": [0, 0, 1], "fov_y": 99});

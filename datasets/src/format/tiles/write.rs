@@ -7,7 +7,7 @@ use super::{MANIFEST, Manifest, PAGES, PageLocation};
 use crate::format::stream::{SplatHeader, SplatSink};
 use crate::format::{AtomicFolder, Existing};
 use crate::scene::SplatCloud;
-use crate::scene::tile_tree::{Leaves, MAX_PAGE_SPLATS, PageSink, Partition, build, leaf_of_splats, partition};
+use crate::scene::tile_tree::{Leaves, MAX_PAGE_SPLATS, PageSink, Partition, build, partition};
 use crate::{DataError, Result};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -52,7 +52,7 @@ impl SplatSink for TilesWriter {
         }
         header.count = means.len() as u64;
         let partition = partition(means, page_splats);
-        let leaf_of = leaf_of_splats(&partition);
+        let leaf_of = partition.leaf_of_splats();
         let rows: Vec<_> =
             partition.leaves().iter().map(|&leaf| partition.nodes[leaf as usize].splats.clone()).collect();
         let dealt = spill.deal(folder.temporary(), &leaf_of, &rows).map_err(unwritable)?;

@@ -27,7 +27,6 @@ mod tests;
 pub use bounds::Bounds;
 pub use build::{Leaves, PageSink, build};
 pub use cut::{CutLimits, cut};
-pub(crate) use partition::leaf_of_splats;
 pub use partition::{Partition, PartitionNode, partition};
 pub use stream::{PageRequest, PageStream, StreamLimits, StreamProblem};
 pub use view::LodView;

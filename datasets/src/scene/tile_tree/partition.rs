@@ -35,6 +35,17 @@ impl Partition {
         leaves.sort_by_key(|&i| self.nodes[i as usize].splats.start);
         leaves
     }
+
+    /// For every splat the number of its leaf, in the order of [`Self::leaves`].
+    pub fn leaf_of_splats(&self) -> Vec<u32> {
+        let mut leaf_of = vec![0; self.order.len()];
+        for (number, &leaf) in self.leaves().iter().enumerate() {
+            for &splat in &self.order[self.nodes[leaf as usize].splats.clone()] {
+                leaf_of[splat as usize] = number as u32;
+            }
+        }
+        leaf_of
+    }
 }
 
 /// Divides splats with these means (`[N, 3]`, finite) into leaves of at most `page_splats`. The result depends on nothing else.
@@ -116,19 +127,7 @@ fn by_levels(root: Branch) -> Vec<PartitionNode> {
         }
         level = below;
     }
-    // Within a leaf the file's order, whatever selecting made of it, is not kept: pages have an order of their own.
     nodes
-}
-
-/// For every splat the number of its leaf in the order of [`Partition::leaves`].
-pub(crate) fn leaf_of_splats(partition: &Partition) -> Vec<u32> {
-    let mut leaf_of = vec![0; partition.order.len()];
-    for (number, &leaf) in partition.leaves().iter().enumerate() {
-        for &splat in &partition.order[partition.nodes[leaf as usize].splats.clone()] {
-            leaf_of[splat as usize] = number as u32;
-        }
-    }
-    leaf_of
 }
 
 /// Whether an order holds every index below its length once.

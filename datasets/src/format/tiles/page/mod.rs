@@ -71,4 +71,4 @@ fn band(coefficient: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

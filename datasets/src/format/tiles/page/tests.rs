@@ -5,9 +5,11 @@ use crate::format::quantise::sigmoid;
 use crate::scene::{SplatCloud, morton_order};
 use nalgebra::{Quaternion, UnitQuaternion};
 use proptest::prelude::*;
+use std::f32::consts::FRAC_1_SQRT_2;
+use std::f64::consts::SQRT_2;
 
 /// Splats of every shape, from a seed.
-fn made(n: usize, sh_degree: u8, seed: u64) -> SplatCloud {
+pub(in crate::format::tiles) fn made(n: usize, sh_degree: u8, seed: u64) -> SplatCloud {
     let mut state = seed;
     let mut random = move || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -69,7 +71,7 @@ fn splats_come_back_in_morton_order_within_the_stated_errors() {
             assert!((a - b).abs() <= 0.501 / 255.0);
             // Three components are off by ½ √2 / 1023 each, the fourth by up to √3 times as much as all of them; the angle
             // is twice the distance.
-            assert!(angle(back.quats[i], expected.quats[i]) < 2.0 * 2.0 * 3f64.sqrt() * 0.5 * 1.4142 / 1023.0);
+            assert!(angle(back.quats[i], expected.quats[i]) < 2.0 * 2.0 * 3f64.sqrt() * 0.5 * SQRT_2 / 1023.0);
         }
         // Three numbers that are off by half a step of 1/32 each, turned.
         let harmonics = back.sh_rest.iter().zip(&expected.sh_rest).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -116,8 +118,8 @@ fn a_page_made_by_hand_decodes_to_its_numbers() {
     assert_eq!(cloud.sh0, [[-1.0, 0.0, 0.125]]);
     assert_eq!(cloud.opacity_logits, [crate::format::quantise::SATURATED]);
     let near = |a: &[f32], b: &[f32]| assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3), "{a:?} is not {b:?}");
-    let c = (511.0 / 1023.0 - 0.5) * 1.41421;
-    near(&cloud.quats[0], &[c, 0.7071, c, -0.7071]);
+    let c = (511.0 / 1023.0 - 0.5) * std::f32::consts::SQRT_2;
+    near(&cloud.quats[0], &[c, FRAC_1_SQRT_2, c, -FRAC_1_SQRT_2]);
     let [third, half, sixth] = [1.0f32 / 3.0, 0.5, 1.0 / 6.0].map(f32::sqrt);
     near(&cloud.sh_rest[..3], &[third; 3]);
     near(&cloud.sh_rest[3..6], &[-0.5 * half, 0.0, 0.5 * half]);
