@@ -35,12 +35,18 @@ fn help_names_every_command_and_setting() {
 fn doctor_knows_the_machine() {
     let report = tessera().run(&["doctor", "--json"]).json();
     assert!(report["threads"].as_u64().is_some_and(|n| n > 0) && report["simd"].is_string(), "{report}");
+    let gpu = &report["gpu"];
+    assert!(gpu["driver_problem"].is_string() != gpu["driver_cuda"].is_string(), "{report}");
+    assert!(gpu["nvrtc_problem"].is_string() != gpu["nvrtc"].is_string(), "{report}");
     let said = tessera().run(&["doctor"]).success().to_owned();
     assert!(said.contains("colmap") && said.contains("ffmpeg") && said.contains("CPU"), "{said}");
     let mut command = tessera().command(&["doctor"]);
-    command.env("PATH", "");
+    command.env("PATH", "").env("TESSERA_NVRTC", "/no/such/folder").env("TESSERA_CACHE", "/some/cache");
     let said = Program::finish(command).success().to_owned();
     assert!(said.contains("colmap        not found") && said.contains("apt install colmap"), "{said}");
+    assert!(said.contains("TESSERA_NVRTC names /no/such/folder, which has none"), "{said}");
+    assert!(said.contains("pip install nvidia-cuda-nvrtc"), "{said}");
+    assert!(said.contains("kernel cache  /some/cache/kernels"), "{said}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use std::process::{Command, Stdio};
 use tessera_engine::train::available_memory;
+use tessera_kernels::device::DeviceError;
+use tessera_kernels::device::cuda::{self, Cache, Findings};
 use tessera_kernels::simd::{Backend, best_backend};
 
 /// A program that others wrote.
@@ -41,6 +43,7 @@ pub fn run(args: &Doctor, console: &Console) -> Result<()> {
     let memory = available_memory();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let helpers: Vec<_> = HELPERS.iter().map(|helper| (helper, version(helper))).collect();
+    let findings = cuda::look();
     if args.json {
         let versions: serde_json::Map<_, _> = helpers.iter().map(|(h, v)| (h.name.to_owned(), json!(v))).collect();
         let report = json!({
@@ -51,6 +54,7 @@ pub fn run(args: &Doctor, console: &Console) -> Result<()> {
             "memory_bytes": memory.map(|m| m.total),
             "memory_free_bytes": memory.map(|m| m.free),
             "device": "cpu",
+            "gpu": gpu_report(&findings),
             "programs": versions,
         });
         return console.result(serde_json::to_string_pretty(&report).context("the report is no JSON")?);
@@ -63,11 +67,65 @@ pub fn run(args: &Doctor, console: &Console) -> Result<()> {
     facts.add("threads", threads.to_string());
     let free = memory.map(|m| format!("{}, {} of them free", bytes(m.total), bytes(m.free)));
     facts.add("memory", free.unwrap_or_else(|| "unknown on this system".to_owned()));
+    for (name, text) in gpu_facts(&findings) {
+        facts.add(&name, text);
+    }
     for (helper, version) in helpers {
         let missing = || format!("not found; it {}; get it with: {}", helper.purpose, helper.remedy);
         facts.add(helper.name, version.map_or_else(missing, |v| format!("{v}; it {}", helper.purpose)));
     }
     console.result(facts)
+}
+
+/// Driver, GPUs, compiler and cache: what is there, or what is missing and how to get it.
+fn gpu_facts(findings: &Findings) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    match &findings.driver {
+        Ok(driver) => {
+            facts.push(("GPU driver".to_owned(), format!("NVIDIA, for CUDA up to {}", driver.version)));
+            for gpu in &driver.gpus {
+                let usable = findings.usable(gpu.ordinal);
+                let text = usable.map_or_else(|error| format!("{gpu}; not usable: {error}"), |gpu| gpu.to_string());
+                facts.push((format!("GPU {}", gpu.ordinal), text));
+            }
+            if driver.gpus.is_empty() {
+                facts.push(("GPU".to_owned(), DeviceError::NoGpu("it counts none".to_owned()).to_string()));
+            }
+        }
+        Err(error) => facts.push(("GPU".to_owned(), error.to_string())),
+    }
+    let compiler = match &findings.compiler {
+        Ok((version, path)) => format!("{version} ({path}); it compiles kernels for the GPU"),
+        Err(error) => error.to_string(),
+    };
+    facts.push(("NVRTC".to_owned(), compiler));
+    let folder = Cache::default_folder().map(|folder| folder.display().to_string());
+    facts.push(("kernel cache".to_owned(), folder.unwrap_or_else(|| "none: set TESSERA_CACHE to a folder".to_owned())));
+    facts
+}
+
+/// The same for `--json`.
+fn gpu_report(findings: &Findings) -> serde_json::Value {
+    let gpus = findings.driver.as_ref().map_or(&[][..], |driver| &driver.gpus);
+    let describe = |gpu: &cuda::Gpu| {
+        let problem = findings.usable(gpu.ordinal).err().map(|error| error.to_string());
+        let (major, minor) = gpu.compute_capability;
+        json!({
+            "name": gpu.name,
+            "compute_capability": format!("{major}.{minor}"),
+            "memory_bytes": gpu.memory,
+            "problem": problem,
+        })
+    };
+    json!({
+        "gpus": gpus.iter().map(describe).collect::<Vec<_>>(),
+        "driver_cuda": findings.driver.as_ref().ok().map(|driver| driver.version.to_string()),
+        "driver_problem": findings.driver.as_ref().err().map(ToString::to_string),
+        "nvrtc": findings.compiler.as_ref().ok().map(|(version, _)| version.to_string()),
+        "nvrtc_path": findings.compiler.as_ref().ok().map(|(_, path)| path),
+        "nvrtc_problem": findings.compiler.as_ref().err().map(ToString::to_string),
+        "kernel_cache": Cache::default_folder(),
+    })
 }
 
 fn backend_name() -> &'static str {

@@ -19,17 +19,24 @@
 
 mod backend;
 mod buffer;
+mod choice;
+pub mod cuda;
 mod error;
 mod launch;
+mod memory_plan;
 mod source;
 mod stream;
+mod timing;
 
 pub use backend::{Address, Backend, Handle, Kind, Properties};
 pub use buffer::{Buffer, Pinned};
+pub use choice::{Choice, Reason, Request, choose};
 pub use error::DeviceError;
 pub use launch::{Argument, ArgumentList, At, AtMut, Element, Kernel, Launch};
+pub use memory_plan::{Fit, MemoryPlan};
 pub use source::{HEADERS, Parameter, SOURCES, Signature, Source};
 pub use stream::{Event, Stream};
+pub use timing::{Timer, Total};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
