@@ -4,7 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const RUNTIME: [&str; 4] = ["fiber.cpp", "memory.cpp", "runtime.cpp", "unchecked.cpp"];
+/// What every library contains.
+const RUNTIME: [&str; 3] = ["fiber.cpp", "memory.cpp", "runtime.cpp"];
+
+/// Two builds of each file: plain, and with an account of every access to memory (`cpp/checks.cpp`).
+const BUILDS: [(&str, &str, &[&str]); 2] =
+    [("plain", "unchecked.cpp", &[]), ("checked", "checks.cpp", &["-fsanitize=thread", "-g1", "-gdwarf-4"])];
+
+/// Headers that only kernels include, and helpers that a kernel need not use, are no reason for warnings.
+const KERNEL_FLAGS: [&str; 4] =
+    ["-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-unused-variable"];
 
 fn main() {
     let here = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the crate is"));
@@ -13,6 +22,7 @@ fn main() {
     let sources = here.parent().expect("the crate of kernels").join("src");
     println!("cargo::rerun-if-changed={}", cpp.display());
     println!("cargo::rerun-if-changed={}", sources.display());
+    println!("cargo::rerun-if-changed={}", here.join("tests").display());
 
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").opt_level(2).pic(true).debug(false).warnings(true).extra_warnings(true);
@@ -22,37 +32,48 @@ fn main() {
         command.arg("-I").arg(&cpp).arg("-I").arg(&sources).args(more).arg("-c").arg(input).arg("-o").arg(output);
         run(&mut command);
     };
-    let runtime: Vec<PathBuf> = RUNTIME
-        .iter()
-        .map(|name| {
-            let object = out.join(name).with_extension("o");
-            compile(&cpp.join(name), &object, &[]);
-            object
-        })
-        .collect();
+    let object_of = |name: &str| {
+        let object = out.join(name).with_extension("o");
+        compile(&cpp.join(name), &object, &[]);
+        object
+    };
+    let runtime = RUNTIME.map(object_of);
+    let accounts = BUILDS.map(|(_, account, _)| object_of(account));
     let mut table = String::from("[\n");
-    for path in cuda_files(&sources) {
-        let name = path.strip_prefix(&sources).expect("a file below src").to_string_lossy().replace('\\', "/");
+    let own = here.parent().expect("the crate of kernels");
+    for path in cuda_files(&sources).into_iter().chain(cuda_files(&here.join("tests"))) {
+        // As `Source::name`: below `kernels/src`, or for tests of the emulator below `kernels`.
+        let below = path.strip_prefix(&sources).or_else(|_| path.strip_prefix(own)).expect("a file of ours");
+        let name = below.to_string_lossy().replace('\\', "/");
         let stem = name.replace(['/', '.'], "_");
         let wrapper = out.join(format!("{stem}.cpp"));
         let text = std::fs::read_to_string(&path).expect("a readable kernel source");
-        std::fs::write(&wrapper, wrap(&name, &text)).expect("a writable output folder");
-        let object = out.join(format!("{stem}.o"));
-        compile(&wrapper, &object, &["-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-unused-parameter"]);
-        let library = out.join(format!("{stem}.so"));
-        run(compiler.to_command().arg("-shared").arg(&object).args(&runtime).arg("-o").arg(&library));
-        table += &format!("    ({name:?}, {:?}),\n", library.to_string_lossy());
+        std::fs::write(&wrapper, wrap(&path, &text)).expect("a writable output folder");
+        let libraries: Vec<String> = BUILDS
+            .iter()
+            .zip(&accounts)
+            .map(|((build, _, flags), account)| {
+                let object = out.join(format!("{stem}.{build}.o"));
+                compile(&wrapper, &object, &[KERNEL_FLAGS.as_slice(), flags].concat());
+                let library = out.join(format!("{stem}.{build}.so"));
+                let mut link = compiler.to_command();
+                run(link.arg("-shared").arg(&object).args(&runtime).arg(account).arg("-ldl").arg("-o").arg(&library));
+                format!("{:?}", library.to_string_lossy())
+            })
+            .collect();
+        table += &format!("    ({name:?}, [{}]),\n", libraries.join(", "));
     }
     table += "]\n";
     std::fs::write(out.join("libraries.rs"), table).expect("a writable output folder");
 }
 
 /// A C++ file that contains the kernels and the table of them.
-fn wrap(name: &str, text: &str) -> String {
+fn wrap(path: &Path, text: &str) -> String {
     let kernels: Vec<String> = kernel_names(text).iter().map(|kernel| format!("EMULATOR_ENTRY({kernel})")).collect();
     format!(
-        "#include \"cuda.h\"\nnamespace {{\n#include \"{name}\"\n}}\n\
+        "#include \"cuda.h\"\nnamespace {{\n#include \"{}\"\n}}\n\
          const emulator::Entry emulator_entries[] = {{{}, {{nullptr, nullptr, nullptr}}}};\n",
+        path.display(),
         kernels.join(", ")
     )
 }

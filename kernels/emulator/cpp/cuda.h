@@ -48,12 +48,15 @@ template <class... Arguments, void (*kernel)(Arguments...)>
 struct Kernel<kernel> {
     static constexpr size_t sizes[] = {sizeof(Arguments)..., 0};
 
+    // Arguments are not the kernel's own memory, so they are read here without account; the call goes through a
+    // variable so that the kernel is not made a part of this function.
     template <size_t... index>
-    static void call(void** arguments, std::index_sequence<index...>) {
-        kernel(*static_cast<std::remove_cv_t<Arguments>*>(arguments[index])...);
+    __attribute__((no_sanitize("thread"), noinline)) static void call(void** arguments, std::index_sequence<index...>) {
+        void (*volatile target)(Arguments...) = kernel;
+        target(*static_cast<std::remove_cv_t<Arguments>*>(arguments[index])...);
     }
 
-    static void invoke(void** arguments) { call(arguments, std::index_sequence_for<Arguments...>{}); }
+    __attribute__((no_sanitize("thread"))) static void invoke(void** arguments) { call(arguments, std::index_sequence_for<Arguments...>{}); }
 };
 
 }  // namespace emulator

@@ -57,53 +57,59 @@ bool SharedMemory::intact() const {
     return true;
 }
 
+void poison(Region region) { memset(reinterpret_cast<void*>(region.start), POISON, region.end - region.start); }
+
 #ifdef __linux__
 
-void poison_static_shared() {
-    struct Found {
-        void* data = nullptr;
-        size_t bytes = 0;
-    } found;
-    static const size_t bytes = [] {
-        size_t size = 0;
-        dl_iterate_phdr(
-            [](dl_phdr_info* info, size_t, void* out) {
-                const auto own = reinterpret_cast<uintptr_t>(&poison_static_shared);
-                bool ours = false;
-                size_t tls = 0;
-                for (int i = 0; i < info->dlpi_phnum; ++i) {
-                    const auto& header = info->dlpi_phdr[i];
-                    const uintptr_t start = info->dlpi_addr + header.p_vaddr;
-                    ours |= header.p_type == PT_LOAD && own >= start && own < start + header.p_memsz;
-                    if (header.p_type == PT_TLS) tls = header.p_memsz;
-                }
-                if (ours) *static_cast<size_t*>(out) = tls;
-                return ours ? 1 : 0;
-            },
-            &size);
-        return size;
-    }();
-    if (bytes == 0) return;
-    dl_iterate_phdr(
-        [](dl_phdr_info* info, size_t, void* out) {
-            const auto own = reinterpret_cast<uintptr_t>(&poison_static_shared);
-            for (int i = 0; i < info->dlpi_phnum; ++i) {
-                const auto& header = info->dlpi_phdr[i];
-                const uintptr_t start = info->dlpi_addr + header.p_vaddr;
-                if (header.p_type == PT_LOAD && own >= start && own < start + header.p_memsz) {
-                    static_cast<Found*>(out)->data = info->dlpi_tls_data;
-                    return 1;
-                }
-            }
-            return 0;
-        },
-        &found);
-    if (found.data != nullptr) memset(found.data, POISON, bytes);
+namespace {
+
+// This library as the loader knows it.
+struct Module {
+    Region loaded;
+    void* thread_data = nullptr;
+    size_t thread_bytes = 0;
+};
+
+int find_module(dl_phdr_info* info, size_t, void* out) {
+    Module module;
+    const auto here = reinterpret_cast<uintptr_t>(&find_module);
+    bool is_ours = false;
+    uintptr_t start = ~uintptr_t{0}, end = 0;
+    for (int i = 0; i < info->dlpi_phnum; ++i) {
+        const auto& header = info->dlpi_phdr[i];
+        const uintptr_t from = info->dlpi_addr + header.p_vaddr, to = from + header.p_memsz;
+        if (header.p_type == PT_TLS) module.thread_bytes = header.p_memsz;
+        if (header.p_type != PT_LOAD) continue;
+        is_ours |= here >= from && here < to;
+        start = from < start ? from : start;
+        end = to > end ? to : end;
+    }
+    if (!is_ours) return 0;
+    module.loaded = Region(reinterpret_cast<void*>(start), end - start);
+    module.thread_data = info->dlpi_tls_data;
+    *static_cast<Module*>(out) = module;
+    return 1;
 }
+
+Module module() {
+    Module found;
+    dl_iterate_phdr(find_module, &found);
+    return found;
+}
+
+}  // namespace
+
+Region static_shared() {
+    const Module found = module();
+    return found.thread_data == nullptr ? Region() : Region(found.thread_data, found.thread_bytes);
+}
+
+Region library() { return module().loaded; }
 
 #else
 
-void poison_static_shared() {}
+Region static_shared() { return {}; }
+Region library() { return {}; }
 
 #endif
 

@@ -8,6 +8,15 @@
 
 namespace emulator {
 
+// Some bytes of memory.
+struct Region {
+    uintptr_t start = 0, end = 0;
+
+    Region() = default;
+    Region(const void* at, size_t bytes) : start(reinterpret_cast<uintptr_t>(at)), end(start + bytes) {}
+    bool contains(uintptr_t at, size_t bytes) const { return at >= start && at < end && end - at >= bytes; }
+};
+
 // Stacks for fibers, each with a guard page below it, taken from the system when they are first asked for: a group at a time,
 // because every guard page is a mapping of its own and a process has 65,530 of them.
 class Stacks {
@@ -30,6 +39,8 @@ public:
     void prepare(size_t bytes);
     void* data() { return storage.data() + offset; }
     bool intact() const;
+    Region region() { return {data(), size}; }
+    Region with_redzones() { return {storage.data(), storage.size()}; }
 
 private:
     static constexpr size_t REDZONE = 256;
@@ -37,13 +48,26 @@ private:
     size_t offset = 0, size = 0;
 };
 
-// Fills the `__shared__` variables of this OS thread with poison; they are this library's thread-local storage.
-void poison_static_shared();
+// The `__shared__` variables of this OS thread: this library's thread-local storage. Empty where that cannot be found.
+Region static_shared();
+
+// Fills them with poison.
+void poison(Region region);
+
+// This library: its code and constants.
+Region library();
+
+// What a thread may access without further ado, and what to look up.
+struct Regions {
+    Region dynamic_shared, dynamic_zone, static_shared, library, worker, fibers, warps;
+    // The account of this OS thread, if it has one already.
+    void* account;
+};
 
 // Bookkeeping of the checked build (`checks.cpp`); the plain build does nothing.
-void memory_begin_block(const Launch& launch);
-void memory_end_block();
-void memory_thread(unsigned linear);
+void memory_begin_block(const Launch& launch, const Regions& regions);
+void* memory_account();
+void memory_thread(unsigned linear, Region stack);
 void memory_scheduler();
 void memory_block_barrier();
 void memory_warp_barrier(unsigned warp);

@@ -30,13 +30,12 @@ struct Fiber {
     Collective kind;
     unsigned mask;
     uint64_t value;
-    // Collectives that it has begun: their parity chooses the exchange slots.
-    unsigned collectives;
 };
 
 struct Warp {
-    // Two sets, so that a lane may bring its next value before the others have read the last ones.
-    uint64_t slots[2][WARP];
+    // What each lane brought to its last complete collective. All lanes that were let go run before the next one is
+    // complete, so that they read it before it changes.
+    uint64_t slots[WARP];
     unsigned count;
 };
 
@@ -47,7 +46,10 @@ struct Worker {
     std::vector<Warp> warps{MAX_THREADS / WARP};
     std::vector<unsigned> order;
     SharedMemory shared;
-    const Launch* launch = nullptr;
+    Launch launch;
+    // What `checks.cpp` knows, and where this library lies.
+    void* account = nullptr;
+    Region library;
     Fiber* running = nullptr;
     unsigned count = 0;
     int barrier_result = 0;
@@ -74,7 +76,7 @@ void leave() {
 
 void run_thread() {
     Worker& w = worker();
-    w.launch->entry->invoke(w.launch->arguments);
+    w.launch.entry->invoke(w.launch.arguments);
     w.running->state = State::Done;
     leave();
     abort();
@@ -82,7 +84,7 @@ void run_thread() {
 
 void resume(Worker& w, Fiber& fiber) {
     w.running = &fiber;
-    memory_thread(fiber.linear);
+    memory_thread(fiber.linear, Region(w.stacks.of(fiber.linear), Stacks::BYTES));
     switch_to(w.scheduler, fiber.context);
     memory_scheduler();
     w.running = nullptr;
@@ -131,7 +133,9 @@ bool complete_collectives(Worker& w, unsigned warp) {
         if (!complete) continue;
         if (first.kind == Collective::Sync) memory_warp_barrier(warp);
         for (unsigned j = 0; j < count; ++j) {
-            if (first.mask >> j & 1) lanes[j].state = State::Ready;
+            if ((first.mask >> j & 1) == 0) continue;
+            w.warps[warp].slots[j] = lanes[j].value;
+            lanes[j].state = State::Ready;
         }
         released = true;
     }
@@ -242,7 +246,7 @@ void run_block(Worker& w) {
 
 void start(Worker& w, const Launch& launch) {
     const Index3 block = launch.block;
-    w.launch = &launch;
+    w.launch = launch;
     w.count = block.x * block.y * block.z;
     w.random = (uint64_t{launch.seed} + 1) * 0x9e3779b97f4a7c15u;
     w.faulted = false;
@@ -255,7 +259,6 @@ void start(Worker& w, const Launch& launch) {
                 fiber.index = {x, y, z};
                 fiber.linear = linear;
                 fiber.state = State::Ready;
-                fiber.collectives = 0;
                 prepare(fiber.context, w.stacks.of(linear), Stacks::BYTES, run_thread);
             }
         }
@@ -269,9 +272,9 @@ void start(Worker& w, const Launch& launch) {
 }  // namespace
 
 const Index3& thread_index() { return worker().running->index; }
-const Index3& block_index() { return worker().launch->block_index; }
-const Index3& block_size() { return worker().launch->block; }
-const Index3& grid_size() { return worker().launch->grid; }
+const Index3& block_index() { return worker().launch.block_index; }
+const Index3& block_size() { return worker().launch.block; }
+const Index3& grid_size() { return worker().launch.grid; }
 unsigned lane() { return worker().running->linear % WARP; }
 void* dynamic_shared() { return worker().shared.data(); }
 
@@ -290,14 +293,13 @@ const uint64_t* collective(Collective kind, unsigned mask, uint64_t value, Site 
     Fiber& fiber = *w.running;
     const unsigned lane = fiber.linear % WARP;
     if ((mask >> lane & 1) == 0) fault(site, "%s: lane %u is not in its own mask %#x", name_of(kind), lane, mask);
-    uint64_t* slots = w.warps[fiber.linear / WARP].slots[fiber.collectives++ & 1];
-    slots[lane] = value;
+    fiber.value = value;
     fiber.state = State::AtCollective;
     fiber.site = site;
     fiber.kind = kind;
     fiber.mask = mask;
     leave();
-    return slots;
+    return w.warps[fiber.linear / WARP].slots;
 }
 
 unsigned atomic_load(const unsigned* word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
@@ -332,16 +334,23 @@ void fault(Site site, const char* format, ...) {
 // Runs one block. Returns 0, or 1 and a message of at most `message_bytes` bytes.
 extern "C" int emulator_run_block(const emulator::Launch* launch, char* message, size_t message_bytes) {
     using namespace emulator;
+    // These two are thread-local storage as `__shared__` variables are, so poisoning overwrites them.
     static thread_local Worker* kept = nullptr;
-    if (kept == nullptr) kept = new Worker;
+    if (kept == nullptr) {
+        kept = new Worker;
+        kept->library = library();
+    }
     Worker* w = kept;
-    poison_static_shared();
+    const Region shared = static_shared();
+    poison(shared);
     kept = current = w;
     w->shared.prepare(launch->shared_bytes);
     start(*w, *launch);
-    memory_begin_block(*launch);
+    memory_begin_block(w->launch, {w->shared.region(), w->shared.with_redzones(), shared, w->library,
+                                   Region(w, sizeof *w), Region(w->fibers.data(), MAX_THREADS * sizeof(Fiber)),
+                                   Region(w->warps.data(), MAX_THREADS / WARP * sizeof(Warp)), w->account});
+    w->account = memory_account();
     run_block(*w);
-    memory_end_block();
     if (!w->faulted && !w->shared.intact()) {
         report(*w, "the kernel wrote outside its %u bytes of dynamic shared memory", launch->shared_bytes);
     }

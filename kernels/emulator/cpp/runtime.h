@@ -28,6 +28,18 @@ struct Entry {
     const size_t* argument_sizes;
 };
 
+// Who accessed a few bytes of memory: the last write and the last two readers (`checks.cpp`).
+struct Shadow {
+    uint64_t write, reads[2];
+};
+
+// A buffer, with one shadow for each `granule` bytes.
+struct Range {
+    uintptr_t start, end;
+    size_t granule;
+    Shadow* shadow;
+};
+
 // What a block is told when it starts.
 struct Launch {
     const Entry* entry;
@@ -35,6 +47,12 @@ struct Launch {
     Index3 grid, block, block_index;
     uint32_t shared_bytes;
     uint32_t seed;
+    // For the checked build: all buffers in the order of addresses, the number of the launch (1 to 4095), and whether one
+    // of its threads has called __threadfence.
+    const Range* ranges;
+    size_t range_count;
+    uint32_t launch_number;
+    uint32_t* fenced;
 };
 
 const Index3& thread_index();

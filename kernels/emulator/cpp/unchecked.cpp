@@ -3,9 +3,9 @@
 
 namespace emulator {
 
-void memory_begin_block(const Launch&) {}
-void memory_end_block() {}
-void memory_thread(unsigned) {}
+void memory_begin_block(const Launch&, const Regions&) {}
+void* memory_account() { return nullptr; }
+void memory_thread(unsigned, Region) {}
 void memory_scheduler() {}
 void memory_block_barrier() {}
 void memory_warp_barrier(unsigned) {}

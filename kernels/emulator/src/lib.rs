@@ -9,14 +9,18 @@
 //! - Blocks, warps and lanes run in an order that a seed decides: `TESSERA_EMULATOR_SEED`, or a new one that is printed.
 //! - A barrier that only a part of a block reaches and a warp operation with absent lanes end in a message that names the
 //!   line and who waits where.
-//! - Buffers lie between redzones that are looked at after every launch and copy; new buffers and shared memory hold NaN.
+//! - Every access to memory is checked: that it lies within a buffer or shared memory, and that no other thread accessed
+//!   the same bytes without a barrier between (`cpp/checks.cpp` says what is found and what is not). The message names
+//!   the line. [`fast_device`] does without, for large cases: there buffers lie between redzones that are looked at
+//!   after every launch.
+//! - New buffers and shared memory hold NaN, so what is read before it is written shows in results.
 //!
-//! What it cannot do: blocks that wait for other blocks of the same launch.
+//! What it cannot do: blocks that wait for other blocks of the same launch. Approximate intrinsics are exact here.
 
 mod library;
 mod memory;
 
-use library::{Entry, Library};
+use library::{Common, Entry, Library};
 use memory::Memory;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -24,17 +28,27 @@ use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tessera_kernels::device::{Address, Backend, Device, DeviceError, Handle, Kind, Launch, Properties, Source};
 
-/// A device that emulates a GPU with 4 GB of memory.
+/// A device that emulates a GPU with 4 GB of memory, and checks every access to memory.
 pub fn device() -> Device {
-    device_with_memory(4 << 30)
+    open(4 << 30, true)
 }
 
-/// A device that emulates a GPU with so many bytes of memory.
+/// A device that emulates a GPU with so many bytes of memory, and checks every access to it.
 pub fn device_with_memory(bytes: u64) -> Device {
+    open(bytes, true)
+}
+
+/// A device that emulates a GPU with 4 GB of memory, and looks at the redzones around buffers only.
+pub fn fast_device() -> Device {
+    open(4 << 30, false)
+}
+
+fn open(bytes: u64, checked: bool) -> Device {
     let given = std::env::var("TESSERA_EMULATOR_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = given.unwrap_or_else(rand::random);
     println!("emulator: TESSERA_EMULATOR_SEED={seed}");
@@ -51,11 +65,22 @@ pub fn device_with_memory(bytes: u64) -> Device {
         entries: Vec::new(),
         events: HashMap::new(),
         next: 1,
+        launches: 0,
     };
-    Device::new(Box::new(Emulator { properties, memory: Mutex::new(Memory::new(bytes)), state: Mutex::new(state) }))
+    Device::new(Box::new(Emulator {
+        checked,
+        properties,
+        memory: Mutex::new(Memory::new(bytes)),
+        state: Mutex::new(state),
+    }))
 }
 
+/// Launches are numbered from 1 to this, then anew: 12 bits.
+const LAUNCH_NUMBERS: u32 = 4095;
+
 struct Emulator {
+    /// Whether accesses to memory are checked.
+    checked: bool,
     properties: Properties,
     memory: Mutex<Memory>,
     state: Mutex<State>,
@@ -69,6 +94,7 @@ struct State {
     /// When events were recorded; everything is done at once.
     events: HashMap<Handle, Option<Instant>>,
     next: Handle,
+    launches: u32,
 }
 
 impl Emulator {
@@ -187,7 +213,7 @@ unsafe impl Backend for Emulator {
     fn kernel(&self, source: &'static Source, name: &str) -> Result<Handle, DeviceError> {
         let mut state = self.state();
         if !state.libraries.contains_key(source.name) {
-            state.libraries.insert(source.name, Library::open(source.name)?);
+            state.libraries.insert(source.name, Library::open(source.name, self.checked)?);
         }
         let entry = state.libraries[source.name].entry(name)?;
         state.entries.push(entry);
@@ -201,21 +227,24 @@ unsafe impl Backend for Emulator {
         arguments: &mut [*mut c_void],
         _: Handle,
     ) -> Result<(), DeviceError> {
-        let (entry, mut blocks, seed) = {
+        let (entry, mut blocks, seed, number) = {
             let mut state = self.state();
             let count = launch.grid.iter().map(|&side| u64::from(side)).product::<u64>();
             let mut blocks: Vec<u64> = (0..count).collect();
             blocks.shuffle(&mut state.random);
-            (state.entries[kernel as usize].clone(), blocks, state.random.random::<u32>())
+            state.launches = state.launches % LAUNCH_NUMBERS + 1;
+            (state.entries[kernel as usize].clone(), blocks, state.random.random::<u32>(), state.launches)
         };
-        let fault = |reason| DeviceError::Fault { kernel: entry.name.clone(), reason };
+        let ranges = if self.checked { self.memory().ranges(number == 1) } else { Vec::new() };
         let pointers: Vec<usize> = arguments.iter().map(|pointer| *pointer as usize).collect();
+        let fenced = AtomicU32::new(0);
+        let common = Common { launch, arguments: &pointers, ranges: &ranges, number, fenced: &fenced };
+        let fault = |reason| DeviceError::Fault { kernel: entry.name.clone(), reason };
         let [width, height, _] = launch.grid.map(u64::from);
         blocks.par_drain(..).try_for_each(|block| {
             let index = [block % width, block / width % height, block / width / height].map(|at| at as u32);
-            entry
-                .run(launch, index, &pointers, seed ^ block as u32)
-                .map_err(|message| fault(format!("{message}, block {index:?} of a grid of {:?}", launch.grid)))
+            let place = |message| format!("{message} in block {index:?} of a grid of {:?}", launch.grid);
+            entry.run(&common, index, seed ^ block as u32).map_err(|message| fault(place(message)))
         })?;
         self.memory().check().map_err(fault)
     }

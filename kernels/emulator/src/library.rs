@@ -1,11 +1,13 @@
 //! The shared libraries that `build.rs` made of the `.cu` files.
 
+use crate::memory::Range;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use tessera_kernels::device::{DeviceError, Launch};
 
-/// Libraries by the name of their source.
-const LIBRARIES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/libraries.rs"));
+/// By the name of their source: the plain library and the checked one.
+const LIBRARIES: &[(&str, [&str; 2])] = &include!(concat!(env!("OUT_DIR"), "/libraries.rs"));
 
 /// As `emulator::Entry` in `cpp/runtime.h`.
 #[repr(C)]
@@ -25,6 +27,10 @@ struct RawLaunch {
     block_index: [u32; 3],
     shared_bytes: u32,
     seed: u32,
+    ranges: *const Range,
+    range_count: usize,
+    launch_number: u32,
+    fenced: *const AtomicU32,
 }
 
 type RunBlock = unsafe extern "C" fn(*const RawLaunch, *mut c_char, usize) -> c_int;
@@ -33,12 +39,12 @@ type RunBlock = unsafe extern "C" fn(*const RawLaunch, *mut c_char, usize) -> c_
 pub struct Library(Arc<libloading::Library>);
 
 impl Library {
-    /// The library of the source with this name.
-    pub fn open(source: &str) -> Result<Self, DeviceError> {
+    /// The library of the source with this name, plain or checked.
+    pub fn open(source: &str, checked: bool) -> Result<Self, DeviceError> {
         let found = LIBRARIES.iter().find(|(name, _)| *name == source);
-        let (_, path) = found.ok_or_else(|| failure(format!("it was built without {source}")))?;
+        let (_, builds) = found.ok_or_else(|| failure(format!("it was built without {source}")))?;
         // SAFETY: the library is ours and has no constructors that do anything.
-        let library = unsafe { libloading::Library::new(*path) };
+        let library = unsafe { libloading::Library::new(builds[usize::from(checked)]) };
         Ok(Self(Arc::new(library.map_err(|error| failure(error.to_string()))?)))
     }
 
@@ -66,6 +72,19 @@ fn failure(reason: String) -> DeviceError {
     DeviceError::Driver { action: "loading a kernel into the emulator", reason }
 }
 
+/// What the blocks of a launch have in common.
+pub struct Common<'a> {
+    pub launch: &'a Launch,
+    /// Addresses of the arguments' values.
+    pub arguments: &'a [usize],
+    /// All buffers, by address.
+    pub ranges: &'a [Range],
+    /// From 1 to 4095.
+    pub number: u32,
+    /// Set to 1 by __threadfence.
+    pub fenced: &'a AtomicU32,
+}
+
 /// A kernel.
 #[derive(Clone)]
 pub struct Entry {
@@ -78,16 +97,20 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Runs one block. `arguments` are addresses of the values. The error says what the kernel did wrong.
-    pub fn run(&self, launch: &Launch, index: [u32; 3], arguments: &[usize], seed: u32) -> Result<(), String> {
+    /// Runs one block. The error says what the kernel did wrong.
+    pub fn run(&self, common: &Common<'_>, index: [u32; 3], seed: u32) -> Result<(), String> {
         let raw = RawLaunch {
             entry: self.raw as *const RawEntry,
-            arguments: arguments.as_ptr(),
-            grid: launch.grid,
-            block: launch.block,
+            arguments: common.arguments.as_ptr(),
+            grid: common.launch.grid,
+            block: common.launch.block,
             block_index: index,
-            shared_bytes: launch.shared_bytes,
+            shared_bytes: common.launch.shared_bytes,
             seed,
+            ranges: common.ranges.as_ptr(),
+            range_count: common.ranges.len(),
+            launch_number: common.number,
+            fenced: common.fenced,
         };
         let mut message = [0u8; 1024];
         // SAFETY: the entry is of this library, and the arguments are of the kernel's types, as `Backend::launch` demands.

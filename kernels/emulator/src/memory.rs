@@ -11,10 +11,29 @@ const ZONE_BYTE: u8 = 0xa5;
 const POISON: u8 = 0xff;
 const ALIGNMENT: usize = 256;
 
+/// As `emulator::Shadow` in `cpp/runtime.h`: who accessed a granule of a buffer.
+type Shadow = [u64; 3];
+
+/// As `emulator::Range` in `cpp/runtime.h`.
+#[repr(C)]
+pub struct Range {
+    start: usize,
+    end: usize,
+    granule: usize,
+    shadow: *mut Shadow,
+}
+
+// SAFETY: the shadow is accessed with atomic operations only, and lives until the buffer is freed.
+unsafe impl Send for Range {}
+// SAFETY: as above.
+unsafe impl Sync for Range {}
+
 struct Allocation {
     bytes: usize,
-    #[allow(dead_code, reason = "used by the account of accesses")]
+    /// Bytes that share a shadow.
     granule: usize,
+    /// Made when the buffer is first used by a launch whose accesses are checked.
+    shadow: Vec<Shadow>,
 }
 
 /// What is allocated.
@@ -51,7 +70,8 @@ impl Memory {
             start as Address
         };
         self.used += bytes as u64;
-        self.allocations.insert(address, Allocation { bytes, granule });
+        let granule = granule.clamp(1, 4);
+        self.allocations.insert(address, Allocation { bytes, granule, shadow: Vec::new() });
         Some(address)
     }
 
@@ -62,6 +82,18 @@ impl Memory {
             // SAFETY: the allocation was made with this layout, `REDZONE` bytes before the address.
             unsafe { dealloc((address as *mut u8).sub(REDZONE), layout(allocation.bytes)) };
         }
+    }
+
+    /// All buffers with their shadows, by address; `forget` clears what the shadows know.
+    pub fn ranges(&mut self, forget: bool) -> Vec<Range> {
+        let describe = |(&address, allocation): (&Address, &mut Allocation)| {
+            if forget || allocation.shadow.is_empty() {
+                allocation.shadow = vec![[0; 3]; allocation.bytes.div_ceil(allocation.granule)];
+            }
+            let (start, shadow) = (address as usize, allocation.shadow.as_mut_ptr());
+            Range { start, end: start + allocation.bytes, granule: allocation.granule, shadow }
+        };
+        self.allocations.iter_mut().map(describe).collect()
     }
 
     /// Looks at all redzones; the error says which buffer was overrun.
