@@ -1,11 +1,14 @@
 //! Pixels of a capture's frames at the size in which they are needed, decoded when they are, and not more of them
 //! in memory than allowed: 5,000 photos of 12 megapixels take no more than 50.
 
+use super::decode::quarter_turn;
 use super::{DepthImage, Image8, Mask8, decode, decode_depth, decode_mask};
 use crate::capture::Frame;
 use crate::files::Files;
 use crate::{DataError, Result};
+use image::metadata::Orientation;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -181,7 +184,8 @@ fn load(files: &Files, frame: &Frame, size: (u32, u32)) -> Result<FramePixels> {
     }
     let camera_size = (frame.camera.width, frame.camera.height);
     let path = files.display_path(&frame.image);
-    let mut image = decode(&files.read(&frame.image)?, &path)?;
+    let bytes = files.read(&frame.image)?;
+    let mut image = decode(&bytes, &path)?;
     if (image.width, image.height) != camera_size {
         let reason = format!(
             "has {}x{} pixels but its camera is calibrated for {}x{}",
@@ -195,7 +199,10 @@ fn load(files: &Files, frame: &Frame, size: (u32, u32)) -> Result<FramePixels> {
     let mask = match &frame.mask {
         Some(source) => {
             let path = files.display_path(&source.path);
-            let mask = decode_mask(&files.read(&source.path)?, &path)?;
+            let mut mask = decode_mask(&files.read(&source.path)?, &path)?;
+            if let Some(orientation) = turn_beside((mask.width, mask.height), camera_size, &bytes, &path)? {
+                mask = mask.turned(orientation);
+            }
             check_shape("mask", &path, (mask.width, mask.height), camera_size)?;
             Some(mask.resized(width, height))
         }
@@ -204,7 +211,10 @@ fn load(files: &Files, frame: &Frame, size: (u32, u32)) -> Result<FramePixels> {
     let depth = match &frame.depth {
         Some(source) => {
             let path = files.display_path(&source.path);
-            let depth = decode_depth(&files.read(&source.path)?, &path, source.scale)?;
+            let mut depth = decode_depth(&files.read(&source.path)?, &path, source.scale)?;
+            if let Some(orientation) = turn_beside((depth.width, depth.height), camera_size, &bytes, &path)? {
+                depth = depth.turned(orientation);
+            }
             check_shape("depth image", &path, (depth.width, depth.height), camera_size)?;
             Some(depth.resized(width, height))
         }
@@ -213,12 +223,25 @@ fn load(files: &Files, frame: &Frame, size: (u32, u32)) -> Result<FramePixels> {
     Ok(FramePixels { image, mask, depth })
 }
 
-/// Masks and depth may have another resolution than the photo, but not another shape.
-fn check_shape(what: &str, path: &std::path::Path, found: (u32, u32), photo: (u32, u32)) -> Result<()> {
-    let (w, h) = (f64::from(found.0) / f64::from(photo.0), f64::from(found.1) / f64::from(photo.1));
+/// How a mask or depth image must be turned that was made from a photo's pixels as stored, which EXIF turns by a quarter.
+fn turn_beside(found: (u32, u32), upright: (u32, u32), photo: &[u8], path: &Path) -> Result<Option<Orientation>> {
+    if have_one_shape(found, upright) || !have_one_shape(found, (upright.1, upright.0)) {
+        return Ok(None);
+    }
+    quarter_turn(photo, path)
+}
+
+/// Whether two pictures have the same proportions.
+fn have_one_shape(a: (u32, u32), b: (u32, u32)) -> bool {
+    let (w, h) = (f64::from(a.0) / f64::from(b.0), f64::from(a.1) / f64::from(b.1));
     // Half a pixel of rounding on each side, and a little more for odd downscaling.
-    let tolerance = 1.5 / f64::from(found.0.min(found.1));
-    if (w / h - 1.0).abs() > tolerance {
+    let tolerance = 1.5 / f64::from(a.0.min(a.1));
+    (w / h - 1.0).abs() <= tolerance
+}
+
+/// Masks and depth may have another resolution than the photo, but not another shape.
+fn check_shape(what: &str, path: &Path, found: (u32, u32), photo: (u32, u32)) -> Result<()> {
+    if !have_one_shape(found, photo) {
         let reason = format!("is a {what} of {}x{} pixels for a photo of {}x{}", found.0, found.1, photo.0, photo.1);
         return Err(DataError::new(path, reason).remedy("make it the same shape as the photo"));
     }

@@ -82,13 +82,30 @@ pub fn dimensions(bytes: &[u8], path: &Path) -> Result<(u32, u32)> {
     }
     let mut decoder = open(bytes, format, path)?;
     let (width, height) = decoder.dimensions();
-    let sideways = match orientation(&mut decoder, bytes, format) {
+    let sideways = is_quarter_turn(orientation(&mut decoder, bytes, format));
+    Ok(if sideways { (height, width) } else { (width, height) })
+}
+
+/// How the pixels of an image are turned by a quarter to be upright, mirrored or not; `None` when they keep their shape.
+///
+/// # Errors
+/// As [`dimensions`].
+pub(super) fn quarter_turn(bytes: &[u8], path: &Path) -> Result<Option<Orientation>> {
+    let format = format_of(bytes, path)?;
+    if format == ImageFormat::OpenExr {
+        return Ok(None);
+    }
+    let mut decoder = open(bytes, format, path)?;
+    Ok(Some(orientation(&mut decoder, bytes, format)).filter(|&orientation| is_quarter_turn(orientation)))
+}
+
+fn is_quarter_turn(orientation: Orientation) -> bool {
+    match orientation {
         Orientation::NoTransforms | Orientation::Rotate180 => false,
         Orientation::FlipHorizontal | Orientation::FlipVertical => false,
         Orientation::Rotate90 | Orientation::Rotate270 => true,
         Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => true,
-    };
-    Ok(if sideways { (height, width) } else { (width, height) })
+    }
 }
 
 /// [`dimensions`] of a file, of which only the beginning is read when that is enough.

@@ -12,6 +12,7 @@ mod decode;
 mod exr;
 mod resize;
 mod save;
+mod turn;
 
 pub use cache::{FramePixels, ImageCache, Prefetcher};
 pub use decode::{decode, decode_depth, decode_mask, dimensions, file_dimensions};

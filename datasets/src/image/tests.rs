@@ -310,6 +310,34 @@ fn masks_and_depth_come_at_the_size_of_the_image() {
 }
 
 #[test]
+fn masks_and_depth_of_photos_stored_sideways_turn_with_them() {
+    for orientation in 5..=8 {
+        let (folder, files, mut frames) = small_capture(1);
+        let picture = gradient(32, 24);
+        let mut png = Vec::new();
+        let mut encoder = PngEncoder::new(&mut png);
+        encoder.set_exif_metadata(exif(orientation)).expect("exif");
+        encoder.write_image(picture.as_raw(), 32, 24, ExtendedColorType::Rgb8).expect("encode");
+        std::fs::write(folder.path().join("sideways.png"), png).expect("save");
+        // A mask that is the photo's red channel, and depth alike, both as the pixels are stored.
+        let red: Vec<u8> = picture.as_raw().iter().copied().step_by(3).collect();
+        let grey = ::image::GrayImage::from_raw(32, 24, red.clone()).expect("as many pixels");
+        grey.save(folder.path().join("mask.png")).expect("save");
+        let depth = DepthImage { width: 32, height: 24, data: red.iter().map(|&v| 1.0 + f32::from(v)).collect() };
+        save_depth_png(folder.path().join("depth.png"), &depth, 1.0).expect("save");
+        frames[0].image = "sideways.png".into();
+        frames[0].camera = Camera::from_horizontal_fov(24, 32, 1.0);
+        frames[0].mask = Some(MaskSource { path: "mask.png".into(), kind: MaskKind::Ignore });
+        frames[0].depth = Some(DepthSource { path: "depth.png".into(), scale: 1.0 });
+        let pixels = ImageCache::new(files, 1 << 20, None).get(&frames[0], (24, 32)).expect("decode");
+        let expected: Vec<u8> = pixels.image.data.iter().copied().step_by(3).collect();
+        assert_eq!(pixels.mask.as_ref().expect("mask").data, expected, "mask beside orientation {orientation}");
+        let depth: Vec<u8> = pixels.depth.as_ref().expect("depth").data.iter().map(|&d| (d - 1.0) as u8).collect();
+        assert_eq!(depth, expected, "depth beside orientation {orientation}");
+    }
+}
+
+#[test]
 fn photos_that_disagree_with_their_camera_are_refused() {
     let (_folder, files, mut frames) = small_capture(1);
     frames[0].camera = Camera::from_horizontal_fov(64, 48, 1.0);
