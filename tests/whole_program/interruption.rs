@@ -90,6 +90,12 @@ fn a_run_can_be_continued_with_changed_settings() {
     let log = std::fs::read_to_string(run.join("metrics.jsonl")).expect("a log");
     let last: serde_json::Value = serde_json::from_str(log.lines().last().expect("a line")).expect("JSON");
     assert_eq!(last["step"].as_u64(), Some(45), "{log}");
+
+    let fewer = tessera().run(&["reconstruct", "--resume", "-o", text(&run), "--steps", "50", "--max-splats", "300"]);
+    fewer.success();
+    let info = tessera().run(&["info", text(&run.join("scene.ply")), "--json"]);
+    let info: serde_json::Value = serde_json::from_str(info.success()).expect("JSON");
+    assert_eq!(info["splats"].as_u64(), Some(300), "a smaller target was asked for");
 }
 
 #[test]

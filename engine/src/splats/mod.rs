@@ -234,6 +234,10 @@ impl Method for SplatTraining {
         self.model.load(checkpoint)?;
         self.density.restore(checkpoint.f32("scores")?);
         self.filter = checkpoint.f32("filter_3d")?;
+        if self.model.len() > self.config.max_splats {
+            self.model.keep_largest(self.config.max_splats);
+            self.density.restore(vec![0.0; self.model.len()]);
+        }
         if self.filter.len() != self.model.len() {
             self.update_filter();
         }

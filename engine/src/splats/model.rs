@@ -52,6 +52,14 @@ impl Parameter {
         self.values.copy_within(from, to * self.columns);
     }
 
+    /// With its moments.
+    fn move_row(&mut self, from: usize, to: usize) {
+        let columns = self.columns;
+        for plane in self.planes() {
+            plane.copy_within(from * columns..(from + 1) * columns, to * columns);
+        }
+    }
+
     fn resize(&mut self, rows: usize) {
         let len = rows * self.columns;
         self.planes().into_iter().for_each(|plane| plane.resize(len, 0.0));
@@ -212,6 +220,27 @@ impl SplatModel {
             parameter.permute(order, &mut scratch);
         }
         self.scratch = scratch;
+    }
+
+    /// Keeps the `most` splats that cover the most: opacity times the area of the ellipse of the two longest axes.
+    /// The order of those that stay is kept. For runs that go on with a smaller `max_splats`.
+    pub fn keep_largest(&mut self, most: usize) {
+        if self.len() <= most {
+            return;
+        }
+        let coverage = |i: usize| {
+            let [a, b, c]: [f32; 3] = std::array::from_fn(|k| self.log_scales.row(i)[k]);
+            let log_area = a + b + c - a.min(b).min(c);
+            log_area - (-self.opacity_logits.values[i]).exp().ln_1p()
+        };
+        let mut ranked: Vec<(f32, u32)> = (0..self.len()).map(|i| (coverage(i), i as u32)).collect();
+        ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut kept: Vec<u32> = ranked[..most].iter().map(|&(_, i)| i).collect();
+        kept.sort_unstable();
+        for (place, &row) in kept.iter().enumerate() {
+            self.parameters_mut().into_iter().for_each(|p| p.move_row(row as usize, place));
+        }
+        self.resize(most);
     }
 
     fn parameters_mut(&mut self) -> [&mut Parameter; 6] {
