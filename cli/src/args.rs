@@ -42,7 +42,7 @@ pub enum Command {
     Eval(Eval),
     /// Render pictures or a video of a scene
     Render(Render),
-    /// Convert between scene formats, by extension
+    /// Convert between scene formats, by extension, and edit scenes on the way
     Convert(Convert),
     /// Make a capture with exact cameras, depth and geometry
     Synth(Synth),
@@ -261,32 +261,73 @@ impl From<LayerName> for Layer {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "What is asked for happens in the order of this list: --merge, --crop, --seen-by, --drop-floaters, \
+                        --min-opacity, --sh-degree, --max-splats, then rotation, scale and translation."
+)]
 pub struct Convert {
-    /// Splat file, point cloud (PLY) or run folder
+    /// Splat file, mesh, point cloud or run folder
     pub input: PathBuf,
-    /// File to write; its extension names the format
-    pub output: PathBuf,
+    /// File to write; its extension names the format. May be left out with --dry-run
+    #[arg(required_unless_present = "dry_run")]
+    pub output: Option<PathBuf>,
+    /// Also take the splats of this file, to where the input's are stored; as often as needed
+    #[arg(long, value_name = "FILE", conflicts_with = "points")]
+    pub merge: Vec<PathBuf>,
     /// Write the splats' centres and colours as a point cloud
     #[arg(long)]
     pub points: bool,
+    /// Keep what lies in this box, in the input's coordinates
+    #[arg(long, value_name = "X0,Y0,Z0,X1,Y1,Z1", allow_hyphen_values = true, value_parser = parse_box)]
+    pub crop: Option<[[f32; 3]; 2]>,
+    /// Keep what the cameras of this capture saw
+    #[arg(long, value_name = "CAPTURE")]
+    pub seen_by: Option<PathBuf>,
+    /// How many of these cameras must have seen it
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "seen_by", value_parser = clap::value_parser!(u32).range(1..))]
+    pub seen_at_least: u32,
+    /// Remove splats that float in the air; the strength is from 0 to 1. Look first with --dry-run
+    #[arg(long, value_name = "STRENGTH", num_args = 0..=1, require_equals = true, default_missing_value = "0.5", value_parser = parse_share)]
+    pub drop_floaters: Option<f32>,
+    /// Write the floaters into a file of their own, also with --dry-run
+    #[arg(long, value_name = "FILE", requires = "drop_floaters")]
+    pub floaters_to: Option<PathBuf>,
+    /// Remove splats that are less opaque than this, from 0 to 1
+    #[arg(long, value_name = "OPACITY", value_parser = parse_share)]
+    pub min_opacity: Option<f32>,
+    /// Keep spherical harmonics up to this degree
+    #[arg(long, value_name = "DEGREE", value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub sh_degree: Option<u8>,
     /// Merge near, alike splats until this many are left
-    #[arg(long, value_name = "N", conflicts_with = "points", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_splats: Option<u32>,
     /// Turn the scene about x, then y, then z, in degrees; colours turn with it
-    #[arg(
-        long,
-        value_name = "X,Y,Z",
-        conflicts_with = "points",
-        allow_hyphen_values = true,
-        value_parser = parse_vector
-    )]
+    #[arg(long, value_name = "X,Y,Z", allow_hyphen_values = true, value_parser = parse_vector)]
     pub rotate: Option<[f64; 3]>,
     /// Make the scene larger or smaller by this factor
-    #[arg(long, value_name = "FACTOR", conflicts_with = "points", value_parser = parse_factor)]
+    #[arg(long, value_name = "FACTOR", value_parser = parse_factor)]
     pub scale: Option<f64>,
+    /// Move the scene
+    #[arg(long, value_name = "X,Y,Z", allow_hyphen_values = true, value_parser = parse_vector)]
+    pub translate: Option<[f64; 3]>,
+    /// Put splats that are near each other in space near each other in the file
+    #[arg(long)]
+    pub morton: bool,
+    /// Read the file again, draw it beside the scene it was made from, and say how far they are apart
+    #[arg(long)]
+    pub verify: bool,
+    /// Fail, and write nothing, when they are farther apart than this PSNR in dB
+    #[arg(long, value_name = "DB", default_value_t = 30.0, requires = "verify", value_parser = parse_decibels)]
+    pub min_psnr: f64,
+    /// Write nothing, and say what would be done
+    #[arg(long, conflicts_with_all = ["verify", "force"])]
+    pub dry_run: bool,
     /// Replace the output if it is there
     #[arg(long)]
     pub force: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -438,6 +479,27 @@ fn parse_vector(text: &str) -> Result<[f64; 3], String> {
     vector.ok_or_else(|| "three numbers are needed, such as 90,0,0".to_owned())
 }
 
+fn parse_box(text: &str) -> Result<[[f32; 3]; 2], String> {
+    let numbers: Option<Vec<f32>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let corners = numbers.and_then(|numbers| <[f32; 6]>::try_from(numbers).ok());
+    let corners = corners.map(|[x0, y0, z0, x1, y1, z1]| [[x0, y0, z0], [x1, y1, z1]]);
+    let is_box = |[low, high]: &[[f32; 3]; 2]| (0..3).all(|axis| low[axis] <= high[axis]);
+    corners.filter(is_box).ok_or_else(|| {
+        "a box is six numbers, its lowest and its highest corner, such as -1,-1,-1,1,1,1; inf and -inf are open sides"
+            .to_owned()
+    })
+}
+
+fn parse_share(text: &str) -> Result<f32, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a number from 0 to 1 is needed, such as 0.5".to_owned())
+}
+
+fn parse_decibels(text: &str) -> Result<f64, String> {
+    let decibels = text.parse().ok().filter(|decibels| (0.0..=120.0).contains(decibels));
+    decibels.ok_or_else(|| "a PSNR is a number from 0 to 120".to_owned())
+}
+
 fn parse_factor(text: &str) -> Result<f64, String> {
     let factor = text.parse().ok().filter(|factor| (1e-6..=1e6).contains(factor));
     factor.ok_or_else(|| "a factor is a number from 0.000001 to 1000000".to_owned())
@@ -465,6 +527,10 @@ mod tests {
         }
         assert_eq!(parse_vector("-90, 0,1.5"), Ok([-90.0, 0.0, 1.5]));
         assert!(parse_vector("1,2").is_err() && parse_vector("inf,0,0").is_err());
+        assert_eq!(parse_box("-1,-2,-inf, 1,2,3"), Ok([[-1.0, -2.0, f32::NEG_INFINITY], [1.0, 2.0, 3.0]]));
+        assert!(["1,1,1,0,0,0", "0,0,0,1,1", "0,0,0,1,1,NaN"].into_iter().all(|wrong| parse_box(wrong).is_err()));
+        assert_eq!((parse_share("0.25"), parse_decibels("35")), (Ok(0.25), Ok(35.0)));
+        assert!(parse_share("1.1").is_err() && parse_decibels("-1").is_err());
         assert_eq!(parse_factor("2.5"), Ok(2.5));
         assert!(["0", "-1", "NaN", "1e9"].into_iter().all(|wrong| parse_factor(wrong).is_err()));
     }

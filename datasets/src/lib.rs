@@ -2,6 +2,7 @@
 //!
 //! - [`capture`]: posed photos with masks, depth and sparse points; one file per source layout.
 //! - [`image`]: decoding behind a bounded cache.
+//! - [`convert`]: from scene files to a scene file, edited on the way.
 //! - [`scene`]: plain data types that other crates share.
 //! - [`format`](mod@format): one file per scene format, reader beside writer.
 //! - [`synthetic`]: made captures with exact ground truth.
@@ -12,6 +13,8 @@
 
 #[cfg(feature = "files")]
 pub mod capture;
+#[cfg(feature = "files")]
+pub mod convert;
 mod error;
 #[cfg(feature = "files")]
 pub mod files;

@@ -8,6 +8,7 @@
 //! - [`evaluate`]: a scene against the held-out photos of a capture.
 //! - [`splats`]: Gaussian splats, the first method.
 //! - [`render`]: camera paths, pictures and videos of a scene.
+//! - [`verify`]: whether a converted scene still looks as it did.
 
 pub mod config;
 mod error;
@@ -17,6 +18,7 @@ pub mod render;
 pub mod splats;
 pub mod target;
 pub mod train;
+pub mod verify;
 
 pub use error::{Error, Result};
 pub use tessera_datasets as datasets;

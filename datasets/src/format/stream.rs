@@ -59,7 +59,7 @@ pub trait SplatSource: Send {
 
 /// Takes the splats of a scene, chunk after chunk, and becomes a file when it is finished. Dropped before that, it
 /// leaves nothing behind.
-pub trait SplatSink {
+pub trait SplatSink: Send {
     /// Adds splats. Their degree is that of the header the sink was made with.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Plain data types that the readers, the methods and the viewer share, and what is done to them.
 
+#[cfg(feature = "files")]
+mod floaters;
 #[cfg(feature = "files")] // its textures are encoded images
 mod mesh;
 mod morton;
@@ -12,6 +14,8 @@ pub mod tile_tree;
 mod transform;
 mod views;
 
+#[cfg(feature = "files")]
+pub use floaters::{FloaterReason, FloaterReport, Floaters, find_floaters};
 #[cfg(feature = "files")]
 pub use mesh::{Material, Mesh, Texture, TextureKind};
 pub use morton::morton_order;

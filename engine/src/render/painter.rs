@@ -25,6 +25,11 @@ impl SplatPainter {
     /// Gets `cloud` ready. `scene_from_world` says in which coordinates it is drawn: centred and scaled, so that single
     /// precision suffices and [`NEAR`] fits, such as [`tessera_datasets::capture::Capture::scene_from_world`].
     pub fn new(cloud: &SplatCloud, scene_from_world: &Similarity, background: [f32; 3]) -> Self {
+        Self::of(cloud.clone(), scene_from_world, background)
+    }
+
+    /// [`SplatPainter::new`] of a cloud that nobody else needs.
+    pub fn of(cloud: SplatCloud, scene_from_world: &Similarity, background: [f32; 3]) -> Self {
         let settings = RenderSettings {
             active_sh_degree: cloud.sh_degree,
             antialiased: cloud.antialiased,
@@ -32,7 +37,7 @@ impl SplatPainter {
             near: NEAR,
             ..RenderSettings::default()
         };
-        let cloud = cloud.clone().into_scene(scene_from_world);
+        let cloud = cloud.into_scene(scene_from_world);
         Self { cloud, rasterizer: Rasterizer::new(), settings }
     }
 

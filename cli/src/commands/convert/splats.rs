@@ -1,0 +1,169 @@
+//! Splats to splats.
+
+use super::progress::ConversionProgress;
+use super::report::{Outcome, Verified};
+use crate::args::Convert;
+use crate::console::{Console, UsageError};
+use crate::inputs::open_capture;
+use crate::interrupt;
+use anyhow::{Result, bail};
+use nalgebra::{Translation3, UnitQuaternion};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use tessera_engine::datasets::camera::Similarity;
+use tessera_engine::datasets::convert::{self, Conversion, Edits, Progress, StagedFile};
+use tessera_engine::datasets::format::stream::SplatHeader;
+use tessera_engine::datasets::format::{self, Existing, SplatFormat, WriteOptions};
+use tessera_engine::verify::ReferenceViews;
+
+/// Converts, and tells what was done.
+///
+/// # Errors
+/// When an input cannot be read, an output is in the way or cannot be written, or it does not look like the scene.
+pub fn convert(inputs: &[PathBuf], args: &Convert, existing: Existing, console: &Console) -> Result<()> {
+    let started = Instant::now();
+    let edits = edits(args, console)?;
+    let mut progress = ConversionProgress::new(console);
+    let done = interrupt::stoppable(|stop| {
+        let job = Job { inputs, args, edits: &edits, existing };
+        job.run(&mut progress, stop, console)
+    })?;
+    progress.finish();
+    let Some(mut outcome) = done else {
+        return Err(tessera_engine::Error::Interrupted("nothing was written".to_owned()).into());
+    };
+    outcome.seconds = started.elapsed().as_secs_f64();
+    outcome.tell(args.json, console)
+}
+
+struct Job<'a> {
+    inputs: &'a [PathBuf],
+    args: &'a Convert,
+    edits: &'a Edits,
+    existing: Existing,
+}
+
+impl Job<'_> {
+    /// Nothing when the user wanted no more.
+    fn run(&self, progress: &mut ConversionProgress, stop: &AtomicBool, console: &Console) -> Result<Option<Outcome>> {
+        let Self { inputs, args, edits, existing } = *self;
+        let mut watch = |now: Progress| {
+            progress.show(now);
+            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let target = args.output.as_deref().map(SplatFormat::to_write).transpose()?;
+        let conversion = Conversion::open(inputs, edits)?;
+        let header = conversion.header().clone();
+        let losses = target.map_or_else(Vec::new, |target| target.losses(&header));
+        if let Some(target) = target {
+            losses.iter().for_each(|loss| console.note(format_args!("{} holds {loss}", target.name())));
+        }
+        let place = args.output.as_deref().filter(|_| !args.dry_run);
+        let staged = place.filter(|place| args.verify && is_one_file(place));
+        let staged = staged.map(|place| StagedFile::new(place, existing)).transpose()?;
+        let path = staged.as_ref().map(StagedFile::path).or_else(|| place.map(Path::to_owned));
+        let create =
+            |path: &Path, header: &SplatHeader| format::create_splats(path, header, &WriteOptions::default(), existing);
+        let sink = path.as_deref().map_or_else(|| Ok(convert::nowhere()), |path| create(path, &header))?;
+        let rejects = args.floaters_to.as_deref().map(|path| create(path, conversion.source_header())).transpose()?;
+        let Some(report) = conversion.run(sink, rejects, &mut watch)? else { return Ok(None) };
+        let verified = match path.as_deref().filter(|_| args.verify) {
+            Some(path) => {
+                let Some(reference) = convert::load(inputs, &edits.selection(), &mut watch)? else { return Ok(None) };
+                Some(verify(path, reference, &header, args)?)
+            }
+            None => None,
+        };
+        if let Some(staged) = staged {
+            staged.commit()?;
+        }
+        let bytes = place.map_or(0, size_of);
+        Ok(Some(Outcome {
+            inputs: inputs.to_vec(),
+            output: place.map(Path::to_owned),
+            format: target.map(SplatFormat::name),
+            bytes,
+            losses,
+            report,
+            floaters_to: args.floaters_to.clone(),
+            verified,
+            seconds: 0.0,
+        }))
+    }
+}
+
+/// Reads what was written, and compares views of it with those of the scene.
+fn verify(
+    path: &Path,
+    reference: tessera_engine::datasets::scene::SplatCloud,
+    header: &SplatHeader,
+    args: &Convert,
+) -> Result<Verified> {
+    let views = ReferenceViews::new(reference)?;
+    let mut written = format::read_splats(path)?;
+    // Where a format cannot say this, it is among its losses; pictures are compared where the scene is.
+    written.scene_from_world = header.scene_from_world;
+    let measured = views.compare(written)?;
+    if measured.psnr < args.min_psnr {
+        let place = args.output.as_deref().unwrap_or(path).display();
+        let kept = if is_one_file(path) { "is not written" } else { "is written" };
+        bail!(
+            "{place}: {kept}, and does not look like the scene: {:.1} dB PSNR between their pictures, less than {} dB; \
+             choose another format, milder limits, or a lower --min-psnr",
+            measured.psnr,
+            args.min_psnr
+        );
+    }
+    Ok(Verified { measured, at_least: args.min_psnr })
+}
+
+fn edits(args: &Convert, console: &Console) -> Result<Edits> {
+    let seen_by = match &args.seen_by {
+        Some(path) => {
+            let capture = open_capture(path, console)?;
+            let cameras = capture.frames.iter().map(|frame| (frame.camera, frame.camera_from_world));
+            let cameras: Vec<_> = cameras.collect();
+            let at_least = args.seen_at_least as usize;
+            if at_least > cameras.len() {
+                let message = format!("--seen-at-least {at_least} is more than the capture's {} photos", cameras.len());
+                return Err(UsageError(message).into());
+            }
+            Some((cameras, at_least))
+        }
+        None => None,
+    };
+    Ok(Edits {
+        crop: args.crop,
+        seen_by,
+        floaters: args.drop_floaters,
+        min_opacity: args.min_opacity,
+        sh_degree: args.sh_degree,
+        max_splats: args.max_splats.map(|most| most as usize),
+        movement: movement(args),
+        morton: args.morton,
+    })
+}
+
+/// The rotation and scale that were asked for, about the origin, then the translation.
+pub fn movement(args: &Convert) -> Similarity {
+    let [x, y, z] = args.rotate.unwrap_or_default().map(f64::to_radians);
+    let rotation = UnitQuaternion::from_euler_angles(x, y, z);
+    let translation = Translation3::from(args.translate.unwrap_or_default());
+    Similarity::from_parts(translation, rotation, args.scale.unwrap_or(1.0))
+}
+
+/// Scenes of several files are named after the one that describes them.
+fn is_one_file(path: &Path) -> bool {
+    !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+}
+
+/// Bytes of a file, or of all files in a folder.
+pub fn size_of(path: &Path) -> u64 {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => metadata.len(),
+        Ok(_) => std::fs::read_dir(path).map_or(0, |entries| entries.flatten().map(|e| size_of(&e.path())).sum()),
+        Err(_) => 0,
+    }
+}
