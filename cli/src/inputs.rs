@@ -6,7 +6,7 @@ use crate::settings;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 use tessera_engine::datasets::capture::Capture;
-use tessera_engine::datasets::format;
+use tessera_engine::datasets::format::{self, SplatFormat};
 use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::splats::SplatsConfig;
 use tessera_engine::target::DEFAULT_BACKGROUND;
@@ -79,7 +79,8 @@ impl Run {
 /// The splat file that `path` stands for.
 pub fn scene_file(path: &Path, is_run: bool) -> Result<PathBuf> {
     let name = path.display();
-    if !path.is_dir() {
+    // Some formats are folders.
+    if !path.is_dir() || (!is_run && SplatFormat::to_read(path).is_ok()) {
         return Ok(path.to_owned());
     }
     let file = path.join(RUN_SCENE);

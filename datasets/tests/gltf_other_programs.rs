@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tessera_datasets::format::{read_splats, write_splats};
-use tessera_datasets::scene::SplatCloud;
+use tessera_datasets::format::{Existing, read_mesh, read_splats, write_mesh, write_splats};
+use tessera_datasets::image::Image8;
+use tessera_datasets::scene::{Material, Mesh, SplatCloud, Texture};
 
 fn node_modules() -> Option<PathBuf> {
     let folder = std::env::var_os("TESSERA_NODE_MODULES").map(PathBuf::from);
@@ -96,6 +97,44 @@ fn the_validator_accepts_what_is_written() {
         cloud.antialiased = i % 2 == 0;
         write_splats(&glb, &cloud, false).expect("write");
         assert_same(&read_splats(&glb).expect("GLB"), &cloud, &ply);
+        validate(&modules, &glb);
+    }
+}
+
+/// Meshes with all that there can be, with little, and of others.
+fn meshes() -> Vec<Mesh> {
+    let picture = Image8 { data: (0..192).collect(), ..Image8::new(8, 8, 3) };
+    let texture = Some(Texture::new(&picture, "made".as_ref()).expect("a picture"));
+    let full = Mesh {
+        positions: vec![[0.1, 0.2, 0.3], [1.5, 0.0, -1.0], [0.0, 1e-7, 1e6], [3.0, 3.0, 3.0]],
+        normals: vec![[0.0, 3.0, 4.0], [1.0, 0.0, 0.0], [0.0; 3], [0.0, 0.0, 1.0]],
+        colours: vec![[0, 127, 255], [1, 2, 3], [254, 253, 13], [99, 100, 101]],
+        uvs: vec![[0.25, 0.5], [1.0, 0.0], [0.0, 1.0], [0.75, 0.125]],
+        triangles: vec![[0, 1, 2], [1, 3, 2], [0, 2, 3]],
+        materials: vec![
+            Material { texture, ..Material::named("bark") },
+            Material { colour: [0.25, 0.5, 0.125, 0.75], ..Material::named("") },
+        ],
+        triangle_materials: vec![0, 1, 0],
+        scene_from_world: nalgebra::Similarity3::identity().append_scaling(2.0),
+    };
+    let points = Mesh { positions: vec![[1.0; 3]; 3], ..Mesh::default() };
+    let data = std::env::var_os("TESSERA_DATA").map_or_else(|| in_repository("../shared/data"), PathBuf::from);
+    let real = ["armadillo.obj", "bunny.off", "spot.obj", "fandisk.obj"].map(|name| data.join("meshes").join(name));
+    if !real[0].exists() {
+        println!("skipped: {} is not there", real[0].display());
+    }
+    let real = real.into_iter().filter(|path| path.exists()).map(|path| read_mesh(path).expect("a mesh").mesh);
+    [full, points].into_iter().chain(real).collect()
+}
+
+#[test]
+fn the_validator_accepts_meshes() {
+    let Some(modules) = node_modules() else { return };
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for (i, mesh) in meshes().into_iter().enumerate() {
+        let glb = folder.path().join(format!("{i}.glb"));
+        write_mesh(&glb, &mesh, Existing::Keep).expect("written");
         validate(&modules, &glb);
     }
 }

@@ -1,6 +1,7 @@
 //! What a user does, from files to files: the program itself is run.
 
 mod bad_input;
+mod convert;
 mod full_disk;
 mod interruption;
 mod journey;

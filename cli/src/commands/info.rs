@@ -1,4 +1,6 @@
-//! `tessera info`: what a capture, run folder or scene file holds.
+//! `tessera info`: what a capture, run folder, scene file or mesh holds.
+
+mod mesh;
 
 use crate::args::Info;
 use crate::console::Console;
@@ -11,7 +13,7 @@ use std::path::Path;
 use tessera_engine::config::Config;
 use tessera_engine::datasets::camera::LensModel;
 use tessera_engine::datasets::capture::{Capture, Frame, MaskKind, Split};
-use tessera_engine::datasets::format;
+use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::scene::SplatCloud;
 
 /// Runs the command.
@@ -21,8 +23,11 @@ use tessera_engine::datasets::scene::SplatCloud;
 pub fn run(args: &Info, console: &Console) -> Result<()> {
     let (facts, json) = if let Some(run) = Run::find(&args.path)? {
         about_run(&run)?
-    } else if is_scene_file(&args.path) {
-        about_scene(&args.path)?
+    } else if is_scene(&args.path) {
+        match Contents::of(&args.path)? {
+            Contents::Splats => about_scene(&args.path)?,
+            Contents::Mesh | Contents::Points => mesh::about(&args.path, console)?,
+        }
     } else {
         let capture = Capture::open(&args.path)?;
         capture.warnings.iter().for_each(|warning| console.warn(warning));
@@ -34,8 +39,8 @@ pub fn run(args: &Info, console: &Console) -> Result<()> {
     console.result(facts)
 }
 
-fn is_scene_file(path: &Path) -> bool {
-    path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ply"))
+fn is_scene(path: &Path) -> bool {
+    if path.is_dir() { SplatFormat::to_read(path).is_ok() } else { path.is_file() && format::is_scene_name(path) }
 }
 
 fn about_capture(capture: &Capture) -> (Facts, Value) {
@@ -193,6 +198,7 @@ fn about_scene(path: &Path) -> Result<(Facts, Value)> {
     let mut facts = Facts::default();
     facts.add("scene", path.display().to_string());
     facts.add("size", bytes(size));
+    facts.add("format", SplatFormat::to_read(path)?.name());
     facts.add("splats", count(cloud.len() as u128));
     facts.add("SH degree", cloud.sh_degree.to_string());
     facts.add("antialiased", if cloud.antialiased { "yes" } else { "no" });
@@ -200,7 +206,7 @@ fn about_scene(path: &Path) -> Result<(Facts, Value)> {
     facts.add_some("opacity", opacities.map(percentiles_text));
     facts.add_some("largest scale", scales.map(percentiles_text));
     let json = json!({
-        "kind": "scene", "bytes": size, "splats": cloud.len(), "sh_degree": cloud.sh_degree,
+        "kind": "scene", "format": SplatFormat::to_read(path)?.name(), "bytes": size, "splats": cloud.len(), "sh_degree": cloud.sh_degree,
         "antialiased": cloud.antialiased, "bounds": extent, "opacity_percentiles": opacities.map(named),
         "scale_percentiles": scales.map(named), "values_per_splat": values_per_splat(&cloud),
     });

@@ -1,17 +1,30 @@
 //! Scene files: one file or folder per format, reader beside writer.
 //!
 //! [`SplatFormat`] knows all splat formats, by extension and by what each can hold. [`open_splats`] and [`create_splats`]
-//! work on chunks ([`stream`]), [`read_splats`] and [`write_splats`] on whole clouds. Whatever is written appears whole or
+//! work on chunks ([`stream`]), [`read_splats`] and [`write_splats`] on whole clouds. [`MeshFormat`], [`read_mesh`] and
+//! [`write_mesh`] are the same for meshes. Whatever is written appears whole or
 //! not at all ([`AtomicFile`]). What the web page needs too is compiled without the feature `files`.
 
 #[cfg(feature = "files")]
 mod atomic;
 #[cfg(feature = "files")]
+mod contents;
+#[cfg(feature = "files")]
+mod corners;
+#[cfg(feature = "files")]
 mod gltf;
+#[cfg(feature = "files")]
+mod mesh;
 #[cfg(feature = "files")]
 pub(crate) mod npy;
 #[cfg(feature = "files")]
+mod obj;
+#[cfg(feature = "files")]
+mod off;
+#[cfg(feature = "files")]
 mod open;
+#[cfg(feature = "files")]
+mod placement;
 #[cfg(feature = "files")]
 pub mod ply;
 pub mod quantise;
@@ -24,6 +37,10 @@ pub mod tiles;
 
 #[cfg(feature = "files")]
 pub use atomic::{AtomicFile, AtomicFolder, Existing, write_atomically};
+#[cfg(feature = "files")]
+pub use contents::{Contents, is_scene_name};
+#[cfg(feature = "files")]
+pub use mesh::{MeshFormat, ReadMesh, read_mesh, write_mesh};
 #[cfg(feature = "files")]
 pub use open::{create_splats, open_splats, read_splats, write_splats};
 #[cfg(feature = "files")]

@@ -7,27 +7,26 @@
 //! - **Haze.** A splat that is more than `size` times as large as the median of its neighbours, and no more opaque than
 //!   `opacity`, dims what is behind it and shows nothing of its own. It links nothing.
 //! - **Islands.** Neighbours belong together when they are no farther apart than `LINK (σ₁ + σ₂)`. A surface whose splats
-//!   cover it is one large group. A small group (`island` members at most) floats when most of what is around it belongs to
-//!   large groups, and the gap to them is more than `gap` times the spacing there, the median of `max(d, σ)`. An island of
-//!   one or two is called *isolated*, a larger one a *cluster*. What is sparse everywhere, as backgrounds are, has wide
-//!   spacing or other islands around it and stays.
+//!   cover it is one large group, and so is a background of few but large splats. A small group (`island` members at most)
+//!   floats when the gap to the nearest splats of large groups is more than `gap` times the spacing there, the median of
+//!   `max(d, σ)`. An island of one or two is called *isolated*, a larger one a *cluster*.
 //!
 //! The strength moves all four limits together; [`Limits::of`] has the numbers.
 
-use super::nearest::{NOBODY, NearestPoints, Neighbour};
+use super::nearest::{NearestPoints, Neighbour};
 use rayon::prelude::*;
 use serde::Serialize;
 
 /// Neighbours by which a splat is judged.
 const NEIGHBOURS: usize = 8;
-/// Neighbours that are sought around islands: more than the largest island has members.
-const AROUND: usize = 64;
+/// Members of the largest island; what has more supports others.
+const LARGEST_ISLAND: u32 = 48;
 /// How many standard deviations reach from a splat to one that it belongs to.
 const LINK: f32 = 3.0;
 /// The most members of what is called isolated.
 const ISOLATED: u32 = 2;
 /// A scene with fewer splats has no surroundings to speak of.
-const FEWEST: usize = 2 * AROUND;
+const FEWEST: usize = 128;
 /// Splats that one thread looks at.
 const PIECE: usize = 256;
 
@@ -102,7 +101,7 @@ impl Limits {
         let strength = strength.clamp(0.0, 1.0);
         let between = |weak: f32, strong: f32| weak * (strong / weak).powf(strength);
         Self {
-            island: between(8.0, 48.0).round() as u32,
+            island: between(8.0, LARGEST_ISLAND as f32).round() as u32,
             gap: between(10.0, 2.5),
             size: between(20.0, 5.0),
             opacity: between(0.03, 0.3),
@@ -125,9 +124,11 @@ pub fn find_floaters(means: &[[f32; 3]], log_scales: &[[f32; 3]], opacity_logits
     if means.len() >= FEWEST {
         let tree = NearestPoints::new(means);
         let scene = Surroundings::new(&tree, log_scales);
+        // Who links and supports others does not depend on the strength, so that a stronger search finds all that a weaker
+        // one does.
+        let groups = Groups::new(&scene, &haze(&scene, opacity_logits, &Limits::of(1.0)));
+        clusters = mark_islands(&scene, means, &groups, &limits, &mut reasons);
         let haze = haze(&scene, opacity_logits, &limits);
-        let groups = Groups::new(&scene, &haze);
-        clusters = mark_islands(&scene, &groups, &limits, &mut reasons);
         for (slot, _) in haze.iter().enumerate().filter(|(_, is_haze)| **is_haze) {
             reasons[tree.order()[slot] as usize] = Some(FloaterReason::Haze);
         }
@@ -216,13 +217,16 @@ fn root(group: &mut [u32], mut slot: u32) -> u32 {
 /// Marks the members of all islands in the air, and says how many of these were clusters.
 fn mark_islands(
     scene: &Surroundings<'_>,
+    means: &[[f32; 3]],
     groups: &Groups,
     limits: &Limits,
     reasons: &mut [Option<FloaterReason>],
 ) -> u64 {
     let is_candidate = |&slot: &u32| (1..=limits.island).contains(&groups.size_of(slot as usize));
     let candidates: Vec<u32> = (0..groups.group.len() as u32).filter(is_candidate).collect();
-    let gap = |&slot: &u32| (groups.group[slot as usize], gap(scene, groups, limits, slot as usize));
+    let supported = Supported::new(scene, groups, means);
+    let place = |slot: u32| means[scene.tree.order()[slot as usize] as usize];
+    let gap = |&slot: &u32| (groups.group[slot as usize], supported.gap(place(slot)));
     let mut gaps: Vec<(u32, f32)> = candidates.par_iter().with_min_len(PIECE).map(gap).collect();
     // By group, the member that is nearest to the rest decides.
     gaps.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
@@ -242,23 +246,31 @@ fn mark_islands(
     clusters
 }
 
-/// How far a member of an island is from large groups, in spacings there; 0 when other islands are most of what is
-/// around it.
-fn gap(scene: &Surroundings<'_>, groups: &Groups, limits: &Limits, slot: usize) -> f32 {
-    let around: [Neighbour; AROUND] = scene.tree.nearest(slot);
-    let size = |neighbour: &Neighbour| groups.size_of(neighbour.1 as usize);
-    let others =
-        around.iter().filter(|(_, other)| *other != NOBODY && groups.group[*other as usize] != groups.group[slot]);
-    // Haze is no support and no island.
-    let others: Vec<&Neighbour> = others.filter(|neighbour| size(neighbour) > 0).collect();
-    let large: Vec<&Neighbour> = others.iter().copied().filter(|neighbour| size(neighbour) > limits.island).collect();
-    if 2 * large.len() < others.len().max(1) {
-        return 0.0;
+/// The splats of large groups.
+struct Supported {
+    tree: NearestPoints,
+    /// By slot of that tree, how far apart things are there.
+    spacings: Vec<f32>,
+}
+
+impl Supported {
+    fn new(scene: &Surroundings<'_>, groups: &Groups, means: &[[f32; 3]]) -> Self {
+        let slots: Vec<usize> = (0..groups.group.len()).filter(|&slot| groups.size_of(slot) > LARGEST_ISLAND).collect();
+        let order = scene.tree.order();
+        let places: Vec<[f32; 3]> = slots.iter().map(|&slot| means[order[slot] as usize]).collect();
+        let tree = NearestPoints::new(&places);
+        let spacings = tree.order().iter().map(|&i| scene.spacing(slots[i as usize])).collect();
+        Self { tree, spacings }
     }
-    let nearest = &large[..large.len().min(NEIGHBOURS)];
-    let mut spacings: Vec<f32> = nearest.iter().map(|(_, other)| scene.spacing(*other as usize)).collect();
-    spacings.sort_unstable_by(f32::total_cmp);
-    nearest[0].0.sqrt() / spacings[spacings.len() / 2]
+
+    /// How far a place is from large groups, in spacings there; 0 without any.
+    fn gap(&self, place: [f32; 3]) -> f32 {
+        let nearest: [Neighbour; NEIGHBOURS] = self.tree.nearest_to(place);
+        let mut spacings = nearest.map(|(_, slot)| self.spacings.get(slot as usize).copied().unwrap_or(f32::INFINITY));
+        spacings.sort_unstable_by(f32::total_cmp);
+        let spacing = spacings[NEIGHBOURS / 2];
+        if spacing.is_finite() { nearest[0].0.sqrt() / spacing } else { 0.0 }
+    }
 }
 
 /// By slot, whether it is large and faint among small ones.
@@ -349,7 +361,10 @@ mod tests {
     /// Adds blobs alone and in clusters, and haze, where no surface is near; returns how many.
     fn litter(cloud: &mut SplatCloud, rng: &mut StdRng) -> usize {
         let tree = NearestPoints::new(&cloud.means);
-        let spacing = tree.nearest::<NEIGHBOURS>(SPLATS / 2)[NEIGHBOURS - 1].0.sqrt();
+        let mut spacings: Vec<f32> =
+            (0..SPLATS).map(|slot| tree.nearest::<NEIGHBOURS>(slot)[NEIGHBOURS - 1].0.sqrt()).collect();
+        spacings.sort_unstable_by(f32::total_cmp);
+        let spacing = spacings[SPLATS / 2];
         let places = cloud.means.clone();
         let far = |p: [f32; 3], least: f32| {
             places.iter().all(|q| (0..3).map(|k| (p[k] - q[k]).powi(2)).sum::<f32>() > least * least)
@@ -364,7 +379,7 @@ mod tests {
             }
         };
         for _ in 0..100 {
-            let (size, opacity) = (spacing * rng.random_range(0.2..0.8), rng.random_range(0.05..0.95));
+            let (size, opacity) = (spacing * rng.random_range(0.2..0.6), rng.random_range(0.05..0.95));
             push(cloud, in_the_air(rng, 8.0 * spacing), size, opacity);
         }
         for _ in 0..10 {
@@ -421,6 +436,26 @@ mod tests {
             assert!(pair[0].report().floaters <= pair[1].report().floaters);
             let lost = (0..cloud.len()).filter(|&i| pair[0].is_floater(i) && !pair[1].is_floater(i)).count();
             assert_eq!(lost, 0, "a stronger search lost floaters");
+        }
+    }
+
+    #[test]
+    fn a_sparse_background_stays() {
+        let seed: u64 = rand::random();
+        println!("seed {seed}");
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut cloud = made(SceneKind::StillLife);
+        let radius = 30.0;
+        // 600 on a sphere: 4π radius² / 600 is the area of each, as large as they must be to cover it.
+        let size = radius * (4.0 * std::f32::consts::PI / 600.0).sqrt();
+        for _ in 0..600 {
+            let direction: [f32; 3] = std::array::from_fn(|_| rng.random_range(-1.0..1.0));
+            let length = direction.iter().map(|v| v * v).sum::<f32>().sqrt().max(0.1);
+            push(&mut cloud, direction.map(|v| radius * v / length), size * rng.random_range(0.5..1.0), 0.6);
+        }
+        for strength in [0.0, 0.5, 1.0] {
+            let found = found_in(&cloud, strength).report();
+            assert_eq!(found.floaters, 0, "{found:?}");
         }
     }
 

@@ -44,14 +44,21 @@ impl NearestPoints {
     /// The `K` nearest neighbours of a slot, nearest first; at infinity where there are fewer.
     pub fn nearest<const K: usize>(&self, slot: usize) -> [Neighbour; K] {
         let mut nearest = [(f32::INFINITY, NOBODY); K];
-        self.search(0..self.points.len(), slot, &mut nearest);
+        self.search(0..self.points.len(), self.points[slot], slot as u32, &mut nearest);
         nearest
     }
 
-    fn search<const K: usize>(&self, range: Range<usize>, query: usize, nearest: &mut [Neighbour; K]) {
-        let point = self.points[query];
+    /// The `K` points that are nearest to a place, nearest first; at infinity where there are fewer.
+    pub fn nearest_to<const K: usize>(&self, place: [f32; 3]) -> [Neighbour; K] {
+        let mut nearest = [(f32::INFINITY, NOBODY); K];
+        self.search(0..self.points.len(), place, NOBODY, &mut nearest);
+        nearest
+    }
+
+    /// All but the point at the slot `except`.
+    fn search<const K: usize>(&self, range: Range<usize>, point: [f32; 3], except: u32, nearest: &mut [Neighbour; K]) {
         let mut offer = |slot: usize| {
-            if slot != query {
+            if slot as u32 != except {
                 let other = self.points[slot];
                 insert(nearest, ((0..3).map(|k| (point[k] - other[k]).powi(2)).sum(), slot as u32));
             }
@@ -66,9 +73,9 @@ impl NearestPoints {
         let offset = point[axis] - self.points[middle][axis];
         let (low, high) = (range.start..middle, middle + 1..range.end);
         let (near, far) = if offset < 0.0 { (low, high) } else { (high, low) };
-        self.search(near, query, nearest);
+        self.search(near, point, except, nearest);
         if offset * offset < nearest[K - 1].0 {
-            self.search(far, query, nearest);
+            self.search(far, point, except, nearest);
         }
     }
 }
@@ -137,6 +144,8 @@ mod tests {
             let found = tree.nearest::<5>(slot);
             assert_eq!(found.map(|(distance, _)| distance), all[..5], "at {at:?}");
             assert!(found.iter().all(|&(distance, s)| squared(tree.order()[s as usize]) == distance));
+            let here = tree.nearest_to::<6>(at);
+            assert_eq!((here[0].0, here[5].0), (0.0, all[4]), "the point itself, then its neighbours");
         }
     }
 

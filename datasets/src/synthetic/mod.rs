@@ -21,6 +21,7 @@ pub use write::write;
 
 use crate::camera::Camera;
 use crate::capture::{DepthSource, Frame, Point, Split};
+use crate::scene::Mesh;
 use crate::{DataError, Result};
 use rand::{RngExt, SeedableRng};
 use render::{RayTable, World};
@@ -193,22 +194,6 @@ impl Options {
     }
 }
 
-/// Triangles with a colour and a smooth normal per vertex, in the world.
-///
-/// Vertices are not shared across texture seams. In a moving scene every time step has the same triangles and
-/// the same order of vertices, so a vertex can be followed through time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Surface {
-    /// `[N, 3]` in metres.
-    pub positions: Vec<[f32; 3]>,
-    /// `[N, 3]`, unit length, outwards.
-    pub normals: Vec<[f32; 3]>,
-    /// `[N, 3]`, sRGB as lit in the pictures without reflections.
-    pub colours: Vec<[u8; 3]>,
-    /// `[M, 3]`, counter-clockwise seen from outside.
-    pub triangles: Vec<[u32; 3]>,
-}
-
 /// A made capture: cameras and sparse points at once, pictures and geometry when asked for.
 pub struct SyntheticCapture {
     /// Which scene.
@@ -273,15 +258,20 @@ impl SyntheticCapture {
         world.render(&self.rays, pose, self.options.samples_side(), self.options.rgba)
     }
 
-    /// The true surface at a time step.
-    pub fn surface(&self, time_step: u32) -> Surface {
+    /// The true surface at a time step, in metres, with smooth normals, and colours as lit in the pictures without
+    /// reflections.
+    ///
+    /// Vertices are not shared across texture seams. In a moving scene every time step has the same triangles and the same
+    /// order of vertices, so a vertex can be followed through time.
+    pub fn surface(&self, time_step: u32) -> Mesh {
         let world = self.world(time_step);
         let vertices = &world.mesh.vertices;
-        Surface {
+        Mesh {
             positions: vertices.iter().map(|v| v.position.into()).collect(),
             normals: vertices.iter().map(|v| v.normal.into()).collect(),
             colours: world.vertex_colours(),
             triangles: world.mesh.triangles.iter().map(|t| t.vertices).collect(),
+            ..Mesh::default()
         }
     }
 

@@ -1,8 +1,9 @@
 //! Writes a synthetic capture as a folder in the layout of nerfstudio, with its ground truth beside it.
 
-use super::{FRAME_RATE, Options, RenderedView, SceneKind, Surface, SyntheticCapture, generate};
+use super::{FRAME_RATE, Options, RenderedView, SceneKind, SyntheticCapture, generate};
 use crate::camera::{Distortion, Lens, LensModel, Pose};
 use crate::capture::{Frame, Split};
+use crate::format::{Existing, write_mesh};
 use crate::{DataError, Result};
 use image::{ExtendedColorType, ImageEncoder, codecs::png};
 use serde_json::{Map, Value, json};
@@ -85,7 +86,9 @@ fn write_files(capture: &SyntheticCapture, folder: &Path, progress: &(dyn Fn(usi
             progress(index + 1, count);
         }
         let name = if steps == 1 { "mesh.ply".to_owned() } else { format!("meshes/{step:04}.ply") };
-        write_mesh(create(&folder.join(name))?, &capture.surface(step))?;
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        write_mesh(path, &capture.surface(step), Existing::Keep).map_err(io::Error::other)?;
     }
     write_points(create(&folder.join("points.ply"))?, capture)?;
     let mut json = serde_json::to_vec_pretty(&transforms(capture))?;
@@ -123,27 +126,6 @@ fn write_png(path: &Path, bytes: &[u8], view: &RenderedView, colour: ExtendedCol
     let encoder =
         png::PngEncoder::new_with_quality(&mut file, png::CompressionType::Default, png::FilterType::Adaptive);
     encoder.write_image(bytes, view.width, view.height, colour).map_err(io::Error::other)?;
-    file.flush()
-}
-
-fn write_mesh(mut file: impl Write, surface: &Surface) -> io::Result<()> {
-    writeln!(file, "ply\nformat binary_little_endian 1.0\nelement vertex {}", surface.positions.len())?;
-    writeln!(file, "property float x\nproperty float y\nproperty float z")?;
-    writeln!(file, "property float nx\nproperty float ny\nproperty float nz")?;
-    writeln!(file, "property uchar red\nproperty uchar green\nproperty uchar blue")?;
-    writeln!(file, "element face {}\nproperty list uchar int vertex_indices\nend_header", surface.triangles.len())?;
-    for ((position, normal), colour) in surface.positions.iter().zip(&surface.normals).zip(&surface.colours) {
-        for x in position.iter().chain(normal) {
-            file.write_all(&x.to_le_bytes())?;
-        }
-        file.write_all(colour)?;
-    }
-    for triangle in &surface.triangles {
-        file.write_all(&[3])?;
-        for index in triangle {
-            file.write_all(&index.to_le_bytes())?;
-        }
-    }
     file.flush()
 }
 

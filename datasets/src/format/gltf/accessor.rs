@@ -7,6 +7,9 @@ use crate::{DataError, Result};
 /// The longest row that the standard allows. A longer one would let a few rows span a whole file.
 const MAX_STRIDE: u64 = 252;
 
+/// Integers that are read at once.
+const INTEGERS: usize = 1 << 16;
+
 /// What a number in a buffer is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Component {
@@ -152,6 +155,27 @@ impl RowReader {
             (Component::U32, _) => decode!(u32, |v| v as f32),
         }
         Ok(())
+    }
+
+    /// All rows of an accessor of one integer each, such as indices of vertices.
+    ///
+    /// # Errors
+    /// When the numbers are not unsigned integers, or the file cannot be read.
+    pub(super) fn integers(&mut self, document: &Document, rows: &Rows) -> Result<Vec<u32>> {
+        let mut all = Vec::new();
+        let mut first = 0;
+        while first < rows.count {
+            let n = usize::try_from(rows.count - first).unwrap_or(INTEGERS).min(INTEGERS);
+            let bytes = self.fetch(document, rows, first, n)?;
+            match rows.component {
+                Component::U8 => gather(bytes, rows, n, |[number]: [u8; 1]| u32::from(number), &mut all),
+                Component::U16 => gather(bytes, rows, n, |number| u32::from(u16::from_le_bytes(number)), &mut all),
+                Component::U32 => gather(bytes, rows, n, u32::from_le_bytes, &mut all),
+                _ => return Err(document.bad("has indices that are not unsigned integers")),
+            }
+            first += n as u64;
+        }
+        Ok(all)
     }
 
     /// The bytes from the first number of row `first` to the last of row `first + n - 1`.

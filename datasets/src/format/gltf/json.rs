@@ -111,6 +111,12 @@ pub(super) struct Root {
     #[serde(default)]
     pub meshes: Bounded<Mesh>,
     #[serde(default)]
+    pub materials: Bounded<Material>,
+    #[serde(default)]
+    pub textures: Bounded<Texture>,
+    #[serde(default)]
+    pub images: Bounded<Image>,
+    #[serde(default)]
     pub accessors: Bounded<Accessor>,
     #[serde(default)]
     pub buffer_views: Bounded<BufferView>,
@@ -154,6 +160,8 @@ pub(super) struct Mesh {
 pub(super) struct Primitive {
     #[serde(default)]
     pub attributes: BoundedMap<u32>,
+    pub indices: Option<u32>,
+    pub material: Option<u32>,
     #[serde(default = "triangles")]
     pub mode: u32,
     #[serde(default)]
@@ -179,6 +187,43 @@ pub(super) struct SplatExtension {
     /// What the splats are compressed with, and anything else that changes their meaning.
     #[serde(default)]
     pub extensions: BoundedMap<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Material {
+    pub name: Option<String>,
+    #[serde(default, rename = "pbrMetallicRoughness")]
+    pub base: BaseColour,
+}
+
+#[derive(Default, Deserialize)]
+pub(super) struct BaseColour {
+    #[serde(rename = "baseColorFactor")]
+    pub colour: Option<[f32; 4]>,
+    #[serde(rename = "baseColorTexture")]
+    pub texture: Option<TextureInfo>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TextureInfo {
+    pub index: u32,
+    #[serde(default)]
+    pub tex_coord: u32,
+    #[serde(default)]
+    pub extensions: BoundedMap<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Texture {
+    pub source: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Image {
+    pub uri: Option<String>,
+    pub buffer_view: Option<u32>,
 }
 
 #[derive(Deserialize)]

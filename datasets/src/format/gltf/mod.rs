@@ -7,6 +7,9 @@
 //! their way in and out, as the PlayCanvas programs do, so that they stand upright and in the same place there as a
 //! PLY file does. Half a turn changes nothing but signs, so that nothing is lost.
 //!
+//! **Meshes** keep their coordinates as they are: other mesh formats say no more than glTF does where things came from, and
+//! programs copy them as well.
+//!
 //! In the extras of the node, the key `tessera` keeps what glTF has no place for: `antialiased`, and `scene_from_world`
 //! into the coordinates of the node.
 
@@ -15,11 +18,15 @@ mod document;
 mod glb_writer;
 mod half_turn;
 mod json;
+mod mesh_reader;
+mod mesh_writer;
 mod placement;
 mod splat_reader;
 mod splat_writer;
 mod uri;
 
+pub(super) use mesh_reader::{contents, read_mesh};
+pub(super) use mesh_writer::write_mesh;
 pub(super) use splat_reader::open_splats;
 pub(super) use splat_writer::create_splats;
 

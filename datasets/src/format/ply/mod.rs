@@ -1,4 +1,4 @@
-//! PLY files: Gaussian splats in the INRIA layout, and coloured point clouds.
+//! PLY files: Gaussian splats in the INRIA layout, coloured point clouds, and meshes.
 //!
 //! The header is parsed here by hand and rows are read by property offset, so that any property order, extra
 //! properties and all three encodings work, and a million splats are read in well under a second.
@@ -9,20 +9,28 @@
 //! `comment tessera scene_from_world` with translation (3), quaternion w x y z (4) and scale (1).
 
 mod header;
+mod mesh_reader;
+mod mesh_writer;
 mod point_cloud;
 mod splat_reader;
 mod splat_writer;
 mod table;
 
+pub(super) use mesh_reader::read_mesh;
+pub(super) use mesh_writer::{textures_beside, write_mesh};
 pub use point_cloud::{parse_points, read_points, write_points};
 pub(super) use splat_reader::open_splats;
+use splat_reader::scene_from_world;
 pub use splat_reader::{parse_splats, read_splats};
 pub(super) use splat_writer::create_splats;
 pub use splat_writer::write_splats;
 
 #[cfg(test)]
+mod mesh_tests;
+#[cfg(test)]
 mod tests;
 
+use super::Contents;
 use crate::{DataError, Result};
 use std::fs::File;
 use std::io::BufReader;
@@ -48,4 +56,31 @@ fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
         return Err(DataError::new(path, "is not a regular file").remedy("name a PLY file"));
     }
     Ok((BufReader::with_capacity(1 << 20, file), metadata.len()))
+}
+
+/// What a file holds, by its header.
+///
+/// # Errors
+/// When it is missing or no PLY file.
+pub(super) fn contents(path: &Path) -> Result<Contents> {
+    let (mut reader, _) = open(path)?;
+    let header = header::Header::read(&mut reader, path)?;
+    let element = |name: &str| header.elements.iter().find(|e| e.name == name);
+    let has = |name: &str| element("vertex").is_some_and(|vertex| vertex.has(name));
+    let faces = element("face").is_some_and(|face| face.count > 0);
+    Ok(match has("packed_position") || has("opacity") || has("f_dc_0") || !has("x") {
+        true => Contents::Splats,
+        false if faces => Contents::Mesh,
+        false => Contents::Points,
+    })
+}
+
+/// Whether points are to be read with normals.
+///
+/// # Errors
+/// As [`contents`].
+pub fn has_normals(path: &Path) -> Result<bool> {
+    let (mut reader, _) = open(path)?;
+    let header = header::Header::read(&mut reader, path)?;
+    Ok(header.elements.iter().any(|e| e.name == "vertex" && e.has("nx")))
 }

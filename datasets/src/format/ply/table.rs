@@ -163,6 +163,54 @@ impl<R: BufRead> Rows<R> {
         }
     }
 
+    /// Replaces what is in `values` by the next row, property by property: the items of a list, or one number.
+    pub(super) fn row(&mut self, element: &Element, values: &mut [Vec<f64>]) -> Result<()> {
+        values.iter_mut().for_each(Vec::clear);
+        if self.encoding == Encoding::Ascii {
+            return self.ascii_row(element, values);
+        }
+        for (property, values) in element.properties.iter().zip(values) {
+            let mut items = 1;
+            if let Some(length) = property.list_length {
+                let mut bytes = [0; 8];
+                let bytes = &mut bytes[..length.size()];
+                self.fill(bytes, &element.name)?;
+                decode_column(bytes, length.size(), length, self.encoding, values);
+                items = values.pop().unwrap_or_default() as u64; // saturates, negative is 0
+            }
+            let size = property.scalar.size() as u64;
+            if items.saturating_mul(size) > self.remaining {
+                return Err(self.truncated(&element.name));
+            }
+            let mut bytes = vec![0; (items * size) as usize];
+            self.fill(&mut bytes, &element.name)?;
+            decode_column(&bytes, size as usize, property.scalar, self.encoding, values);
+        }
+        Ok(())
+    }
+
+    fn ascii_row(&mut self, element: &Element, values: &mut [Vec<f64>]) -> Result<()> {
+        let line = self.line(&element.name)?;
+        let mut numbers = line.split_ascii_whitespace().map(|word| {
+            word.parse::<f64>().map_err(|_| {
+                let shown: String = word.chars().take(20).collect();
+                DataError::new(&self.path, format!("has '{shown}' where a number of a {} row belongs", element.name))
+            })
+        });
+        for (property, values) in element.properties.iter().zip(values) {
+            let is_list = property.list_length.is_some();
+            let items = if is_list { numbers.next().transpose()?.unwrap_or_default() as usize } else { 1 };
+            for number in numbers.by_ref().take(items) {
+                values.push(number?);
+            }
+            if values.len() < items {
+                let reason = format!("has a {} row that is too short", element.name);
+                return Err(DataError::new(&self.path, reason).remedy("export it again"));
+            }
+        }
+        Ok(())
+    }
+
     fn skip_row_with_lists(&mut self, element: &Element) -> Result<()> {
         for property in &element.properties {
             let mut items = 1;

@@ -1,6 +1,7 @@
 //! What the glTF readers and writers promise.
 
 mod hostile;
+mod meshes;
 mod splats;
 
 use serde_json::Value;
