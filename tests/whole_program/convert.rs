@@ -26,7 +26,7 @@ fn scene() -> &'static Path {
         for i in 0..FLOATERS {
             let first = cloud.clone();
             cloud.append_range(&first, i..i + 1);
-            cloud.means[SPLATS + i] = [-1.1 + 0.2 * i as f32, -2.2, 0.05 * i as f32]; // y is down
+            cloud.means[SPLATS + i] = [-1.1 + 0.2 * i as f32, -4.0, 0.05 * i as f32]; // y is down
             cloud.log_scales[SPLATS + i] = [-5.0; 3];
         }
         write_splats(folder.path().join("scene.ply"), &cloud, false).expect("written");
@@ -79,7 +79,7 @@ fn floaters_are_proposed_first_and_dropped_when_asked() {
     );
     assert_eq!(files_below(root.path()), [Path::new("floaters.ply")]);
     let found = read_splats(&floaters).expect("floaters");
-    assert!(found.len() == FLOATERS && found.means.iter().all(|m| m[1] == -2.2), "{:?}", found.means);
+    assert!(found.len() == FLOATERS && found.means.iter().all(|m| m[1] == -4.0), "{:?}", found.means);
 
     let out = file("clean.ply");
     let report = tessera().run(&["convert", text(scene()), text(&out), "--drop-floaters=0.6", "--json"]).json();

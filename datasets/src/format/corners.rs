@@ -66,6 +66,10 @@ impl Corners {
             }
         };
         let triangles = triangles.into_iter().map(|corners| corners.map(&mut vertex)).collect();
+        // Of a vertex that no triangle has, files with one of each per vertex still say what it looks like.
+        for (vertex, own) in attributes.iter_mut().enumerate().take(n).filter(|(_, own)| **own == [NONE; 2]) {
+            *own = [uvs.len(), normals.len()].map(|count| if count == n { vertex as u32 } else { NONE });
+        }
         let at = |values: &[[f32; 3]], index: u32| values.get(index as usize).copied().unwrap_or([0.0, 0.0, 1.0]);
         if has_uvs {
             mesh.uvs = attributes.iter().map(|[uv, _]| uvs.get(*uv as usize).copied().unwrap_or_default()).collect();

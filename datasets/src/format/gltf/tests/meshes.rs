@@ -98,9 +98,9 @@ fn damaged_meshes_are_refused_in_one_sentence() {
     let bare = json!([{"attributes": {"POSITION": 0}, "indices": 4}]);
     let dangling = spoilt(&|json| {
         json["meshes"][0]["primitives"] = bare.clone();
-        json["accessors"][0]["count"] = json!(3);
+        json["accessors"][0]["count"] = json!(2);
     });
-    assert!(dangling.contains("refers to vertex") || dangling.contains("of 3"), "{dangling}");
+    assert!(dangling.contains("refers to vertex 2 of 2"), "{dangling}");
     let many: Vec<Value> = (0..500).map(|_| json!({"mesh": 0})).collect();
     let shown = spoilt(&|json| {
         json["nodes"] = json!(many);
