@@ -42,7 +42,7 @@ fn write(out: &mut dyn Write, mesh: &Mesh, textures: &[(u32, PathBuf, &Texture)]
     for (_, file, _) in textures {
         writeln!(out, "comment TextureFile {}", file.file_name().unwrap_or_default().to_string_lossy())?;
     }
-    write!(out, "{}element vertex {}\n", scene_from_world(&mesh.scene_from_world), mesh.positions.len())?;
+    writeln!(out, "{}element vertex {}", scene_from_world(&mesh.scene_from_world), mesh.positions.len())?;
     let has_texnumber = textures.len() > 1;
     let mut float = |names: &[&str]| names.iter().try_for_each(|name| writeln!(out, "property float {name}"));
     float(&["x", "y", "z"])?;
