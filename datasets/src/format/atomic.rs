@@ -5,6 +5,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+/// Bytes that are moved within a file at once.
+const MOVE_BYTES: u64 = 1 << 20;
+
 /// What becomes of a file that is in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
@@ -64,6 +67,34 @@ impl AtomicFile {
     pub fn truncate(&mut self, length: u64) -> Result<()> {
         let cut = self.out.flush().and_then(|()| self.out.get_ref().as_file().set_len(length));
         cut.map_err(|e| unwritable(&self.path, &e))
+    }
+
+    /// Moves what has been written to another place in the file. The ranges may overlap. The position afterwards is any.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn move_bytes(&mut self, from: u64, to: u64, length: u64) -> Result<()> {
+        if from == to {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        let mut moved = 0;
+        while moved < length {
+            let n = MOVE_BYTES.min(length - moved);
+            // Nothing may be overwritten before it is moved.
+            let offset = if to > from { length - moved - n } else { moved };
+            bytes.resize(n as usize, 0);
+            self.move_piece(from + offset, to + offset, &mut bytes).map_err(|e| unwritable(&self.path, &e))?;
+            moved += n;
+        }
+        Ok(())
+    }
+
+    fn move_piece(&mut self, from: u64, to: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.seek(SeekFrom::Start(from))?;
+        self.read_exact(bytes)?;
+        self.seek(SeekFrom::Start(to))?;
+        self.write_all(bytes)
     }
 
     /// Gives the file its name.

@@ -8,11 +8,19 @@
 #[cfg(feature = "files")]
 mod atomic;
 #[cfg(feature = "files")]
+mod compressed_ply;
+#[cfg(feature = "files")]
 mod contents;
 #[cfg(feature = "files")]
 mod corners;
 #[cfg(feature = "files")]
 mod gltf;
+#[cfg(feature = "files")]
+mod input;
+#[cfg(feature = "files")]
+mod ksplat;
+#[cfg(all(test, feature = "files"))]
+mod made;
 #[cfg(feature = "files")]
 mod mesh;
 #[cfg(feature = "files")]
@@ -32,6 +40,11 @@ pub mod quantise;
 mod registry;
 #[cfg(feature = "files")]
 mod sog;
+#[cfg(feature = "files")]
+mod splat;
+#[cfg(feature = "files")]
+mod spz;
+#[cfg(feature = "files")]
 pub mod stream;
 pub mod tiles;
 
@@ -45,3 +58,7 @@ pub use mesh::{MeshFormat, ReadMesh, read_mesh, write_mesh};
 pub use open::{create_splats, open_splats, read_splats, write_splats};
 #[cfg(feature = "files")]
 pub use registry::{SplatFormat, WriteOptions};
+#[cfg(feature = "files")]
+pub use sog::{SogFile, encode as encode_sog};
+#[cfg(feature = "files")]
+pub use spz::SpzVersion;

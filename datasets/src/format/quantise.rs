@@ -24,6 +24,20 @@ pub fn logit(opacity: f32) -> f32 {
     (opacity / (1.0 - opacity)).ln().clamp(-SATURATED, SATURATED)
 }
 
+/// The logarithm of a scale of 0 or more; -[`SATURATED`] for 0.
+pub fn log_of_scale(scale: f32) -> f32 {
+    if scale > 0.0 { scale.ln() } else { -SATURATED }
+}
+
+/// The quaternion of length 1 in the same direction; what points nowhere becomes the first component alone.
+pub fn unit_quat(quat: [f32; 4]) -> [f32; 4] {
+    let largest = quat.iter().fold(0f32, |most, c| most.max(c.abs()));
+    // Division by the largest first keeps the squares of tiny and huge quaternions in range.
+    let scaled = quat.map(|c| c / largest);
+    let length = scaled.iter().map(|c| c * c).sum::<f32>().sqrt();
+    if length.is_finite() { scaled.map(|c| c / length) } else { [1.0, 0.0, 0.0, 0.0] }
+}
+
 /// The logits of the opacities 0/255 to 255/255.
 pub fn byte_logits() -> [f32; 256] {
     std::array::from_fn(|byte| logit(byte as f32 / 255.0))

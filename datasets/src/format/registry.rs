@@ -1,7 +1,9 @@
 //! The splat formats: which file is of which, and what each can hold.
 
+use super::input::Input;
 use super::stream::{SplatHeader, SplatSink, SplatSource};
-use super::{Existing, gltf, ply, sog, tiles};
+use super::{Existing, SpzVersion, compressed_ply, gltf, ksplat, ply, sog, splat, spz, tiles};
+use crate::camera::Similarity;
 use crate::{DataError, Result};
 use std::path::Path;
 
@@ -10,6 +12,12 @@ use std::path::Path;
 pub enum SplatFormat {
     /// The INRIA layout in a PLY file: 32-bit floats, nothing lost.
     Ply,
+    /// PlayCanvas's packed PLY: ranges of values for every 256 splats.
+    CompressedPly,
+    /// antimatter15's 32 bytes per splat.
+    Splat,
+    /// Niantic's compressed streams of quantised attributes.
+    Spz,
     /// glTF in one file with `KHR_gaussian_splatting`, in 32-bit floats.
     Glb,
     /// glTF as JSON text, with its data in other files or in the text.
@@ -18,24 +26,45 @@ pub enum SplatFormat {
     Sog,
     /// Our pages at many levels of detail, in a folder, to be streamed.
     Tiles,
+    /// Quantised buckets of mkkellogg's viewer, read only.
+    Ksplat,
 }
 
 /// How a file is written, where a format leaves a choice.
 #[derive(Clone, Debug, Default)]
-pub struct WriteOptions {}
+pub struct WriteOptions {
+    /// Whether splats stay in their order, even where another one would make the file smaller or draw sooner.
+    pub keep_order: bool,
+    /// Of SPZ files.
+    pub spz_version: SpzVersion,
+}
 
 impl SplatFormat {
     /// All formats, those that are only read last.
-    pub const ALL: &[Self] = &[Self::Ply, Self::Glb, Self::Gltf, Self::Sog, Self::Tiles];
+    pub const ALL: &[Self] = &[
+        Self::Ply,
+        Self::CompressedPly,
+        Self::Splat,
+        Self::Spz,
+        Self::Sog,
+        Self::Glb,
+        Self::Gltf,
+        Self::Tiles,
+        Self::Ksplat,
+    ];
 
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ply => "PLY",
+            Self::CompressedPly => "compressed PLY",
+            Self::Splat => ".splat",
+            Self::Spz => "SPZ",
             Self::Glb => "GLB",
             Self::Gltf => "glTF",
             Self::Sog => "SOG",
             Self::Tiles => "streamed scene",
+            Self::Ksplat => ".ksplat",
         }
     }
 
@@ -43,35 +72,80 @@ impl SplatFormat {
     pub fn endings(self) -> &'static [&'static str] {
         match self {
             Self::Ply => &[".ply"],
+            Self::CompressedPly => &[".compressed.ply"],
+            Self::Splat => &[".splat"],
+            Self::Spz => &[".spz"],
             Self::Glb => &[".glb"],
             Self::Gltf => &[".gltf"],
             Self::Sog => &[".sog", "meta.json"],
             Self::Tiles => &[".tiles", "tiles.json"],
+            Self::Ksplat => &[".ksplat"],
         }
     }
 
     /// Whether it can be written.
     pub fn writes(self) -> bool {
         match self {
-            Self::Ply | Self::Glb | Self::Tiles => true,
-            Self::Gltf | Self::Sog => false,
+            Self::Ply | Self::CompressedPly | Self::Splat | Self::Spz | Self::Glb | Self::Sog | Self::Tiles => true,
+            Self::Gltf | Self::Ksplat => false,
         }
     }
 
     /// What of a scene with this header it cannot hold, or holds less exactly, in words for the user.
     pub fn losses(self, header: &SplatHeader) -> Vec<String> {
-        let _ = header;
-        match self {
-            Self::Ply | Self::Sog => Vec::new(),
-            Self::Glb | Self::Gltf => {
-                vec!["opacities and scales as such instead of logits and logarithms: to 7 digits, and none of an opacity \
-                    closer than 6e-8 to 1".to_owned()]
-            }
+        let mut losses: Vec<String> = match self {
+            Self::Ply | Self::Ksplat => Vec::new(),
+            Self::Sog => vec![
+                "positions in 16 bits of sign(x) ln(1 + |x|), scales and colours of a codebook of 256 values each, rotations \
+                 to 1.2 degrees, opacities in 8 bits"
+                    .to_owned(),
+            ],
+            Self::CompressedPly => vec![
+                "positions, scales and colours in 8 to 11 bits between the least and the largest of 256 neighbours, \
+                 rotations to 0.3 degrees, opacities in 8 bits"
+                    .to_owned(),
+            ],
+            Self::Splat => vec![
+                "colours from 0 to 1 and opacities in 8 bits, rotations to 1.2 degrees, and splats in another order"
+                    .to_owned(),
+            ],
+            Self::Spz => vec![
+                "positions in steps of 0.00025 or of an eighth of the splats' size, logarithms of scales from -10 to 6 in \
+                 steps of 1/16, rotations to 0.3 degrees, colours and opacities in 8 bits"
+                    .to_owned(),
+            ],
             Self::Tiles => vec![
                 "positions to a sixteenth of a small splat, scales to 3 %, rotations to 0.1°, opacities and colours to 8 bits"
                     .to_owned(),
             ],
+            Self::Glb | Self::Gltf => vec![
+                "opacities and scales as such instead of logits and logarithms: to 7 digits, and none of an opacity \
+                 closer than 6e-8 to 1"
+                    .to_owned(),
+            ],
+        };
+        match self {
+            Self::CompressedPly if header.sh_degree > 0 => {
+                losses.push("spherical harmonics from -4 to 4 in steps of 1/32".to_owned());
+            }
+            Self::Sog if header.sh_degree > 0 => {
+                losses.push("spherical harmonics of a palette of at most 65,536 sets".to_owned());
+            }
+            Self::Spz if header.sh_degree > 0 => {
+                losses.push("spherical harmonics from -1 to 1 in steps of 1/16, above degree 1 of 1/8".to_owned());
+            }
+            Self::Splat if header.sh_degree > 0 => losses.push("no colours that depend on the view".to_owned()),
+            _ => {}
         }
+        if self == Self::Splat {
+            if header.antialiased {
+                losses.push("no word of the antialiasing that the splats were trained with".to_owned());
+            }
+            if header.scene_from_world != Similarity::identity() {
+                losses.push("no word of where the captured world lies".to_owned());
+            }
+        }
+        losses
     }
 
     /// The format that a file's name announces.
@@ -111,10 +185,22 @@ impl SplatFormat {
 
     pub(super) fn open(self, path: &Path) -> Result<Box<dyn SplatSource>> {
         match self {
-            Self::Ply => ply::open_splats(path),
             Self::Glb | Self::Gltf => gltf::open_splats(path),
             Self::Sog => sog::open_splats(path),
             Self::Tiles => tiles::open_splats(path),
+            single => single.open_input(Input::open(path)?),
+        }
+    }
+
+    /// Opens a scene that is one file, on disk or in memory.
+    pub(super) fn open_input(self, input: Input) -> Result<Box<dyn SplatSource>> {
+        match self {
+            // Other programs call compressed files `.ply` as well.
+            Self::Ply | Self::CompressedPly => ply::open_splats(input),
+            Self::Splat => splat::open_splats(input),
+            Self::Spz => spz::open_splats(input),
+            Self::Ksplat => ksplat::open_splats(input),
+            Self::Glb | Self::Gltf | Self::Sog | Self::Tiles => self.open(input.path()),
         }
     }
 
@@ -122,14 +208,18 @@ impl SplatFormat {
         self,
         path: &Path,
         header: &SplatHeader,
-        _options: &WriteOptions,
+        options: &WriteOptions,
         existing: Existing,
     ) -> Result<Box<dyn SplatSink>> {
         match self {
             Self::Ply => ply::create_splats(path, header, existing),
+            Self::CompressedPly => compressed_ply::create_splats(path, header, options, existing),
+            Self::Splat => splat::create_splats(path, header, options, existing),
+            Self::Spz => spz::create_splats(path, header, options, existing),
             Self::Glb | Self::Gltf => gltf::create_splats(path, header, existing),
             Self::Tiles => tiles::create_splats(path, header, existing),
-            Self::Sog => Err(unknown(path, Self::writes)),
+            Self::Sog => sog::create_splats(path, header, options, existing),
+            Self::Ksplat => Err(unknown(path, Self::writes)),
         }
     }
 }

@@ -3,10 +3,11 @@
 //!
 //! A reader is a [`SplatSource`], a writer a [`SplatSink`]. What lies between them (cropping, rotating) works on chunks too.
 
-use crate::Result;
 use crate::camera::Similarity;
 use crate::scene::SplatCloud;
+use crate::{DataError, Result};
 use std::borrow::Borrow;
+use std::path::Path;
 
 /// Splats in a chunk: at degree 3 some 16 MB, enough to make calls and system calls rare.
 pub const CHUNK_SPLATS: usize = 65_536;
@@ -72,6 +73,14 @@ pub trait SplatSink: Send {
     /// # Errors
     /// When the disk refuses, or the file is in the way and to be kept.
     fn finish(self: Box<Self>) -> Result<()>;
+}
+
+/// Refuses what no sink for `sh_degree` can take; `path` is that of its file.
+pub(super) fn check_chunk(chunk: &SplatCloud, sh_degree: u8, path: &Path) -> Result<()> {
+    if chunk.is_consistent() && chunk.sh_degree == sh_degree {
+        return Ok(());
+    }
+    Err(DataError::new(path, "cannot be written because the splat attributes differ in number"))
 }
 
 /// Reads all that is left of a source into memory.

@@ -7,6 +7,7 @@ use super::json::{Node, Primitive};
 use super::placement::placed;
 use super::{DISPLAY_COLOURS, EXTENSION, Extras, SplatExtras, half_turn, harmonics_attributes};
 use crate::camera::Similarity;
+use crate::format::quantise::{log_of_scale, logit};
 use crate::format::stream::{CHUNK_SPLATS, SplatHeader, SplatSource};
 use crate::scene::{SplatCloud, SplatTransform};
 use crate::{DataError, Result};
@@ -15,9 +16,6 @@ use std::path::Path;
 
 /// Splats that are read from all attributes before the next ones are: few enough to stay in the processor's cache.
 const PIECE: usize = 4096;
-/// What replaces the logit of an opacity of 0 or 1, and the logarithm of a scale of 0: beyond it, `f32` sigmoid and
-/// exponential no longer differ.
-const SATURATED: f32 = 40.0;
 /// Opacities may leave 0 to 1 by as much as rounding does.
 const OPACITY_SLACK: f32 = 1e-6;
 /// How far the matrix of a node may be from a rotation and one scale; files hold it with seven digits.
@@ -243,7 +241,7 @@ impl Piece<'_> {
             half_turn::rotation_from_gltf(quat)
         }));
         self.read(&part.scales, "a scale that is negative or not finite", |s| s >= 0.0 && s.is_finite())?;
-        chunk.log_scales.extend(self.values.as_chunks::<3>().0.iter().map(|scales| scales.map(log_scale)));
+        chunk.log_scales.extend(self.values.as_chunks::<3>().0.iter().map(|scales| scales.map(log_of_scale)));
         let valid = -OPACITY_SLACK..=1.0 + OPACITY_SLACK;
         self.read(&part.opacities, "an opacity that is not between 0 and 1", |o| valid.contains(&o))?;
         chunk.opacity_logits.extend(self.values.iter().map(|&opacity| logit(opacity)));
@@ -278,17 +276,5 @@ impl Piece<'_> {
         let splat = self.given + (at / rows.width()) as u64;
         let error = DataError::new(&self.document.path, format!("has {fault} at splat {splat}"));
         Err(error.remedy("remove that splat, or export it again with a newer program"))
-    }
-}
-
-fn log_scale(scale: f32) -> f32 {
-    if scale > 0.0 { scale.ln() } else { -SATURATED }
-}
-
-fn logit(opacity: f32) -> f32 {
-    match opacity {
-        o if o <= 0.0 => -SATURATED,
-        o if o >= 1.0 => SATURATED,
-        o => (o / (1.0 - o)).ln(),
     }
 }

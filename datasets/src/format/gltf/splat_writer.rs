@@ -7,12 +7,12 @@
 use super::glb_writer::{binary_start, put_header, too_long};
 use super::{DISPLAY_COLOURS, EXTENSION, Extras, Placement, SplatExtras, half_turn, harmonics_attributes};
 use crate::camera::Similarity;
-use crate::format::stream::{SplatHeader, SplatSink};
+use crate::format::stream::{SplatHeader, SplatSink, check_chunk};
 use crate::format::{AtomicFile, Existing};
 use crate::scene::{SplatCloud, Y0};
 use crate::{DataError, Result};
 use serde_json::{Map, Value, json};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 
@@ -22,8 +22,6 @@ const UNSIGNED_BYTE: u32 = 5121;
 const ARRAY_BUFFER: u32 = 34962;
 /// Splats whose attributes are put in order at once: few enough to stay in the processor's cache.
 const BLOCK: usize = 1024;
-/// Bytes that are moved at once.
-const MOVE_BYTES: u64 = 1 << 20;
 /// Quaternions whose squared length is this close to one are kept bit for bit.
 const UNIT: f64 = 1e-6;
 
@@ -91,10 +89,7 @@ struct Writer {
 
 impl SplatSink for Writer {
     fn put(&mut self, chunk: &SplatCloud) -> Result<()> {
-        if !chunk.is_consistent() || chunk.sh_degree != self.header.sh_degree {
-            let reason = "cannot be written because the splat attributes differ in number";
-            return Err(DataError::new(self.file.path(), reason));
-        }
+        check_chunk(chunk, self.header.sh_degree, self.file.path())?;
         let count = self.header.count + chunk.len() as u64;
         if count > self.capacity {
             self.make_room(count)?;
@@ -127,7 +122,7 @@ impl SplatSink for Writer {
                 .remedy("write a .ply file, or keep at least one splat"));
         }
         let binary_bytes = count * self.bytes_per_splat();
-        self.move_runs(count).map_err(|e| self.file.unwritable(&e))?;
+        self.move_runs(count)?;
         self.file.truncate(self.binary_start + binary_bytes)?;
         let json = self.json(count, self.least.map(f64::from), self.most.map(f64::from));
         put_header(&mut self.file, &json, self.binary_start, binary_bytes)?;
@@ -151,11 +146,11 @@ impl Writer {
         if count > most {
             return Err(too_long(&self.file));
         }
-        self.move_runs((2 * count).min(most)).map_err(|e| self.file.unwritable(&e))
+        self.move_runs((2 * count).min(most))
     }
 
     /// Moves what has been written to where it belongs when there is room for `capacity` splats.
-    fn move_runs(&mut self, capacity: u64) -> io::Result<()> {
+    fn move_runs(&mut self, capacity: u64) -> Result<()> {
         let mut runs = Vec::with_capacity(self.attributes.len());
         let (mut from, mut to) = (self.binary_start, self.binary_start);
         for attribute in &self.attributes {
@@ -168,7 +163,7 @@ impl Writer {
             runs.reverse();
         }
         for (from, to, length) in runs {
-            move_bytes(&mut self.file, from, to, length)?;
+            self.file.move_bytes(from, to, length)?;
         }
         self.capacity = capacity;
         Ok(())
@@ -262,24 +257,4 @@ fn unit(quat: [f32; 4]) -> [f32; 4] {
         s if s > 0.0 => exact.map(|v| (v / s.sqrt()) as f32),
         _ => [1.0, 0.0, 0.0, 0.0],
     }
-}
-
-fn move_bytes(file: &mut AtomicFile, from: u64, to: u64, length: u64) -> io::Result<()> {
-    if from == to {
-        return Ok(());
-    }
-    let mut bytes = Vec::new();
-    let mut moved = 0;
-    while moved < length {
-        let n = MOVE_BYTES.min(length - moved);
-        // The ranges may overlap: nothing may be overwritten before it is moved.
-        let offset = if to > from { length - moved - n } else { moved };
-        bytes.resize(n as usize, 0);
-        file.seek(SeekFrom::Start(from + offset))?;
-        file.read_exact(&mut bytes)?;
-        file.seek(SeekFrom::Start(to + offset))?;
-        file.write_all(&bytes)?;
-        moved += n;
-    }
-    Ok(())
 }

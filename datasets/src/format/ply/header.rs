@@ -9,7 +9,7 @@ const MAX_HEADER_BYTES: u64 = 1 << 20;
 
 /// How the rows after the header are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(in crate::format) enum Encoding {
     Ascii,
     LittleEndian,
     BigEndian,
@@ -17,7 +17,7 @@ pub(super) enum Encoding {
 
 /// The type of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scalar {
+pub(in crate::format) enum Scalar {
     I8,
     U8,
     I16,
@@ -43,11 +43,11 @@ impl Scalar {
         })
     }
 
-    pub(super) fn is_real(self) -> bool {
+    pub(in crate::format) fn is_real(self) -> bool {
         matches!(self, Self::F32 | Self::F64)
     }
 
-    pub(super) fn size(self) -> usize {
+    pub(in crate::format) fn size(self) -> usize {
         match self {
             Self::I8 | Self::U8 => 1,
             Self::I16 | Self::U16 => 2,
@@ -59,14 +59,14 @@ impl Scalar {
 
 /// One number of each row, or a list of them that is preceded by its length.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Property {
+pub(in crate::format) struct Property {
     pub name: String,
     pub scalar: Scalar,
     pub list_length: Option<Scalar>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Element {
+pub(in crate::format) struct Element {
     pub name: String,
     pub count: u64,
     pub properties: Vec<Property>,
@@ -74,17 +74,17 @@ pub(super) struct Element {
 
 impl Element {
     /// Bytes per row in a binary file; `None` when lists make rows differ.
-    pub(super) fn stride(&self) -> Option<usize> {
+    pub(in crate::format) fn stride(&self) -> Option<usize> {
         self.properties.iter().map(|p| p.list_length.is_none().then(|| p.scalar.size())).sum()
     }
 
-    pub(super) fn has(&self, property: &str) -> bool {
+    pub(in crate::format) fn has(&self, property: &str) -> bool {
         self.properties.iter().any(|p| p.name == property)
     }
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Header {
+pub(in crate::format) struct Header {
     pub encoding: Encoding,
     pub comments: Vec<String>,
     pub elements: Vec<Element>,
@@ -94,7 +94,7 @@ pub(super) struct Header {
 
 impl Header {
     /// Reads up to and including the line `end_header`.
-    pub(super) fn read(reader: &mut impl BufRead, path: &Path) -> Result<Self> {
+    pub(in crate::format) fn read(reader: &mut impl BufRead, path: &Path) -> Result<Self> {
         let mut lines = Lines { reader: reader.take(MAX_HEADER_BYTES), path, length: 0 };
         if lines.next()?.trim_end() != "ply" {
             return Err(DataError::new(path, "is not a PLY file"));
@@ -134,7 +134,7 @@ impl Header {
     }
 
     /// What follows the first of `keys` in a comment: `comment key value value`.
-    pub(super) fn comment_values(&self, keys: &[&str]) -> Option<Vec<&str>> {
+    pub(in crate::format) fn comment_values(&self, keys: &[&str]) -> Option<Vec<&str>> {
         self.comments.iter().find_map(|comment| {
             let rest = keys.iter().find_map(|key| comment.strip_prefix(key))?;
             (rest.is_empty() || rest.starts_with(char::is_whitespace)).then(|| rest.split_whitespace().collect())

@@ -3,9 +3,11 @@
 //! Texture coordinates may be of vertices (`s`, `t` and other names) or of the corners of faces (the list `texcoord`, with
 //! `texnumber` telling textures apart). In PLY they begin at the lower left corner.
 
+use super::comments;
 use super::header::{Element, Header};
 use super::table::{Rows, chunk_rows};
 use crate::format::corners::{Corner, Corners, NONE, fan};
+use crate::format::input::Input;
 use crate::format::mesh::ReadMesh;
 use crate::format::obj::texture_beside;
 use crate::scene::Material;
@@ -25,7 +27,8 @@ const INDICES: [&str; 2] = ["vertex_indices", "vertex_index"];
 /// # Errors
 /// When the file is missing, truncated, no PLY, has no positions, or faces that refer to vertices it does not have.
 pub(in crate::format) fn read_mesh(path: &Path) -> Result<ReadMesh> {
-    let (reader, length) = super::open(path)?;
+    let reader = Input::open(path)?;
+    let length = reader.length();
     read(reader, length, path)
 }
 
@@ -49,7 +52,7 @@ pub(super) fn read(mut reader: impl BufRead, length: u64, path: &Path) -> Result
         return Err(DataError::new(path, reason).remedy("export it again"));
     }
     let mut read = ReadMesh { mesh: corners.into_mesh(), warnings: Vec::new() };
-    read.mesh.scene_from_world = super::scene_from_world(&header, path)?;
+    read.mesh.scene_from_world = comments::read(&header, path)?.1;
     for name in header.comments.iter().filter_map(|comment| comment.strip_prefix("TextureFile ")) {
         let name = name.trim();
         let mut material = Material::named(Path::new(name).file_stem().unwrap_or_default().to_string_lossy());

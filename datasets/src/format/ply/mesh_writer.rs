@@ -1,6 +1,6 @@
 //! Writing meshes: binary little endian, textures in files beside it.
 
-use super::splat_writer::scene_from_world;
+use super::comments::scene_from_world;
 use crate::Result;
 use crate::format::mesh::texture_file;
 use crate::format::{AtomicFile, Existing, write_atomically};

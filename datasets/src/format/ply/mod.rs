@@ -8,19 +8,19 @@
 //! red, then green, then blue. Comments keep what the layout has no place for: `comment antialiased 1`, and
 //! `comment tessera scene_from_world` with translation (3), quaternion w x y z (4) and scale (1).
 
-mod header;
+pub(super) mod comments;
+pub(super) mod header;
 mod mesh_reader;
 mod mesh_writer;
 mod point_cloud;
 mod splat_reader;
 mod splat_writer;
-mod table;
+pub(super) mod table;
 
 pub(super) use mesh_reader::read_mesh;
 pub(super) use mesh_writer::{textures_beside, write_mesh};
 pub use point_cloud::{parse_points, read_points, write_points};
-pub(super) use splat_reader::open_splats;
-use splat_reader::scene_from_world;
+pub(super) use splat_reader::{open_splats, rest_degree};
 pub use splat_reader::{parse_splats, read_splats};
 pub(super) use splat_writer::create_splats;
 pub use splat_writer::write_splats;
@@ -31,9 +31,8 @@ mod mesh_tests;
 mod tests;
 
 use super::Contents;
-use crate::{DataError, Result};
-use std::fs::File;
-use std::io::BufReader;
+use super::input::Input;
+use crate::Result;
 use std::path::Path;
 
 /// The properties of splats of every degree.
@@ -41,29 +40,13 @@ const FIXED: [&str; 14] = [
     "x", "y", "z", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3", "opacity", "f_dc_0", "f_dc_1",
     "f_dc_2",
 ];
-const ANTIALIASED: [&str; 2] = ["antialiased", "tessera antialiased"];
-const SCENE_FROM_WORLD: &str = "tessera scene_from_world";
-
-/// Opens a file together with its length, against which counts in its header are checked.
-fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
-    let unreadable = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => DataError::new(path, "does not exist"),
-        _ => DataError::new(path, format!("cannot be read ({e})")),
-    };
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(DataError::new(path, "is not a regular file").remedy("name a PLY file"));
-    }
-    Ok((BufReader::with_capacity(1 << 20, file), metadata.len()))
-}
 
 /// What a file holds, by its header.
 ///
 /// # Errors
 /// When it is missing or no PLY file.
 pub(super) fn contents(path: &Path) -> Result<Contents> {
-    let (mut reader, _) = open(path)?;
+    let mut reader = Input::open(path)?;
     let header = header::Header::read(&mut reader, path)?;
     let element = |name: &str| header.elements.iter().find(|e| e.name == name);
     let has = |name: &str| element("vertex").is_some_and(|vertex| vertex.has(name));
@@ -80,7 +63,7 @@ pub(super) fn contents(path: &Path) -> Result<Contents> {
 /// # Errors
 /// As [`contents`].
 pub fn has_normals(path: &Path) -> Result<bool> {
-    let (mut reader, _) = open(path)?;
+    let mut reader = Input::open(path)?;
     let header = header::Header::read(&mut reader, path)?;
     Ok(header.elements.iter().any(|e| e.name == "vertex" && e.has("nx")))
 }

@@ -3,6 +3,7 @@
 use super::header::Header;
 use super::table::read_rows;
 use crate::capture::Point;
+use crate::format::input::Input;
 use crate::format::{Existing, write_atomically};
 use crate::{DataError, Result};
 use std::io::BufRead;
@@ -14,8 +15,9 @@ use std::path::Path;
 /// When the file is missing, truncated, no PLY, has no positions, or holds positions that are not finite.
 pub fn read_points(path: impl AsRef<Path>) -> Result<Vec<Point>> {
     let path = path.as_ref();
-    let (mut reader, length) = super::open(path)?;
-    read(&mut reader, length, path)
+    let mut input = Input::open(path)?;
+    let length = input.length();
+    read(&mut input, length, path)
 }
 
 /// [`read_points`] of a file in memory; `path` is for messages only.

@@ -2,16 +2,15 @@
 
 use super::header::{Element, Encoding, Header, Scalar};
 use super::table::{Rows, chunk_rows};
-use super::{ANTIALIASED, FIXED, SCENE_FROM_WORLD};
-use crate::camera::Similarity;
+use super::{FIXED, comments};
+use crate::format::compressed_ply;
+use crate::format::input::{Input, bad_splat};
 use crate::format::quantise::SATURATED;
 use crate::format::stream::{CHUNK_SPLATS, SplatHeader, SplatSource, collect};
 use crate::scene::SplatCloud;
 use crate::{DataError, Result};
-use nalgebra::{Quaternion, Translation3, UnitQuaternion};
 use rayon::prelude::*;
-use std::io::BufRead;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Splats that one thread decodes at a time.
 const PIECE: usize = 2048;
@@ -24,16 +23,7 @@ const MAX_BYTES: usize = 64 << 20;
 /// # Errors
 /// When the file is missing, truncated, no PLY, not of this layout, or holds values that are not finite.
 pub fn read_splats(path: impl AsRef<Path>) -> Result<SplatCloud> {
-    collect(open_splats(path.as_ref())?.as_mut())
-}
-
-/// Opens a splat PLY.
-///
-/// # Errors
-/// As [`read_splats`], as far as the header tells.
-pub(in crate::format) fn open_splats(path: &Path) -> Result<Box<dyn SplatSource>> {
-    let (reader, length) = super::open(path)?;
-    Ok(Box::new(Source::new(reader, length, path)?))
+    collect(open_splats(Input::open(path.as_ref())?)?.as_mut())
 }
 
 /// [`read_splats`] of a file in memory; `path` is for messages only.
@@ -41,12 +31,32 @@ pub(in crate::format) fn open_splats(path: &Path) -> Result<Box<dyn SplatSource>
 /// # Errors
 /// As [`read_splats`].
 pub fn parse_splats(bytes: &[u8], path: &Path) -> Result<SplatCloud> {
-    collect(&mut Source::new(bytes, bytes.len() as u64, path)?)
+    collect(open_splats(Input::memory(bytes, path))?.as_mut())
 }
 
-struct Source<R> {
-    path: PathBuf,
-    rows: Rows<R>,
+/// Opens a splat PLY, of the INRIA layout or compressed: both are called `.ply`.
+///
+/// # Errors
+/// As [`read_splats`], as far as the header tells.
+pub(in crate::format) fn open_splats(mut input: Input) -> Result<Box<dyn SplatSource>> {
+    let path = input.path().to_owned();
+    let header = Header::read(&mut input, &path)?;
+    let vertex = header.elements.iter().find(|e| e.name == "vertex");
+    let vertex = vertex.ok_or_else(|| DataError::new(&path, "is a PLY file without a 'vertex' element"))?;
+    if compressed_ply::is_compressed(vertex) {
+        return compressed_ply::open_splats(&input, &header);
+    }
+    let sh_degree = check_layout(vertex, &path)?;
+    let decoder = Decoder::new(header.encoding, vertex, SplatCloud::rest_coefficients(sh_degree));
+    let (antialiased, scene_from_world) = comments::read(&header, &path)?;
+    let splat_header = SplatHeader { count: vertex.count, sh_degree, antialiased, scene_from_world };
+    let length = input.length();
+    let (rows, vertex) = Rows::at(input, &header, "vertex", length, &path)?;
+    Ok(Box::new(Source { rows, vertex: vertex.clone(), header: splat_header, decoder, given: 0 }))
+}
+
+struct Source {
+    rows: Rows<Input>,
     vertex: Element,
     header: SplatHeader,
     decoder: Decoder,
@@ -70,25 +80,7 @@ struct FloatLayout {
     f_rest: Vec<usize>,
 }
 
-impl<R: BufRead + Send> Source<R> {
-    fn new(mut reader: R, length: u64, path: &Path) -> Result<Self> {
-        let header = Header::read(&mut reader, path)?;
-        let vertex = header.elements.iter().find(|e| e.name == "vertex");
-        let vertex = vertex.ok_or_else(|| DataError::new(path, "is a PLY file without a 'vertex' element"))?;
-        let sh_degree = check_layout(vertex, path)?;
-        let decoder = Decoder::new(header.encoding, vertex, SplatCloud::rest_coefficients(sh_degree));
-        let splat_header = SplatHeader {
-            count: vertex.count,
-            sh_degree,
-            antialiased: header.comment_values(&ANTIALIASED).is_some_and(|v| matches!(v[..], ["1" | "true"])),
-            scene_from_world: scene_from_world(&header, path)?,
-        };
-        let (rows, vertex) = Rows::at(reader, &header, "vertex", length, path)?;
-        Ok(Self { path: path.to_owned(), rows, vertex: vertex.clone(), header: splat_header, decoder, given: 0 })
-    }
-}
-
-impl<R: BufRead + Send> SplatSource for Source<R> {
+impl SplatSource for Source {
     fn header(&self) -> &SplatHeader {
         &self.header
     }
@@ -115,8 +107,7 @@ impl<R: BufRead + Send> SplatSource for Source<R> {
             }
         };
         if let Some(Bad { splat, what }) = bad {
-            let reason = format!("has {what} at splat {}", self.given + splat as u64);
-            return Err(DataError::new(&self.path, reason).remedy("remove that splat or export again"));
+            return Err(bad_splat(self.rows.path(), self.given + splat as u64, what));
         }
         self.given += n as u64;
         Ok(n > 0)
@@ -273,33 +264,20 @@ fn append(chunk: &mut SplatCloud, columns: &[Vec<f64>]) {
 
 /// The SH degree, or what keeps the file from being splats in the INRIA layout.
 fn check_layout(vertex: &Element, path: &Path) -> Result<u8> {
-    if vertex.has("packed_position") {
-        return Err(DataError::new(path, "is a compressed splat PLY, which cannot be read")
-            .remedy("convert it to a standard PLY, for example with the npm package @playcanvas/splat-transform"));
-    }
     if let Some(missing) = FIXED.iter().find(|name| !vertex.has(name)) {
         let reason = format!("is a PLY file but not of Gaussian splats: it has no property '{missing}'");
         return Err(DataError::new(path, reason).remedy("name a splat PLY in the INRIA layout"));
     }
-    let rest = vertex.properties.iter().filter(|p| p.name.starts_with("f_rest_")).count();
+    rest_degree(vertex, path)
+}
+
+/// The SH degree that an element's `f_rest` properties make.
+pub(in crate::format) fn rest_degree(element: &Element, path: &Path) -> Result<u8> {
+    let rest = element.properties.iter().filter(|p| p.name.starts_with("f_rest_")).count();
     let degree = (0..=3).find(|&d| 3 * SplatCloud::rest_coefficients(d) == rest);
-    let complete = (0..rest).all(|i| vertex.has(&format!("f_rest_{i}")));
+    let complete = (0..rest).all(|i| element.has(&format!("f_rest_{i}")));
     degree.filter(|_| complete).ok_or_else(|| {
         DataError::new(path, format!("has {rest} f_rest properties, which no SH degree from 0 to 3 has"))
             .remedy("it should be f_rest_0 up to f_rest_8, f_rest_23 or f_rest_44")
     })
-}
-
-/// What a comment says about where the captured world is; nothing means that it is where the file is.
-pub(super) fn scene_from_world(header: &Header, path: &Path) -> Result<Similarity> {
-    let Some(values) = header.comment_values(&[SCENE_FROM_WORLD]) else { return Ok(Similarity::identity()) };
-    parse_similarity(&values).ok_or_else(|| DataError::new(path, format!("has a damaged comment '{SCENE_FROM_WORLD}'")))
-}
-
-fn parse_similarity(values: &[&str]) -> Option<Similarity> {
-    let numbers: Vec<f64> = values.iter().map(|v| v.parse().ok()).collect::<Option<_>>()?;
-    let &[x, y, z, qw, qx, qy, qz, scale] = numbers.as_slice() else { return None };
-    let rotation = UnitQuaternion::try_new(Quaternion::new(qw, qx, qy, qz), 1e-9)?;
-    let valid = numbers.iter().all(|n| n.is_finite()) && scale > 0.0;
-    valid.then(|| Similarity::from_parts(Translation3::new(x, y, z), rotation, scale))
 }

@@ -3,12 +3,11 @@
 //! How many splats there are is known last and said first: a comment before the count is padded so that the header has the
 //! same length whatever the number.
 
-use super::SCENE_FROM_WORLD;
-use crate::camera::Similarity;
-use crate::format::stream::{CHUNK_SPLATS, SplatHeader, SplatSink};
+use super::comments;
+use crate::Result;
+use crate::format::stream::{CHUNK_SPLATS, SplatHeader, SplatSink, check_chunk};
 use crate::format::{AtomicFile, Existing};
 use crate::scene::SplatCloud;
-use crate::{DataError, Result};
 use rayon::prelude::*;
 use std::fmt::Write;
 use std::io::{Seek, SeekFrom};
@@ -50,10 +49,7 @@ struct Writer {
 
 impl SplatSink for Writer {
     fn put(&mut self, chunk: &SplatCloud) -> Result<()> {
-        if !chunk.is_consistent() || chunk.sh_degree != self.header.sh_degree {
-            let reason = "cannot be written because the splat attributes differ in number";
-            return Err(DataError::new(self.file.path(), reason));
-        }
+        check_chunk(chunk, self.header.sh_degree, self.file.path())?;
         let stride = 4 * (17 + 3 * SplatCloud::rest_coefficients(chunk.sh_degree));
         for start in (0..chunk.len()).step_by(CHUNK_SPLATS) {
             let n = CHUNK_SPLATS.min(chunk.len() - start);
@@ -81,26 +77,13 @@ fn text(header: &SplatHeader) -> String {
     let padding = COUNT_DIGITS - count.len().min(COUNT_DIGITS);
     let version = env!("CARGO_PKG_VERSION");
     let mut text = format!("ply\nformat binary_little_endian 1.0\ncomment Tessera {version}{:padding$}\n", "");
-    if header.antialiased {
-        text += "comment antialiased 1\n";
-    }
-    text += &scene_from_world(&header.scene_from_world);
+    text += &comments::lines(header);
     let _ = writeln!(text, "element vertex {count}");
     let rest = (0..3 * SplatCloud::rest_coefficients(header.sh_degree)).map(|i| format!("f_rest_{i}"));
     let names = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2"].map(String::from).into_iter();
     let last = ["opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"].map(String::from);
     names.chain(rest).chain(last).for_each(|name| text += &format!("property float {name}\n"));
     text + "end_header\n"
-}
-
-/// The comment that says where the captured world is, unless it is where the file is.
-pub(super) fn scene_from_world(similarity: &Similarity) -> String {
-    if *similarity == Similarity::identity() {
-        return String::new();
-    }
-    let (t, q) = (similarity.isometry.translation.vector, similarity.isometry.rotation);
-    let s = similarity.scaling();
-    format!("comment {SCENE_FROM_WORLD} {} {} {} {} {} {} {} {s}\n", t.x, t.y, t.z, q.w, q.i, q.j, q.k)
 }
 
 fn fill(row: &mut [u8], cloud: &SplatCloud, i: usize) {

@@ -13,7 +13,7 @@ const MAX_LINE_BYTES: u64 = 1 << 20;
 /// Reads the rows of `element`. For every chunk, `take` gets one column per wanted property, all of the same length.
 ///
 /// `reader` stands right after the header, and `length` is that of the whole file. `wanted` must be in the element.
-pub(super) fn read_rows(
+pub(in crate::format) fn read_rows(
     reader: &mut impl BufRead,
     header: &Header,
     element: &str,
@@ -35,12 +35,12 @@ pub(super) fn read_rows(
 }
 
 /// Rows of an element that are decoded at once.
-pub(super) fn chunk_rows(element: &Element) -> usize {
+pub(in crate::format) fn chunk_rows(element: &Element) -> usize {
     (CHUNK_BYTES / element.stride().unwrap_or(1).max(64)).max(1)
 }
 
 /// What comes after the header, element by element.
-pub(super) struct Rows<R> {
+pub(in crate::format) struct Rows<R> {
     reader: R,
     encoding: Encoding,
     path: PathBuf,
@@ -53,7 +53,7 @@ impl<R: BufRead> Rows<R> {
     ///
     /// # Errors
     /// When there is no such element, or the file ends too early.
-    pub(super) fn at<'h>(
+    pub(in crate::format) fn at<'h>(
         reader: R,
         header: &'h Header,
         element: &str,
@@ -74,7 +74,7 @@ impl<R: BufRead> Rows<R> {
 
     /// Replaces what is in `columns` by the next `n` rows, one column per wanted property. The caller keeps to the rows
     /// that there are.
-    pub(super) fn columns(
+    pub(in crate::format) fn columns(
         &mut self,
         element: &Element,
         wanted: &[String],
@@ -88,8 +88,13 @@ impl<R: BufRead> Rows<R> {
         }
     }
 
+    /// What messages call the file.
+    pub(in crate::format) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Compares the count with what the file can hold, before anything is allocated for it.
-    pub(super) fn check_count(&self, element: &Element) -> Result<()> {
+    pub(in crate::format) fn check_count(&self, element: &Element) -> Result<()> {
         let least = match (self.encoding, element.stride()) {
             (Encoding::Ascii, _) => (2 * element.properties.len()).max(1), // digit and separator
             (_, Some(stride)) => stride.max(1),
@@ -154,7 +159,7 @@ impl<R: BufRead> Rows<R> {
         Ok(())
     }
 
-    pub(super) fn skip(&mut self, element: &Element) -> Result<()> {
+    pub(in crate::format) fn skip(&mut self, element: &Element) -> Result<()> {
         self.check_count(element)?;
         match (self.encoding, element.stride()) {
             (Encoding::Ascii, _) => (0..element.count).try_for_each(|_| self.line(&element.name).map(drop)),
@@ -239,7 +244,7 @@ impl<R: BufRead> Rows<R> {
         }
     }
 
-    pub(super) fn fill(&mut self, bytes: &mut [u8], element: &str) -> Result<()> {
+    pub(in crate::format) fn fill(&mut self, bytes: &mut [u8], element: &str) -> Result<()> {
         self.remaining = self.remaining.saturating_sub(bytes.len() as u64);
         self.reader.read_exact(bytes).map_err(|e| match e.kind() {
             std::io::ErrorKind::UnexpectedEof => self.truncated(element),

@@ -17,14 +17,20 @@
 //! disagree, the writer is right: quaternions begin with w, scales are logarithms, three coefficients make the palette
 //! 192 pixels wide.
 
+mod codebook;
+mod encode;
 mod meta;
+mod palette;
 mod pixels;
 mod read;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
+pub use encode::{SogFile, encode};
 pub(in crate::format) use read::open_splats;
+pub(in crate::format) use write::create_splats;
 
 /// The name of the description in a bundle or a folder.
 const META: &str = "meta.json";

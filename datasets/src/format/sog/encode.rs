@@ -1,0 +1,183 @@
+//! From splats to the files of a SOG scene.
+
+use super::codebook::Codebook;
+use super::palette::Palette;
+use super::{META, PALETTE_ROW, to_log_domain};
+use crate::camera::Similarity;
+use crate::format::quantise::{component_to_unorm, sigmoid, smallest_three, unorm};
+use crate::scene::{SplatCloud, morton_order};
+use image::{ExtendedColorType, ImageEncoder, ImageError, codecs::webp::WebPEncoder};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+/// A file of a scene: its name and its content.
+pub type SogFile = (&'static str, Vec<u8>);
+
+/// The files of a scene of at least one splat, `meta.json` first: what a bundle or a folder holds. Splats are put in
+/// Morton order unless `keep_order` is set. All positions must be finite.
+///
+/// # Errors
+/// When there are more splats than an image has pixels (16,383 squared).
+pub fn encode(cloud: &SplatCloud, keep_order: bool) -> Result<Vec<SogFile>, ImageError> {
+    let order = if keep_order { (0..cloud.len() as u32).collect() } else { morton_order(&cloud.means) };
+    let scene = Scene { cloud, order };
+    let (positions, (colours, harmonics)) = rayon::join(
+        || rayon::join(|| scene.positions(), || rayon::join(|| scene.rotations(), || scene.scales())),
+        || rayon::join(|| scene.colours(), || scene.harmonics()),
+    );
+    let (positions, (rotations, scales)) = positions;
+    let mut meta = json!({
+        "version": 2,
+        "asset": {"generator": concat!("Tessera ", env!("CARGO_PKG_VERSION"))},
+        "count": cloud.len(),
+        "antialias": cloud.antialiased,
+    });
+    if cloud.antialiased {
+        meta["model"] = json!("antialiased");
+    }
+    if cloud.scene_from_world != Similarity::identity() {
+        meta["tessera"] = json!({"scene_from_world": numbers(&cloud.scene_from_world)});
+    }
+    let mut images = Vec::new();
+    let mut layers = vec![positions, scales, rotations, colours];
+    layers.extend(harmonics);
+    for layer in layers {
+        meta[layer.name] = layer.meta;
+        meta[layer.name]["files"] = layer.images.iter().map(|image| image.name).collect();
+        images.extend(layer.images);
+    }
+    let files: Vec<SogFile> = images.into_par_iter().map(Image::encode).collect::<Result<_, _>>()?;
+    Ok([vec![(META, meta.to_string().into_bytes())], files].concat())
+}
+
+/// Translation (3), quaternion w x y z (4), scale (1).
+fn numbers(similarity: &Similarity) -> [f64; 8] {
+    let (t, q) = (similarity.isometry.translation.vector, similarity.isometry.rotation);
+    [t.x, t.y, t.z, q.w, q.i, q.j, q.k, similarity.scaling()]
+}
+
+/// What an entry of `meta.json` describes.
+struct Layer {
+    name: &'static str,
+    meta: Value,
+    images: Vec<Image>,
+}
+
+struct Image {
+    name: &'static str,
+    width: usize,
+    /// Bytes of a pixel: 3 or 4.
+    channels: usize,
+    /// Of splats or entries; what these leave of the last row becomes zero.
+    pixels: Vec<u8>,
+}
+
+impl Image {
+    /// An image with a pixel per splat, about as wide as it is high, in multiples of 4.
+    fn of_splats<const N: usize>(name: &'static str, pixels: Vec<[u8; N]>) -> Self {
+        let root = pixels.len().isqrt();
+        let root = if root * root < pixels.len() { root + 1 } else { root };
+        Self { name, width: root.next_multiple_of(4), channels: N, pixels: pixels.into_flattened() }
+    }
+
+    fn encode(self) -> Result<SogFile, ImageError> {
+        let Self { name, width, channels, mut pixels } = self;
+        let height = (pixels.len() / channels).div_ceil(width);
+        pixels.resize(width * height * channels, 0);
+        let colour = if channels == 3 { ExtendedColorType::Rgb8 } else { ExtendedColorType::Rgba8 };
+        let mut bytes = Vec::new();
+        WebPEncoder::new_lossless(&mut bytes).write_image(&pixels, width as u32, height as u32, colour)?;
+        Ok((name, bytes))
+    }
+}
+
+struct Scene<'a> {
+    cloud: &'a SplatCloud,
+    /// Which splat each pixel is.
+    order: Vec<u32>,
+}
+
+impl Scene<'_> {
+    /// The pixels of all splats.
+    fn map<T: Send>(&self, pixel: impl Fn(usize) -> T + Sync) -> Vec<T> {
+        self.order.par_iter().map(|&i| pixel(i as usize)).collect()
+    }
+
+    fn positions(&self) -> Layer {
+        let mut mins = [f64::INFINITY; 3];
+        let mut maxs = [f64::NEG_INFINITY; 3];
+        for mean in &self.cloud.means {
+            for axis in 0..3 {
+                let l = to_log_domain(f64::from(mean[axis]));
+                (mins[axis], maxs[axis]) = (mins[axis].min(l), maxs[axis].max(l));
+            }
+        }
+        let codes = self.map(|i| {
+            [0, 1, 2].map(|axis| {
+                let width = maxs[axis] - mins[axis];
+                let place = to_log_domain(f64::from(self.cloud.means[i][axis])) - mins[axis];
+                if width > 0.0 { (place / width * 65_535.0).round() as u16 } else { 0 }
+            })
+        });
+        let bytes = |byte: usize| codes.iter().map(|code| code.map(|c| c.to_le_bytes()[byte])).collect();
+        let images = vec![Image::of_splats("means_l.webp", bytes(0)), Image::of_splats("means_u.webp", bytes(1))];
+        Layer { name: "means", meta: json!({"mins": mins, "maxs": maxs}), images }
+    }
+
+    fn rotations(&self) -> Layer {
+        let pixels = self.map(|i| {
+            let (largest, rest) = smallest_three(self.cloud.quats[i]);
+            let [a, b, c] = rest.map(|c| component_to_unorm(c, 8) as u8);
+            [a, b, c, 252 + largest as u8]
+        });
+        Layer { name: "quats", meta: json!({}), images: vec![Image::of_splats("quats.webp", pixels)] }
+    }
+
+    fn scales(&self) -> Layer {
+        let values = self.cloud.log_scales.as_flattened();
+        let codebook = Codebook::new(values.len(), |i| values[i]);
+        let pixels = self.map(|i| self.cloud.log_scales[i].map(|s| codebook.nearest(s)));
+        let images = vec![Image::of_splats("scales.webp", pixels)];
+        Layer { name: "scales", meta: json!({"codebook": codebook.0.as_slice()}), images }
+    }
+
+    fn colours(&self) -> Layer {
+        let values = self.cloud.sh0.as_flattened();
+        let codebook = Codebook::new(values.len(), |i| values[i]);
+        let pixels = self.map(|i| {
+            let [r, g, b] = self.cloud.sh0[i].map(|c| codebook.nearest(c));
+            [r, g, b, unorm(sigmoid(self.cloud.opacity_logits[i]), 8) as u8]
+        });
+        let images = vec![Image::of_splats("sh0.webp", pixels)];
+        Layer { name: "sh0", meta: json!({"codebook": codebook.0.as_slice()}), images }
+    }
+
+    /// Nothing for scenes of degree 0.
+    fn harmonics(&self) -> Option<Layer> {
+        let coefficients = SplatCloud::rest_coefficients(self.cloud.sh_degree);
+        if coefficients == 0 {
+            return None;
+        }
+        let width = 3 * coefficients;
+        let palette = Palette::new(&self.cloud.sh_rest, width);
+        // Each entry counts as often as it is used.
+        let used = |value: usize| palette.entries[usize::from(palette.labels[value / width]) * width + value % width];
+        let codebook = Codebook::new(self.cloud.sh_rest.len(), used);
+        let labels = self.map(|i| {
+            let [low, high] = palette.labels[i].to_le_bytes();
+            [low, high, 0]
+        });
+        let centroids = Image {
+            name: "shN_centroids.webp",
+            width: PALETTE_ROW * coefficients,
+            channels: 3,
+            pixels: palette.entries.par_iter().map(|&v| codebook.nearest(v)).collect(),
+        };
+        let meta = json!({
+            "count": palette.entries.len() / width,
+            "bands": self.cloud.sh_degree,
+            "codebook": codebook.0.as_slice(),
+        });
+        Some(Layer { name: "shN", meta, images: vec![centroids, Image::of_splats("shN_labels.webp", labels)] })
+    }
+}

@@ -1,0 +1,63 @@
+//! From splats to the bytes of the streams.
+
+use super::{COLOUR_SCALE, NEGATED, ROTATION_STEPS};
+use crate::format::quantise::{sigmoid, smallest_three, unorm};
+use crate::scene::SplatCloud;
+use std::f32::consts::FRAC_1_SQRT_2;
+
+/// Steps between the values that coefficients take, of degree 1 and above: bytes with few different values compress well.
+const COARSE: [i32; 2] = [8, 16];
+
+/// Appends the opacities of a chunk.
+pub(super) fn alphas(chunk: &SplatCloud, out: &mut Vec<u8>) {
+    out.extend(chunk.opacity_logits.iter().map(|&logit| unorm(sigmoid(logit), 8) as u8));
+}
+
+/// Appends the degree-0 coefficients of a chunk.
+pub(super) fn colours(chunk: &SplatCloud, out: &mut Vec<u8>) {
+    out.extend(chunk.sh0.as_flattened().iter().map(|&c| unorm(COLOUR_SCALE * c + 0.5, 8) as u8));
+}
+
+/// Appends the logarithms of the scales of a chunk.
+pub(super) fn scales(chunk: &SplatCloud, out: &mut Vec<u8>) {
+    // The cast saturates.
+    out.extend(chunk.log_scales.as_flattened().iter().map(|&s| (16.0 * (s + 10.0) + 0.5) as u8));
+}
+
+/// Appends the rotations of a chunk.
+pub(super) fn rotations(chunk: &SplatCloud, out: &mut Vec<u8>) {
+    for &[w, x, y, z] in &chunk.quats {
+        let (largest, rest) = smallest_three([x, -y, -z, w]);
+        let packed = rest.iter().fold(largest as u32, |packed, &c| {
+            let magnitude = (c.abs() * (ROTATION_STEPS / FRAC_1_SQRT_2) + 0.5).min(ROTATION_STEPS) as u32;
+            packed << 10 | u32::from(c < 0.0) << 9 | magnitude
+        });
+        out.extend_from_slice(&packed.to_le_bytes());
+    }
+}
+
+/// Appends the coefficients above degree 0 of a chunk.
+pub(super) fn harmonics(chunk: &SplatCloud, out: &mut Vec<u8>) {
+    let coefficients = SplatCloud::rest_coefficients(chunk.sh_degree);
+    for row in chunk.sh_rest.chunks_exact(3 * coefficients.max(1)) {
+        for (i, &coefficient) in row.iter().enumerate() {
+            let sign = if NEGATED[i / 3] { -128.0 } else { 128.0 };
+            let coarse = COARSE[usize::from(i >= 9)];
+            // The cast saturates, and makes 0 of what is no number.
+            let fine = ((sign * coefficient).round() as i32).clamp(-256, 256) + 128;
+            out.push(((fine + coarse / 2) / coarse * coarse).clamp(0, 255) as u8);
+        }
+    }
+}
+
+/// Positions as integers of 24 bits with so many of them behind the point.
+pub(super) fn positions(means: &[[f32; 3]], fractional_bits: u32) -> Vec<u8> {
+    let steps = 2f32.powi(fractional_bits as i32);
+    let mut out = Vec::with_capacity(9 * means.len());
+    for &[x, y, z] in means {
+        for value in [x, -y, -z] {
+            out.extend_from_slice(&((value * steps).round() as i32).to_le_bytes()[..3]);
+        }
+    }
+    out
+}
