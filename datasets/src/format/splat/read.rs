@@ -14,7 +14,7 @@ use crate::{DataError, Result};
 /// When its length is that of no whole number of splats.
 pub(in crate::format) fn open_splats(input: Input) -> Result<Box<dyn SplatSource>> {
     let length = input.length();
-    if length % ROW as u64 != 0 {
+    if !length.is_multiple_of(ROW as u64) {
         let reason = format!("has {length} bytes, and {ROW} for every splat should make a multiple of {ROW}");
         return Err(DataError::new(input.path(), reason).remedy("copy it again from its source"));
     }

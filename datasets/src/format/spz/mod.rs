@@ -12,7 +12,8 @@
 //! | rotations | 4 | index of the largest of (x, y, z, w) in 2 bits, the others as a sign and 9 bits in units of √½ / 511; in versions 1 and 2, 3 bytes with x, y and z of a quaternion whose w is positive |
 //! | sh | 9, 24, 45 | the coefficients c above degree 0 as 128 (c + 1), red, green and blue of the first one first |
 //!
-//! Its axes are right, up, back: y and z have the other sign than in PLY files. A flag says whether splats are antialiased.
+//! Its axes are right, up, back: y and z have the other sign than in PLY files. (PlayCanvas's programs take them for those
+//! of PLY files instead, and so show scenes turned by half a turn about x.) A flag says whether splats are antialiased.
 //! `scene_from_world` is in an extension of ours; programs skip those that they do not know.
 //! Source: github.com/nianticlabs/spz.
 
