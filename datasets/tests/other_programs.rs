@@ -42,7 +42,9 @@ fn read_theirs(path: &Path) -> SplatCloud {
 
 fn half_turned(cloud: SplatCloud) -> SplatCloud {
     let turn = UnitQuaternion::from_axis_angle(&Vector3::x_axis(), std::f64::consts::PI);
-    cloud.transformed(&Similarity::from_parts(Translation3::identity(), turn, 1.0))
+    // The ellipsoid's own axes are turned as well, which changes nothing but the quaternion.
+    let quats = cloud.quats.iter().map(|&[w, x, y, z]| [w, x, -y, -z]).collect();
+    SplatCloud { quats, ..cloud.transformed(&Similarity::from_parts(Translation3::identity(), turn, 1.0)) }
 }
 
 fn scenes() -> Vec<PathBuf> {
