@@ -74,7 +74,7 @@ mod part {
     #[test]
     #[ignore = "a part of other tests"]
     fn is_refused() {
-        let error = choose(Request::Cuda(0)).err().expect("it cannot be used");
+        let error = choose(Request::Cuda(0)).expect_err("it cannot be used");
         println!("refused: {error}");
         let Ok(Choice::Cpu { because: Some(reason) }) = choose(Request::Auto) else { panic!("not the CPU") };
         println!("auto: warning {}, {}", reason.is_warning, reason.error);
@@ -175,7 +175,6 @@ fn failures_of_kernels_are_said() {
 #[test]
 fn full_memory_is_said_with_what_it_was_for() {
     let said = run_once("fills_the_memory", &[]);
-    let sentence = "full: the GPU's memory is full: 629145600 bytes are needed for the photos, 444596224 are free and \
-                    629145600 are ours";
+    let sentence = "full: the GPU's memory is full: 600.0 MiB are needed for the photos, 424.0 MiB are free and 600.0 MiB are ours";
     assert!(said.contains(sentence), "{said}");
 }

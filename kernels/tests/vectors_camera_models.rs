@@ -114,7 +114,10 @@ mod emulator {
     use tessera_kernels::camera_projection::cuda::SELF_TEST;
     use tessera_kernels::device::{Device, Launch};
 
-    fn check(case: &Case, device: &Device) {
+    /// Kernels need neither the derivatives by the lens's parameters nor its inverse.
+    pub(super) const OUTPUTS: [&str; 2] = ["pixels", "d_pixels_d_points"];
+
+    pub(super) fn check(case: &Case, device: &Device) {
         let model = LensModel::from_name(case.name).expect("a model that we know");
         let params: Vec<f64> = case.f32("params").into_iter().map(f64::from).collect();
         let lens = model.lens(&params).expect("as many parameters as the model has");
@@ -134,11 +137,24 @@ mod emulator {
         case.compare("d_pixels_d_points", &jacobians.read(&stream).expect("jacobians"));
     }
 
-    /// Kernels need neither the derivatives by the lens's parameters nor its inverse.
     #[test]
     fn lenses_match_on_the_device() {
         let device = tessera_emulator::device();
-        let outputs = ["pixels", "d_pixels_d_points"];
-        for_each_case_of("camera_models", "emulator", Some(&outputs), |case| check(case, &device));
+        for_each_case_of("camera_models", "emulator", Some(&OUTPUTS), |case| check(case, &device));
+    }
+}
+
+#[path = "common/gpu.rs"]
+mod opened;
+
+mod gpu {
+    use super::common::for_each_case_of;
+    use super::emulator::{OUTPUTS, check};
+
+    #[test]
+    #[ignore = "needs an NVIDIA GPU"]
+    fn lenses_match_on_the_device() {
+        let device = super::opened::gpu();
+        for_each_case_of("camera_models", "GPU", Some(&OUTPUTS), |case| check(case, &device));
     }
 }

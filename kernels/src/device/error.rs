@@ -62,8 +62,9 @@ pub enum DeviceError {
     },
     /// An allocation does not fit.
     #[error(
-        "the GPU's memory is full: {wanted} bytes are needed for {purpose}, {free} are free and {used} are ours; \
-         make the scene or the photos smaller (--max-splats, --resolution), or use --device cpu"
+        "the GPU's memory is full: {} are needed for {purpose}, {} are free and {} are ours; \
+         make the scene or the photos smaller (--max-splats, --resolution), or use --device cpu",
+        Size(*wanted), Size(*free), Size(*used)
     )]
     OutOfMemory {
         /// Bytes of the allocation.
@@ -101,4 +102,14 @@ pub enum DeviceError {
         /// Its name for the error, and its explanation.
         reason: String,
     },
+}
+
+/// Bytes as people read them.
+struct Size(u64);
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mebibytes = self.0 as f64 / f64::from(1 << 20);
+        if mebibytes < 1024.0 { write!(f, "{mebibytes:.1} MiB") } else { write!(f, "{:.2} GiB", mebibytes / 1024.0) }
+    }
 }

@@ -1,5 +1,7 @@
 //! Every CUDA kernel against the CPU: the same bodies on the emulator and, where there is one, on a GPU.
 
+#[path = "../common/gpu.rs"]
+mod opened;
 #[path = "../common/scenes.rs"]
 mod scenes;
 #[path = "../common/splat_renderer.rs"]
@@ -20,6 +22,16 @@ macro_rules! on_devices {
                 #[test]
                 fn $test() {
                     crate::$module::$test(&tessera_emulator::device());
+                }
+            )*}
+        )*}
+
+        mod gpu {$(
+            mod $module {$(
+                #[test]
+                #[ignore = "needs an NVIDIA GPU"]
+                fn $test() {
+                    crate::$module::$test(&crate::opened::gpu());
                 }
             )*}
         )*}
