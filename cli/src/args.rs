@@ -1,10 +1,14 @@
 //! The command line.
 
+mod view;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tessera_engine::datasets::capture::Split;
 use tessera_engine::datasets::synthetic::{LensKind, SceneKind};
 use tessera_engine::render::Layer;
+
+pub use view::View;
 
 /// Photos to 3D scenes.
 #[derive(Debug, Parser)]
@@ -42,6 +46,8 @@ pub enum Command {
     Eval(Eval),
     /// Render pictures or a video of a scene
     Render(Render),
+    /// Look at a scene in a window, or take a screenshot without one
+    View(View),
     /// Convert between scene formats, by extension, and edit scenes on the way
     Convert(Convert),
     /// Make a capture with exact cameras, depth and geometry
@@ -50,7 +56,7 @@ pub enum Command {
     Info(Info),
     /// Say what this machine offers and which helpers are installed
     Doctor(Doctor),
-    /// Measure training speed on this machine
+    /// Measure training or drawing speed on this machine
     Bench(Bench),
 }
 
@@ -112,6 +118,9 @@ pub struct Reconstruct {
     /// Print progress to standard output, one JSON object a line
     #[arg(long)]
     pub json: bool,
+    /// Show the scene in a window as it grows
+    #[arg(long)]
+    pub view: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -449,6 +458,18 @@ pub struct Bench {
     /// Any training setting, as often as needed
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+    /// Measure how fast splats are drawn instead
+    #[arg(long, conflicts_with_all = ["capture", "steps", "settings"])]
+    pub view: bool,
+    /// Splats of the scene that is drawn; 100,000, then 1 and 4 million by default
+    #[arg(long, value_name = "N", requires = "view", value_parser = clap::value_parser!(u64).range(1..=60_000_000))]
+    pub splats: Option<u64>,
+    /// Pictures that are drawn of each scene
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "view")]
+    pub frames: usize,
+    /// Size of the pictures that are drawn
+    #[arg(long, value_name = "WxH", default_value = "640x360", requires = "view", value_parser = parse_size)]
+    pub size: [u32; 2],
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

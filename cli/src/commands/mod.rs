@@ -9,6 +9,7 @@ mod info;
 mod reconstruct;
 mod render;
 mod synth;
+mod view;
 
 use crate::args::{Arguments, Command};
 use crate::console::Console;
@@ -31,6 +32,7 @@ pub fn run(arguments: Arguments, console: &Console) -> Result<ExitCode> {
         Command::Reconstruct(args) => reconstruct::run(&args, console),
         Command::Eval(args) => eval::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Render(args) => render::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::View(args) => view::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Convert(args) => convert::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Synth(args) => synth::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => info::run(&args, console).map(|()| ExitCode::SUCCESS),

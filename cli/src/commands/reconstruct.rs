@@ -1,6 +1,7 @@
 //! `tessera reconstruct`: photos to a scene.
 
 use crate::args::{Device, Method as MethodName, Reconstruct};
+use crate::commands::view::live::{self, Watched};
 use crate::console::{Console, INTERRUPTED, UsageError};
 use crate::inputs::{FOUND_POSES, open_capture};
 use crate::interrupt;
@@ -10,10 +11,12 @@ use crate::settings;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc;
 use tessera_engine::config::Config;
 use tessera_engine::datasets::capture::{Capture, photos};
 use tessera_engine::splats::{SplatTraining, SplatsConfig};
 use tessera_engine::train::{self, Event, Existing, Outcome, RunFolder, RunOptions};
+use tessera_viewer::window::Update;
 
 /// Runs the command.
 ///
@@ -39,7 +42,7 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     let path = args.capture.clone().or_else(of_run).context("name the capture")?;
 
     let job = Job { capture: &path, output: &output, existing, config: &config, json: args.json };
-    match job.train(console)? {
+    match if args.view { job.train_in_view(console)? } else { job.train(console)? } {
         Outcome::Finished { seconds, outputs, report } => {
             let mut facts = Facts::default();
             facts.add("trained", format!("{} steps in {}", count(config.steps), duration(seconds)));
@@ -98,6 +101,27 @@ impl Job<'_> {
     /// # Errors
     /// When the capture is damaged, or training fails.
     pub fn train(&self, console: &Console) -> Result<Outcome> {
+        self.train_watched(console, None)
+    }
+
+    /// Trains and shows the scene in a window as it grows. When the window is closed, or none can be opened, training
+    /// goes on.
+    ///
+    /// # Errors
+    /// As [`Self::train`].
+    fn train_in_view(&self, console: &Console) -> Result<Outcome> {
+        let (sender, receiver) = mpsc::channel();
+        // The window must be on the main thread.
+        std::thread::scope(|scope| {
+            let training = scope.spawn(move || self.train_watched(console, Some(&sender)));
+            if let Err(error) = live::show(self.capture, receiver, console) {
+                console.warn(format_args!("{error:#}; training goes on without a window"));
+            }
+            training.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn train_watched(&self, console: &Console, watcher: Option<&mpsc::Sender<Update>>) -> Result<Outcome> {
         // Poses for photos go into the run folder; a posed capture that is refused shall leave no folder behind.
         let (folder, capture) = match photos::is_photos_or_video(self.capture) {
             true => self.find_poses(console).map(|(folder, capture)| (Some(folder), capture))?,
@@ -122,7 +146,10 @@ impl Job<'_> {
                 unwritable = written.err().or(unwritable.take());
             }
         };
-        let outcome = interrupt::stoppable(|stop| train::run(&mut training, &options, &folder, &mut show, stop));
+        let outcome = interrupt::stoppable(|stop| match watcher {
+            Some(watcher) => train::run(&mut Watched::new(&mut training, watcher), &options, &folder, &mut show, stop),
+            None => train::run(&mut training, &options, &folder, &mut show, stop),
+        });
         match unwritable {
             Some(error) => Err(error),
             None => Ok(outcome?),

@@ -46,7 +46,7 @@ fn cameras(args: &Render, scene: &Scene, console: &Console) -> Result<Vec<PathCa
 }
 
 /// The cameras of a transforms file, whose photos need not exist.
-fn stated_cameras(file: &Path) -> Result<Vec<PathCamera>> {
+pub fn stated_cameras(file: &Path) -> Result<Vec<PathCamera>> {
     let path_camera = |stated: StatedCamera| {
         let camera = stated.camera;
         if camera.width == 0 || camera.height == 0 {

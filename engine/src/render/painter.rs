@@ -89,7 +89,7 @@ pub(super) fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// From the scene to a camera that is placed in the world; it then measures in scene units.
-fn camera_from_scene(scene_from_world: &Similarity, camera_from_world: &Pose) -> Pose {
+pub fn camera_from_scene(scene_from_world: &Similarity, camera_from_world: &Pose) -> Pose {
     let scene = &scene_from_world.isometry;
     let rotation = camera_from_world.rotation * scene.rotation.inverse();
     let scaled = scene_from_world.scaling() * camera_from_world.translation.vector;

@@ -1,6 +1,7 @@
-//! `tessera bench`: how fast this machine trains.
+//! `tessera bench`: how fast this machine trains, and with --view, how fast it draws.
 
 mod arithmetic;
+mod view;
 
 use crate::args::Bench;
 use crate::commands::synth;
@@ -35,6 +36,9 @@ struct Measurement {
 /// # Errors
 /// When the capture cannot be read, or training fails.
 pub fn run(args: &Bench, console: &Console) -> Result<()> {
+    if args.view {
+        return view::run(args, console);
+    }
     let made = tempfile::tempdir().context("there is no room for temporary files")?;
     let capture = match &args.capture {
         Some(path) => open_capture(path, console)?,

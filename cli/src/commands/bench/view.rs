@@ -1,0 +1,86 @@
+//! How fast this machine draws: `tessera bench --view`.
+
+use crate::args::Bench;
+use crate::console::Console;
+use crate::progress::Progress;
+use crate::report::{Facts, count};
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::time::Duration;
+use tessera_engine::datasets::format::stream;
+use tessera_engine::datasets::scene::SplatCloud;
+use tessera_engine::datasets::synthetic::{self, Options, SceneKind};
+use tessera_engine::render::orbit;
+use tessera_viewer::renderer::{FrameTimes, Gpu, Page, Renderer, Style, View};
+
+/// Splats of the scenes that are drawn, where nothing else is asked for.
+const SIZES: [u64; 3] = [100_000, 1_000_000, 4_000_000];
+/// Frames before the clock starts: pipelines are compiled, buffers grow.
+const WARM_UP: usize = 2;
+
+/// Draws terrains of several sizes from cameras on a circle, every frame from another.
+///
+/// # Errors
+/// When there is no graphics adapter, or no room for a scene.
+pub fn run(args: &Bench, console: &Console) -> Result<()> {
+    let gpu = Gpu::headless()?;
+    let [width, height] = args.size;
+    let sizes = args.splats.map_or(SIZES.to_vec(), |splats| vec![splats]);
+    let mut facts = Facts::default();
+    facts.add("adapter", gpu.name());
+    facts.add("pictures", format!("{width}x{height}, {} frames of each scene", args.frames));
+    let mut scenes = Vec::new();
+    for splats in sizes {
+        let cloud = terrain(splats, console)?;
+        let times = measure(&gpu, &cloud, args)?;
+        let [project, sort, draw] = [0, 1, 2].map(|step| median(&times, |t| [t.project, t.sort, t.draw][step]));
+        let frame = median(&times, FrameTimes::total);
+        let visible = times.iter().map(|t| u64::from(t.visible)).sum::<u64>() / times.len().max(1) as u64;
+        let text = format!(
+            "{frame:.1} ms a frame: project {project:.1}, sort {sort:.1}, draw {draw:.1} ({} visible)",
+            count(u128::from(visible))
+        );
+        facts.add(&format!("{} splats", count(u128::from(splats))), text);
+        scenes.push(json!({
+            "splats": splats, "visible": visible, "frame_ms": frame, "project_ms": project, "sort_ms": sort,
+            "draw_ms": draw,
+        }));
+    }
+    if args.json {
+        let report = json!({ "adapter": gpu.name(), "size": args.size, "frames": args.frames, "scenes": scenes });
+        return console.result(serde_json::to_string_pretty(&report).context("the report is no JSON")?);
+    }
+    console.result(facts)
+}
+
+fn terrain(splats: u64, console: &Console) -> Result<SplatCloud> {
+    let progress = std::sync::Mutex::new(Progress::new(console, "making splats"));
+    let show = |done, total| {
+        if let Ok(mut progress) = progress.lock() {
+            progress.count(done, total);
+        }
+    };
+    let mut source = synthetic::splats(SceneKind::Terrain, &Options::default(), splats, 3, &show)?;
+    Ok(stream::collect(&mut source)?)
+}
+
+fn measure(gpu: &Gpu, cloud: &SplatCloud, args: &Bench) -> Result<Vec<FrameTimes>> {
+    let mut renderer = Renderer::new(gpu);
+    for page in Page::all_of_cloud(cloud) {
+        renderer.add_page(&page?)?;
+    }
+    let cameras = orbit(cloud, args.frames + WARM_UP, args.size);
+    let mut times = Vec::new();
+    for camera in cameras {
+        let view = View { camera: camera.camera, camera_from_world: camera.camera_from_world };
+        times.push(renderer.time_frame(&view, &Style { near: 0.2, ..Style::default() })?);
+    }
+    Ok(times.split_off(WARM_UP))
+}
+
+/// Milliseconds.
+fn median(times: &[FrameTimes], of: impl Fn(&FrameTimes) -> Duration) -> f64 {
+    let mut values: Vec<f64> = times.iter().map(|times| 1e3 * of(times).as_secs_f64()).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,139 @@
+//! What is shown: splats or points, the photos they were made from, and where the camera stands at first.
+
+use crate::args::View as Arguments;
+use crate::commands::render::{orbit_cameras, stated_cameras};
+use crate::console::Console;
+use crate::inputs::{Run, Scene, scene_file};
+use anyhow::{Result, bail};
+use std::path::Path;
+use std::sync::Arc;
+use tessera_engine::datasets::camera::{Camera, Pose, Similarity};
+use tessera_engine::datasets::capture::{Capture, Frame};
+use tessera_engine::datasets::format::{self, ply};
+use tessera_engine::datasets::image::decode;
+use tessera_engine::datasets::scene::{Mesh, SplatCloud};
+use tessera_engine::render::{PathCamera, camera_from_scene};
+use tessera_engine::target::DEFAULT_BACKGROUND;
+use tessera_viewer::camera::looking_at;
+use tessera_viewer::window::{Content, Photo};
+
+/// Field of view of a camera that is given by where it stands, radians.
+const FIELD_OF_VIEW: f64 = 0.9;
+
+/// A scene with its first view.
+pub struct Opened {
+    /// For the window.
+    pub shown: Content,
+    /// The first view, as exactly as it was asked for.
+    pub camera: Camera,
+}
+
+/// Opens a run folder, a splat file or a point cloud.
+pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> {
+    let run = Run::find(path)?;
+    let file = scene_file(path, run.is_some())?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    match format::read_splats(&file) {
+        Ok(cloud) => of_scene(Scene { cloud, run }, name, args, console),
+        // PLY files hold point clouds too.
+        Err(error) => match ply::read_points(&file) {
+            Ok(points) if run.is_none() => of_points(&points, name, args, console),
+            _ => Err(error.into()),
+        },
+    }
+}
+
+fn of_scene(mut scene: Scene, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
+    // Splats are shown as they are stored; cameras of captures and files are placed in the world.
+    let stored_from_world = std::mem::replace(&mut scene.cloud.scene_from_world, Similarity::identity());
+    let mut first = first_camera(args, &scene, console)?;
+    if args.cameras.is_some() {
+        first.camera_from_world = camera_from_scene(&stored_from_world, &first.camera_from_world);
+    }
+    scene.cloud.scene_from_world = stored_from_world;
+    let background = args.background.unwrap_or_else(|| scene.background());
+    let capture = scene.run.as_ref().and_then(|run| Capture::open(run.capture()).ok());
+    let mut photos = capture.map_or_else(Vec::new, photos);
+    for photo in &mut photos {
+        photo.camera_from_world = camera_from_scene(&stored_from_world, &photo.camera_from_world);
+    }
+    let up = common_up(&photos);
+    Ok(opened(name, Some(scene.cloud), None, photos, background, &first, up))
+}
+
+fn of_points(
+    points: &[tessera_engine::datasets::capture::Point],
+    name: String,
+    args: &Arguments,
+    console: &Console,
+) -> Result<Opened> {
+    let mesh = Mesh {
+        positions: points.iter().map(|point| point.position.map(|x| x as f32)).collect(),
+        colours: points.iter().map(|point| point.colour).collect(),
+        ..Mesh::default()
+    };
+    // What looks at points well looks at splats in their places well.
+    let mut cloud = SplatCloud::with_capacity(points.len(), 0);
+    cloud.means.clone_from(&mesh.positions);
+    let first = first_camera(args, &Scene { cloud, run: None }, console)?;
+    let background = args.background.unwrap_or(DEFAULT_BACKGROUND);
+    Ok(opened(name, None, Some(mesh), Vec::new(), background, &first, [0.0, -1.0, 0.0]))
+}
+
+fn opened(
+    name: String,
+    cloud: Option<SplatCloud>,
+    mesh: Option<Mesh>,
+    photos: Vec<Photo>,
+    background: [f32; 3],
+    first: &PathCamera,
+    up: [f64; 3],
+) -> Opened {
+    let fov = 2.0 * (0.5 * f64::from(first.camera.height) / first.camera.lens.focal[1]).atan();
+    let start = first.camera_from_world;
+    Opened { shown: Content { name, cloud, mesh, photos, background, start, fov, up }, camera: first.camera }
+}
+
+/// The camera that was asked for, else one that looks at the scene as its photos did.
+fn first_camera(args: &Arguments, scene: &Scene, console: &Console) -> Result<PathCamera> {
+    if let Some([x, y, z, tx, ty, tz]) = args.camera {
+        let camera = Camera::from_horizontal_fov(args.size[0], args.size[1], FIELD_OF_VIEW);
+        let camera_from_world = looking_at([x, y, z], [tx, ty, tz], [0.0, -1.0, 0.0]);
+        return Ok(PathCamera { name: String::new(), camera, camera_from_world });
+    }
+    let Some(file) = &args.cameras else {
+        return Ok(orbit_cameras(scene, 1, args.size, console).remove(0));
+    };
+    let mut cameras = stated_cameras(file)?;
+    if args.frame >= cameras.len() {
+        let (name, n) = (file.display(), cameras.len());
+        bail!("{name}: has {n} cameras, numbered from 0; --frame {} is not among them", args.frame);
+    }
+    Ok(cameras.swap_remove(args.frame))
+}
+
+/// The photos of a capture, decoded when they are looked at.
+pub fn photos(capture: Capture) -> Vec<Photo> {
+    let files = capture.files;
+    let photo = |frame: &Frame| {
+        let (files, image) = (files.clone(), frame.image.clone());
+        let pixels = move || {
+            let bytes = files.read(&image).map_err(|error| error.to_string())?;
+            decode(&bytes, &files.display_path(&image)).map_err(|error| error.to_string())
+        };
+        Photo {
+            name: frame.name.clone(),
+            camera: frame.camera,
+            camera_from_world: frame.camera_from_world,
+            decode: Arc::new(pixels),
+        }
+    };
+    capture.frames.iter().map(photo).collect()
+}
+
+/// What is up in most photos; against y, as structure from motion has it, without any.
+pub fn common_up(photos: &[Photo]) -> [f64; 3] {
+    let up = |pose: &Pose| pose.inverse() * nalgebra::Vector3::new(0.0, -1.0, 0.0);
+    let sum: nalgebra::Vector3<f64> = photos.iter().map(|photo| up(&photo.camera_from_world)).sum();
+    sum.try_normalize(1e-6).map_or([0.0, -1.0, 0.0], Into::into)
+}

@@ -1,0 +1,45 @@
+//! One picture without a window.
+
+use super::content::Opened;
+use crate::args::View as Arguments;
+use crate::console::Console;
+use anyhow::{Result, bail};
+use std::path::Path;
+use tessera_engine::datasets::image::{Image8, save_png};
+use tessera_viewer::renderer::{Frustum, Gpu, MeshData, Page, Renderer, Style, View};
+
+/// Share of the scene's depth at which drawing begins, and the greatest such distance.
+const NEAR: (f64, f64) = (1e-3, 0.2);
+
+/// Draws the scene into a PNG file.
+///
+/// # Errors
+/// When the file is in the way or cannot be written, or there is nothing to draw with.
+pub fn write(opened: Opened, file: &Path, args: &Arguments, console: &Console) -> Result<()> {
+    if file.exists() && !args.force {
+        bail!("{}: is there already; --force replaces it", file.display());
+    }
+    let gpu = Gpu::headless()?;
+    console.note(format_args!("drawing with {}", gpu.name()));
+    let mut renderer = Renderer::new(&gpu);
+    if let Some(cloud) = &opened.shown.cloud {
+        for page in Page::all_of_cloud(cloud) {
+            renderer.add_page(&page?)?;
+        }
+    }
+    if let Some(mesh) = &opened.shown.mesh {
+        renderer.add_mesh(&MeshData::of(mesh)?)?;
+    }
+    let view = View { camera: opened.camera, camera_from_world: opened.shown.start };
+    let far = renderer.bounds().map_or(1.0, |bounds| Frustum::new(&view, 0.0).depths(&bounds)[1]);
+    let style = Style {
+        background: opened.shown.background,
+        sh_degree: args.sh_degree,
+        near: (NEAR.0 * far).clamp(1e-5, NEAR.1) as f32,
+        ..Style::default()
+    };
+    let picture = renderer.picture(&view, &style)?;
+    let image = Image8 { width: picture.width, height: picture.height, channels: 3, data: picture.rgb };
+    save_png(file, &image)?;
+    console.result(file.display())
+}

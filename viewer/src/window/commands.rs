@@ -1,0 +1,220 @@
+//! Carrying out what panels and keys ask for.
+
+use super::app::Session;
+use super::content::{Content, Host};
+use super::document::Document;
+use super::edits::Combine;
+use super::selection::{fainter_than, larger_than};
+use super::state::{Command, Comparison, State};
+use crate::camera::{Navigator, Rig};
+use crate::renderer::{Renderer, Style, View};
+use nalgebra::{Unit, Vector3};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use tessera_datasets::image::Image8;
+
+/// The camera, and what waits to be done with it.
+pub(super) struct Sight {
+    /// Moves by controls, commands and paths.
+    pub navigator: Travel,
+    /// Asked for and not yet done.
+    pub commands: Vec<Command>,
+    /// Places in the window that were clicked: to measure (true) or to turn about (false).
+    pub clicks: Vec<([f64; 2], bool)>,
+    /// Where it started.
+    pub home: Rig,
+    /// A photo that is being decoded.
+    pub decoding: Option<(usize, Receiver<Result<Image8, String>>)>,
+}
+
+/// A navigator that is asked for when it is moved by hand.
+pub(super) struct Travel(Navigator);
+
+impl Travel {
+    pub fn moved(&mut self) -> &mut Navigator {
+        &mut self.0
+    }
+
+    pub fn rig(&self) -> &Rig {
+        self.0.rig()
+    }
+}
+
+impl Sight {
+    /// Where the camera of a scene stands at first. It turns about what lies in the middle of the box around everything,
+    /// as far as that is ahead.
+    pub fn of(content: &Content, bounds: Option<[[f32; 3]; 2]>) -> Self {
+        let up = Unit::try_new(Vector3::from(content.up), 1e-9).unwrap_or_else(|| Unit::new_normalize(-Vector3::y()));
+        let mut home = Rig::from_pose(&content.start, 1.0, content.fov, up);
+        if let Some([low, high]) = bounds {
+            let centre: [f64; 3] = std::array::from_fn(|k| 0.5 * (f64::from(low[k]) + f64::from(high[k])));
+            let radius = 0.5 * super::panels::distance(low.map(f64::from), high.map(f64::from));
+            let distance = home.depth_of(centre).clamp(0.05 * radius, 4.0 * radius).max(1e-6);
+            home = Rig::from_pose(&content.start, distance, content.fov, up);
+        }
+        Self { navigator: Travel(Navigator::new(home)), commands: Vec::new(), clicks: Vec::new(), home, decoding: None }
+    }
+}
+
+impl Session {
+    /// Does everything that has been asked for.
+    pub(super) fn carry_out(&mut self, host: &mut dyn Host) {
+        for command in std::mem::take(&mut self.sight.commands) {
+            if let Err(error) = self.perform(command, host) {
+                self.state.message = Some((error, true));
+            }
+        }
+        self.receive_photo();
+    }
+
+    fn perform(&mut self, command: Command, host: &mut dyn Host) -> Result<(), String> {
+        match command {
+            Command::Open(path) => self.open_scene(host.open(&path)?),
+            Command::Save(path) => self.save(host, &path)?,
+            Command::SavePicture(path) => self.save_picture(host, &path)?,
+            Command::SavePath(path) => self.save_path(host, &path)?,
+            Command::FrameAll => {
+                let [width, height] = self.graphics.size().map(f64::from);
+                if let Some(bounds) = self.graphics.renderer.bounds() {
+                    self.navigator().goal().frame(bounds, width / height.max(1.0));
+                }
+            }
+            Command::Home => *self.sight.navigator.moved().goal() = self.sight.home,
+            Command::Look(preset) => self.navigator().goal().set_preset(preset),
+            Command::Compare(index) => self.compare(index),
+            Command::EndCompare => self.state.comparison = None,
+            Command::AddKeyframe => {
+                let rig = *self.sight.navigator.rig();
+                self.state.path.push(rig, self.state.keyframe_seconds);
+                let count = self.state.path.keyframes().len();
+                self.say(format!("keyframe {count}"));
+            }
+            Command::RemoveKeyframe(index) => self.state.path.remove(index),
+            Command::Play => {
+                let can_play = self.state.path.keyframes().len() > 1 && self.state.playing.is_none();
+                self.state.playing = can_play.then_some(0.0);
+            }
+            edit => self.edit(&edit),
+        }
+        Ok(())
+    }
+
+    fn edit(&mut self, command: &Command) {
+        let Document { content, edits, .. } = &mut self.document;
+        let Some(cloud) = &content.cloud else { return };
+        match command {
+            Command::SelectFaint(opacity) => edits.select(&fainter_than(cloud, *opacity), Combine::Replace),
+            Command::SelectLarge(share) => {
+                let size = share * self.controls.extent as f32;
+                edits.select(&larger_than(cloud, size), Combine::Replace);
+            }
+            Command::SelectCropped => {
+                let crop = self.state.crop_box();
+                let outside = |&i: &u32| !crop.contains(cloud.means[i as usize]);
+                let splats: Vec<u32> = (0..cloud.len() as u32).filter(outside).collect();
+                edits.select(&splats, Combine::Replace);
+                // What is selected must be seen.
+                self.state.crop.on = false;
+            }
+            Command::SelectNone => edits.select(&[], Combine::Replace),
+            Command::Invert => edits.invert(),
+            Command::Delete => edits.delete(),
+            Command::Undo => drop(edits.undo()),
+            Command::Redo => drop(edits.redo()),
+            _ => return,
+        }
+        self.document.mark(&mut self.graphics.renderer);
+    }
+
+    fn open_scene(&mut self, content: Content) {
+        self.document.close(&mut self.graphics.renderer);
+        self.window.set_title(&format!("{} - Tessera", content.name));
+        let style = Style { background: content.background, ..self.state.style };
+        self.document = Document::open(content, &mut self.graphics.renderer);
+        self.state = State { help: self.state.help, ..State::new(style) };
+        self.sight = Sight::of(&self.document.content, self.graphics.renderer.bounds());
+        self.measure_scene();
+    }
+
+    fn save(&mut self, host: &mut dyn Host, path: &Path) -> Result<(), String> {
+        let cloud = self.document.edited_cloud().ok_or("there are no splats to save")?;
+        host.save(&cloud, path)?;
+        self.say(format!("{} splats in {}", cloud.len(), path.display()));
+        Ok(())
+    }
+
+    fn save_picture(&mut self, host: &mut dyn Host, path: &Path) -> Result<(), String> {
+        let (view, style) = (self.full_view(), self.style());
+        let image = picture(&mut self.graphics.renderer, &view, &style)?;
+        host.save_picture(&image, path)?;
+        self.say(format!("picture in {}", path.display()));
+        Ok(())
+    }
+
+    fn save_path(&mut self, host: &mut dyn Host, path: &Path) -> Result<(), String> {
+        let [width, height] = self.graphics.size();
+        // Videos have even sides.
+        let (width, height) = ((width & !1).max(2), (height & !1).max(2));
+        let rigs = self.state.path.frames(f64::from(self.state.fps));
+        let views: Vec<View> = rigs.iter().map(|rig| rig.view(width, height)).collect();
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mp4")) {
+            let (style, fps) = (self.style(), self.state.fps);
+            let renderer = &mut self.graphics.renderer;
+            let mut frames = views.iter().map(|view| picture(renderer, view, &style));
+            host.save_video([width, height], fps, &mut frames, path)?;
+        } else {
+            let cameras: Vec<_> = views.iter().map(|view| (view.camera, view.camera_from_world)).collect();
+            host.save_cameras(&cameras, path)?;
+        }
+        self.say(format!("{} cameras in {}", views.len(), path.display()));
+        Ok(())
+    }
+
+    fn compare(&mut self, index: usize) {
+        let Some(photo) = self.document.photo(index) else { return };
+        let (sender, receiver) = channel();
+        let decode = photo.decode.clone();
+        // The window may be closed before the photo is there.
+        std::thread::spawn(move || drop(sender.send(decode())));
+        let opacity = self.state.comparison.as_ref().map_or(0.5, |comparison| comparison.opacity);
+        let distance = self.sight.navigator.rig().distance;
+        let rig =
+            Rig::from_pose(&photo.camera_from_world, distance, self.sight.navigator.rig().fov, self.sight.home.up);
+        self.sight.navigator.moved().jump(rig);
+        self.sight.decoding = Some((index, receiver));
+        self.state.comparison = Some(Comparison { index, opacity, texture: None });
+    }
+
+    fn receive_photo(&mut self) {
+        let Some((index, receiver)) = &self.sight.decoding else { return };
+        let Ok(decoded) = receiver.try_recv() else {
+            self.window.request_redraw();
+            return;
+        };
+        let wanted = self.state.comparison.as_mut().filter(|comparison| comparison.index == *index);
+        match (decoded, wanted) {
+            (Ok(image), Some(comparison)) => {
+                let size = [image.width as usize, image.height as usize];
+                let pixels = match image.channels {
+                    4 => egui::ColorImage::from_rgba_unmultiplied(size, &image.data),
+                    _ => egui::ColorImage::from_rgb(size, &image.data),
+                };
+                let texture = self.egui.egui_ctx().load_texture("photo", pixels, egui::TextureOptions::LINEAR);
+                comparison.texture = Some(texture);
+            }
+            (Err(error), _) => self.state.message = Some((error, true)),
+            (Ok(_), None) => {}
+        }
+        self.sight.decoding = None;
+    }
+
+    pub(super) fn say(&mut self, message: String) {
+        self.state.message = Some((message, false));
+    }
+}
+
+/// A picture without panels.
+fn picture(renderer: &mut Renderer, view: &View, style: &Style) -> Result<Image8, String> {
+    let picture = renderer.picture(view, style).map_err(|error| error.to_string())?;
+    Ok(Image8 { width: picture.width, height: picture.height, channels: 3, data: picture.rgb })
+}

@@ -1,0 +1,115 @@
+//! What the window is given to show, as plain data: it opens no files itself.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use tessera_datasets::camera::{Camera, Pose};
+use tessera_datasets::image::Image8;
+use tessera_datasets::scene::{Mesh, SplatCloud};
+
+/// A scene.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// For the window's title.
+    pub name: String,
+    /// Splats, if there are any.
+    pub cloud: Option<SplatCloud>,
+    /// Mesh or point cloud, if there is one.
+    pub mesh: Option<Mesh>,
+    /// Photos that it was made from.
+    pub photos: Vec<Photo>,
+    /// sRGB colour behind it.
+    pub background: [f32; 3],
+    /// Where the camera stands at first.
+    pub start: Pose,
+    /// Vertical angle of view at first, radians.
+    pub fov: f64,
+    /// Upwards in the world.
+    pub up: [f64; 3],
+}
+
+/// Decodes a photo when it is looked at.
+pub type Decode = Arc<dyn Fn() -> Result<Image8, String> + Send + Sync>;
+
+/// A photo and the camera that took it.
+#[derive(Clone)]
+pub struct Photo {
+    /// Its name in the capture.
+    pub name: String,
+    /// Lens and size.
+    pub camera: Camera,
+    /// Where it stood.
+    pub camera_from_world: Pose,
+    /// Its pixels.
+    pub decode: Decode,
+}
+
+impl fmt::Debug for Photo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Photo").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// News of a running training.
+#[derive(Debug)]
+pub enum Update {
+    /// The splats as they are now; they replace those that are shown.
+    Splats(SplatCloud),
+    /// What is being done, in a line.
+    Status(String),
+}
+
+/// What only the program around the window can do. Errors are sentences for people.
+pub trait Host {
+    /// Reads a scene.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn open(&mut self, path: &Path) -> Result<Content, String>;
+
+    /// Writes splats; the extension names the format.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    fn save(&mut self, cloud: &SplatCloud, path: &Path) -> Result<(), String>;
+
+    /// Writes a picture, `[height, width, 3]`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn save_picture(&mut self, picture: &Image8, path: &Path) -> Result<(), String>;
+
+    /// Writes cameras for `tessera render --cameras`.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    fn save_cameras(&mut self, cameras: &[(Camera, Pose)], path: &Path) -> Result<(), String>;
+
+    /// Writes a video of pictures of one size, which it draws from `frames`.
+    ///
+    /// # Errors
+    /// When a frame cannot be drawn or the video cannot be written.
+    fn save_video(&mut self, size: [u32; 2], fps: u32, frames: &mut Frames<'_>, path: &Path) -> Result<(), String>;
+}
+
+/// Pictures, `[height, width, 3]`, drawn as they are asked for.
+pub type Frames<'a> = dyn Iterator<Item = Result<Image8, String>> + 'a;
+
+/// How the window starts.
+pub struct Options {
+    /// Width and height, pixels.
+    pub size: [u32; 2],
+    /// The scene.
+    pub content: Content,
+    /// News of a training, if one is running.
+    pub updates: Option<Receiver<Update>>,
+    /// Harmonics above this degree are ignored at first.
+    pub sh_degree: u8,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("size", &self.size).field("content", &self.content.name).finish_non_exhaustive()
+    }
+}

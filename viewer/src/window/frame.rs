@@ -1,0 +1,163 @@
+//! One frame: time passes, commands are done, the scene and the panels are drawn.
+
+use super::app::Session;
+use super::content::Host;
+use super::overlay;
+use super::panels::Panel;
+use super::state::State;
+use crate::ViewerError;
+use crate::renderer::{CropBox, Frustum, Style, View};
+use egui::Rect;
+use std::time::{Duration, Instant};
+
+/// Frames that take longer are slow, milliseconds.
+const SLOW: f64 = 50.0;
+/// What the resolution is multiplied by while the camera moves and frames are slow.
+const COARSE: f32 = 0.5;
+/// Share of the scene's depth at which drawing begins, and the greatest such distance.
+const NEAR: (f64, f64) = (1e-3, 0.2);
+/// Time that passes at most in a frame, seconds: after a pause nothing jumps.
+const LONGEST_STEP: f64 = 0.1;
+
+impl State {
+    /// The crop box, whether it is in force or not.
+    pub(super) fn crop_box(&self) -> CropBox {
+        CropBox::aligned(self.crop.corners[0], self.crop.corners[1])
+    }
+}
+
+impl Session {
+    /// Draws a frame.
+    pub(super) fn redraw(&mut self, host: &mut dyn Host) -> Result<(), ViewerError> {
+        let moving = self.pass_time();
+        self.carry_out(host);
+        let output = self.panels();
+        let repaint =
+            output.viewport_output.get(&egui::ViewportId::ROOT).map_or(Duration::MAX, |view| view.repaint_delay);
+        self.egui.handle_platform_output(&self.window, output.platform_output.clone());
+        let full = self.full_view();
+        let slow = self.state.adaptive && moving && self.state.times.milliseconds > SLOW;
+        let resolution = self.state.resolution * if slow { COARSE } else { 1.0 };
+        let view = scaled(&full, resolution);
+        let (style, context) = (self.style(), self.egui.egui_ctx().clone());
+        self.graphics.draw(&view, &style, &context, output)?;
+        self.answer_clicks(&full, resolution)?;
+        if moving || repaint < Duration::from_millis(20) {
+            self.window.request_redraw();
+        } else {
+            self.last_frame = None;
+            // Stands still: drawn once more in full.
+            if slow || repaint < Duration::from_secs(1) {
+                self.window.request_redraw();
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the camera; whether it still moves.
+    fn pass_time(&mut self) -> bool {
+        let now = Instant::now();
+        let seconds = self.last_frame.map(|last| (now - last).as_secs_f64());
+        self.last_frame = Some(now);
+        if let Some(seconds) = seconds {
+            let times = &mut self.state.times.milliseconds;
+            *times += 0.2 * (1e3 * seconds - *times);
+        }
+        let step = seconds.unwrap_or(1.0 / 60.0).min(LONGEST_STEP);
+        let fast = self.egui.egui_ctx().input(|input| input.modifiers.shift);
+        let flying = self.controls.fly(self.sight.navigator.moved(), step, fast);
+        if flying {
+            self.state.playing = None;
+        }
+        if let Some(time) = self.state.playing {
+            if let Some(rig) = self.state.path.at(time) {
+                self.sight.navigator.moved().jump(rig);
+            }
+            let next = time + step;
+            self.state.playing = (next < self.state.path.duration()).then_some(next);
+            return true;
+        }
+        self.sight.navigator.moved().update(step) || flying
+    }
+
+    /// What the window shows, at its own resolution.
+    pub(super) fn full_view(&self) -> View {
+        let [width, height] = self.graphics.size();
+        let photo = self.state.comparison.as_ref().and_then(|comparison| self.document.photo(comparison.index));
+        let Some(photo) = photo else {
+            return self.sight.navigator.rig().view(width, height);
+        };
+        let free = Rect::from_min_size(egui::Pos2::ZERO, egui::Vec2::new(width as f32, height as f32));
+        let rect = overlay::photo_rect(&photo.camera, free);
+        let scale = f64::from(rect.width()) / f64::from(photo.camera.width);
+        let mut camera = photo.camera;
+        (camera.width, camera.height) = (width, height);
+        camera.lens.focal = photo.camera.lens.focal.map(|f| f * scale);
+        let corner = [f64::from(rect.min.x), f64::from(rect.min.y)];
+        camera.lens.centre = std::array::from_fn(|k| photo.camera.lens.centre[k] * scale + corner[k]);
+        View { camera, camera_from_world: photo.camera_from_world }
+    }
+
+    /// How the scene is drawn now.
+    pub(super) fn style(&self) -> Style {
+        let bounds = self.graphics.renderer.bounds();
+        let frustum = Frustum::new(&self.full_view(), 0.0);
+        let far = bounds.map_or(1.0, |bounds| frustum.depths(&bounds)[1]);
+        let near = (NEAR.0 * far).clamp(1e-5, NEAR.1) as f32;
+        Style { near, crop: self.state.crop.on.then(|| self.state.crop_box()), ..self.state.style }
+    }
+
+    fn panels(&mut self) -> egui::FullOutput {
+        let input = self.egui.take_egui_input(&self.window);
+        let context = self.egui.egui_ctx().clone();
+        let view = self.full_view();
+        let Self { state, controls, document, graphics, sight, gesture, .. } = self;
+        context.run_ui(input, |ui| {
+            let points_per_pixel = 1.0 / ui.ctx().pixels_per_point();
+            if state.panel {
+                egui::Panel::right("panel").default_size(290.0).show(ui, |ui| {
+                    let renderer = &graphics.renderer;
+                    Panel { state, controls, document, renderer, commands: &mut sight.commands }.show(ui);
+                });
+            }
+            let painter = ui.ctx().layer_painter(egui::LayerId::background());
+            let photo = state.comparison.as_ref().and_then(|comparison| document.photo(comparison.index));
+            if let (Some(comparison), Some(photo)) = (&state.comparison, photo) {
+                let size = graphics.size().map(|side| side as f32 * points_per_pixel);
+                let free = Rect::from_min_size(egui::Pos2::ZERO, size.into());
+                overlay::paint_photo(&painter, comparison, overlay::photo_rect(&photo.camera, free));
+            }
+            overlay::paint_distances(&painter, &view, points_per_pixel, &state.measured);
+            overlay::paint_tools(&painter, state, gesture.as_ref(), ui.ctx().pointer_hover_pos());
+            if state.help {
+                overlay::help(ui.ctx(), &mut state.help);
+            }
+        })
+    }
+
+    /// Finds out what was clicked on, in the picture that has just been drawn.
+    fn answer_clicks(&mut self, full: &View, resolution: f32) -> Result<(), ViewerError> {
+        let clicks = std::mem::take(&mut self.sight.clicks);
+        for (at, is_measured) in clicks {
+            let pixel = at.map(|x| x as f32 * resolution);
+            let Some(found) = self.graphics.renderer.pick(&scaled(full, resolution), pixel)? else {
+                self.say("there is nothing".to_owned());
+                continue;
+            };
+            if is_measured {
+                self.state.measured.push(found.point);
+            } else {
+                self.navigator().goal().focus(found.point);
+            }
+            self.window.request_redraw();
+        }
+        Ok(())
+    }
+}
+
+/// The same view with fewer pixels.
+fn scaled(view: &View, resolution: f32) -> View {
+    let side = |pixels: u32| ((pixels as f32 * resolution).round() as u32).max(1);
+    let camera = view.camera.resized(side(view.camera.width), side(view.camera.height));
+    View { camera, ..*view }
+}

@@ -1,0 +1,21 @@
+//! The desktop window: a scene, a panel beside it, tools for looking, selecting, measuring and filming.
+//!
+//! The window opens no files and knows nothing of training: the program around it hands over [`Content`], does what a
+//! [`Host`] does, and may send [`Update`]s of a running training. `app` turns events into [`state::Command`]s and camera
+//! motions, `commands` carries commands out, `frame` draws.
+
+mod app;
+mod commands;
+mod content;
+mod document;
+mod edits;
+mod frame;
+mod graphics;
+mod overlay;
+mod panels;
+mod selection;
+mod state;
+
+pub use app::run;
+pub use content::{Content, Decode, Frames, Host, Options, Photo, Update};
+pub use overlay::KEYS;

@@ -1,0 +1,261 @@
+//! The side panel: statistics, quality, crop, selection, photos, path, files.
+
+use super::document::Document;
+use super::state::{Command, State, Tool};
+use crate::camera::{Controls, Habit, Preset};
+use crate::renderer::Renderer;
+use egui::{CollapsingHeader, DragValue, Slider, Ui};
+use tessera_datasets::scene::SplatCloud;
+
+/// What the panel knows besides its own state.
+pub struct Panel<'a> {
+    /// Changed in place.
+    pub state: &'a mut State,
+    /// Habits and speed.
+    pub controls: &'a mut Controls,
+    /// The open scene.
+    pub document: &'a Document,
+    /// For statistics.
+    pub renderer: &'a Renderer,
+    /// What is asked for.
+    pub commands: &'a mut Vec<Command>,
+}
+
+impl Panel<'_> {
+    /// All sections.
+    pub fn show(&mut self, ui: &mut Ui) {
+        egui::ScrollArea::vertical().show(ui, |ui| {
+            self.statistics(ui);
+            section(ui, "View", true, |ui| self.view(ui));
+            section(ui, "Quality", true, |ui| self.quality(ui));
+            section(ui, "Crop", false, |ui| self.crop(ui));
+            if self.document.content.cloud.is_some() {
+                section(ui, "Select and delete", false, |ui| self.selection(ui));
+            }
+            section(ui, "Measure", false, |ui| self.measure(ui));
+            if !self.document.content.photos.is_empty() {
+                section(ui, "Photos", false, |ui| self.photos(ui));
+            }
+            section(ui, "Camera path", false, |ui| self.path(ui));
+            section(ui, "Files", false, |ui| self.files(ui));
+        });
+    }
+
+    fn statistics(&mut self, ui: &mut Ui) {
+        let load = self.renderer.load();
+        ui.heading(&self.document.content.name);
+        let splats = self.document.content.cloud.as_ref().map_or(0, SplatCloud::len);
+        let deleted = self.document.edits.deleted().count();
+        if splats > 0 {
+            ui.label(format!("{} splats, {} MB", splats - deleted, load.bytes >> 20));
+        }
+        if let Some(mesh) = &self.document.content.mesh {
+            let (points, triangles) = (mesh.positions.len(), mesh.triangles.len());
+            ui.label(match triangles {
+                0 => format!("{points} points"),
+                _ => format!("{triangles} triangles, {points} vertices"),
+            });
+        }
+        ui.label(format!("{:.0} ms a frame while moving", self.state.times.milliseconds));
+        ui.small(self.renderer.gpu().name());
+        if let Some(training) = &self.state.training {
+            ui.strong(training);
+        }
+        if let Some(complaint) = &self.document.complaint {
+            ui.colored_label(egui::Color32::ORANGE, complaint);
+        }
+        if let Some((message, is_error)) = &self.state.message {
+            let colour = if *is_error { egui::Color32::LIGHT_RED } else { egui::Color32::LIGHT_GREEN };
+            ui.colored_label(colour, message);
+        }
+    }
+
+    fn view(&mut self, ui: &mut Ui) {
+        ui.horizontal(|ui| {
+            ui.label("Mouse");
+            for (habit, name) in [(Habit::Orbit, "Orbit"), (Habit::Blender, "Blender"), (Habit::Game, "Game")] {
+                ui.selectable_value(&mut self.controls.habit, habit, name);
+            }
+        });
+        ui.horizontal_wrapped(|ui| {
+            self.button(ui, "All", Command::FrameAll);
+            self.button(ui, "Home", Command::Home);
+            for (preset, name) in [
+                (Preset::Front, "Front"),
+                (Preset::Back, "Back"),
+                (Preset::Left, "Left"),
+                (Preset::Right, "Right"),
+                (Preset::Top, "Top"),
+                (Preset::Bottom, "Bottom"),
+            ] {
+                self.button(ui, name, Command::Look(preset));
+            }
+        });
+        ui.add(Slider::new(&mut self.controls.speed, 0.05..=20.0).logarithmic(true).text("flight speed"));
+        ui.checkbox(&mut self.state.help, "Explain the keys (F1)");
+    }
+
+    fn quality(&mut self, ui: &mut Ui) {
+        let style = &mut self.state.style;
+        let degree = self.document.content.cloud.as_ref().map_or(0, |cloud| cloud.sh_degree);
+        if degree > 0 {
+            style.sh_degree = style.sh_degree.min(degree);
+            ui.add(Slider::new(&mut style.sh_degree, 0..=degree).text("SH degree"));
+        }
+        ui.add(Slider::new(&mut style.splat_scale, 0.05..=2.0).text("splat size"));
+        ui.add(Slider::new(&mut style.point_size, 1.0..=12.0).text("point size"));
+        ui.add(Slider::new(&mut self.state.resolution, 0.25..=1.0).text("resolution"));
+        ui.checkbox(&mut self.state.adaptive, "coarser while moving, if slow");
+        ui.horizontal(|ui| {
+            ui.color_edit_button_rgb(&mut style.background);
+            ui.label("background");
+        });
+        let mut is_depth = style.depth.is_some();
+        if ui.checkbox(&mut is_depth, "depth instead of colour").changed() {
+            style.depth = is_depth.then_some(2.0 * self.controls.extent as f32);
+        }
+        if let Some(depth) = &mut style.depth {
+            let limit = 20.0 * self.controls.extent as f32;
+            ui.add(Slider::new(depth, 1e-3 * limit..=limit).logarithmic(true).text("depth of white"));
+        }
+    }
+
+    fn crop(&mut self, ui: &mut Ui) {
+        let crop = &mut self.state.crop;
+        ui.checkbox(&mut crop.on, "show only what is inside");
+        let speed = 0.005 * self.controls.extent;
+        for (axis, name) in ["x", "y", "z"].into_iter().enumerate() {
+            ui.horizontal(|ui| {
+                ui.label(name);
+                let [low, high] = &mut crop.corners;
+                ui.add(DragValue::new(&mut low[axis]).speed(speed));
+                ui.label("to");
+                ui.add(DragValue::new(&mut high[axis]).speed(speed));
+                high[axis] = high[axis].max(low[axis]);
+            });
+        }
+        if self.document.content.cloud.is_some() {
+            self.button(ui, "Select what is outside", Command::SelectCropped);
+        }
+    }
+
+    fn selection(&mut self, ui: &mut Ui) {
+        ui.horizontal(|ui| {
+            ui.selectable_value(&mut self.state.tool, Tool::Look, "Off");
+            ui.selectable_value(&mut self.state.tool, Tool::BoxSelect, "Box (B)");
+            ui.selectable_value(&mut self.state.tool, Tool::BrushSelect, "Brush (C)");
+        });
+        ui.small("Shift adds, Ctrl takes away");
+        ui.add(Slider::new(&mut self.state.brush, 4.0..=200.0).logarithmic(true).text("brush"));
+        ui.horizontal(|ui| {
+            let select = Command::SelectFaint(self.state.faint);
+            self.button(ui, "Select", select);
+            ui.add(Slider::new(&mut self.state.faint, 0.005..=0.5).logarithmic(true).text("opacity below"));
+        });
+        ui.horizontal(|ui| {
+            let select = Command::SelectLarge(self.state.large);
+            self.button(ui, "Select", select);
+            ui.add(Slider::new(&mut self.state.large, 0.001..=1.0).logarithmic(true).text("of scene, larger"));
+        });
+        ui.label(format!("{} selected", self.document.edits.selected().count()));
+        ui.horizontal_wrapped(|ui| {
+            self.button(ui, "Invert (I)", Command::Invert);
+            self.button(ui, "None (Esc)", Command::SelectNone);
+            self.button(ui, "Delete (X)", Command::Delete);
+            self.button(ui, "Undo (Ctrl+Z)", Command::Undo);
+            self.button(ui, "Redo (Ctrl+Y)", Command::Redo);
+        });
+    }
+
+    fn measure(&mut self, ui: &mut Ui) {
+        let mut on = self.state.tool == Tool::Measure;
+        if ui.checkbox(&mut on, "click two places (M)").changed() {
+            self.state.tool = if on { Tool::Measure } else { Tool::Look };
+        }
+        for pair in self.state.measured.chunks_exact(2) {
+            ui.label(format!("{:.4}", distance(pair[0], pair[1])));
+        }
+        if !self.state.measured.is_empty() && ui.button("Forget all").clicked() {
+            self.state.measured.clear();
+        }
+    }
+
+    fn photos(&mut self, ui: &mut Ui) {
+        let photos = &self.document.content.photos;
+        let mut index = self.state.comparison.as_ref().map_or(0, |comparison| comparison.index);
+        let changed = ui.add(Slider::new(&mut index, 0..=photos.len() - 1).text("photo")).changed();
+        ui.small(&photos[index].name);
+        if let Some(comparison) = &mut self.state.comparison {
+            ui.add(Slider::new(&mut comparison.opacity, 0.0..=1.0).text("photo over scene"));
+            ui.small("A lens's distortion is in the photo only.");
+            if changed {
+                self.commands.push(Command::Compare(index));
+            }
+            self.button(ui, "Leave the photo (Esc)", Command::EndCompare);
+        } else if changed || ui.button("Compare with the photo").clicked() {
+            self.commands.push(Command::Compare(index));
+        }
+    }
+
+    fn path(&mut self, ui: &mut Ui) {
+        ui.add(Slider::new(&mut self.state.keyframe_seconds, 0.1..=20.0).logarithmic(true).text("seconds between"));
+        let keyframes = self.state.path.keyframes().to_vec();
+        ui.horizontal_wrapped(|ui| {
+            self.button(ui, "Add this view (K)", Command::AddKeyframe);
+            if keyframes.len() > 1 {
+                let name = if self.state.playing.is_some() { "Stop (P)" } else { "Play (P)" };
+                self.button(ui, name, Command::Play);
+            }
+        });
+        for (i, keyframe) in keyframes.iter().enumerate() {
+            ui.horizontal(|ui| {
+                ui.label(format!("{} at {:.1} s", i + 1, keyframe.time));
+                self.button(ui, "remove", Command::RemoveKeyframe(i));
+            });
+        }
+        if keyframes.len() > 1 {
+            ui.add(Slider::new(&mut self.state.fps, 1..=120).text("pictures a second"));
+            ui.horizontal(|ui| {
+                ui.text_edit_singleline(&mut self.state.path_name);
+                let save = Command::SavePath(self.state.path_name.trim().into());
+                self.button(ui, "Save", save);
+            });
+            ui.small(".json for tessera render --cameras, .mp4 for a video");
+        }
+    }
+
+    fn files(&mut self, ui: &mut Ui) {
+        ui.small("Drop a file on the window, or type its name.");
+        let typed = |ui: &mut Ui, name: &mut String, verb: &str| {
+            ui.horizontal(|ui| {
+                ui.text_edit_singleline(name);
+                ui.button(verb).clicked() && !name.trim().is_empty()
+            })
+            .inner
+        };
+        if typed(ui, &mut self.state.open_name, "Open") {
+            self.commands.push(Command::Open(self.state.open_name.trim().into()));
+        }
+        if self.document.content.cloud.is_some() && typed(ui, &mut self.state.save_name, "Save splats") {
+            self.commands.push(Command::Save(self.state.save_name.trim().into()));
+        }
+        if typed(ui, &mut self.state.picture_name, "Save picture") {
+            self.commands.push(Command::SavePicture(self.state.picture_name.trim().into()));
+        }
+    }
+
+    fn button(&mut self, ui: &mut Ui, name: &str, command: Command) {
+        if ui.button(name).clicked() {
+            self.commands.push(command);
+        }
+    }
+}
+
+fn section(ui: &mut Ui, name: &str, open: bool, contents: impl FnOnce(&mut Ui)) {
+    CollapsingHeader::new(name).default_open(open).show(ui, contents);
+}
+
+/// Between two places.
+pub fn distance(a: [f64; 3], b: [f64; 3]) -> f64 {
+    (0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f64>().sqrt()
+}
