@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod view;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,6 +9,7 @@ use tessera_engine::datasets::capture::Split;
 use tessera_engine::datasets::synthetic::{LensKind, SceneKind};
 use tessera_engine::render::Layer;
 
+pub use bench::Bench;
 pub use view::View;
 
 /// Photos to 3D scenes.
@@ -442,34 +444,6 @@ pub struct Info {
 
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Bench {
-    /// Capture to train on; a made scene by default
-    #[arg(long, value_name = "DIR")]
-    pub capture: Option<PathBuf>,
-    /// Training steps that are measured
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
-    pub steps: u64,
-    /// Any training setting, as often as needed
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub settings: Vec<String>,
-    /// Measure how fast splats are drawn instead
-    #[arg(long, conflicts_with_all = ["capture", "steps", "settings"])]
-    pub view: bool,
-    /// Splats of the scene that is drawn; 100,000, then 1 and 4 million by default
-    #[arg(long, value_name = "N", requires = "view", value_parser = clap::value_parser!(u64).range(1..=60_000_000))]
-    pub splats: Option<u64>,
-    /// Pictures that are drawn of each scene
-    #[arg(long, value_name = "N", default_value_t = 20, requires = "view")]
-    pub frames: usize,
-    /// Size of the pictures that are drawn
-    #[arg(long, value_name = "WxH", default_value = "640x360", requires = "view", value_parser = parse_size)]
-    pub size: [u32; 2],
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -8,6 +8,7 @@ mod journey;
 mod scenes;
 mod shared_data;
 mod usage;
+mod view;
 
 use std::path::Path;
 use tessera_tests::Program;

@@ -1,15 +1,16 @@
-//! What is shown: splats or points, the photos they were made from, and where the camera stands at first.
+//! What is shown: splats, a mesh or points, the photos they were made from, and where the camera stands at first.
 
 use crate::args::View as Arguments;
 use crate::commands::render::{orbit_cameras, stated_cameras};
 use crate::console::Console;
 use crate::inputs::{Run, Scene, scene_file};
 use anyhow::{Result, bail};
+use nalgebra::{UnitQuaternion, Vector3};
 use std::path::Path;
 use std::sync::Arc;
 use tessera_engine::datasets::camera::{Camera, Pose, Similarity};
 use tessera_engine::datasets::capture::{Capture, Frame};
-use tessera_engine::datasets::format::{self, ply};
+use tessera_engine::datasets::format::{self, Contents};
 use tessera_engine::datasets::image::decode;
 use tessera_engine::datasets::scene::{Mesh, SplatCloud};
 use tessera_engine::render::{PathCamera, camera_from_scene};
@@ -28,18 +29,18 @@ pub struct Opened {
     pub camera: Camera,
 }
 
-/// Opens a run folder, a splat file or a point cloud.
+/// Opens a run folder, a splat file, a mesh or a point cloud.
 pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> {
     let run = Run::find(path)?;
     let file = scene_file(path, run.is_some())?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    match format::read_splats(&file) {
-        Ok(cloud) => of_scene(Scene { cloud, run }, name, args, console),
-        // PLY files hold point clouds too.
-        Err(error) => match ply::read_points(&file) {
-            Ok(points) if run.is_none() => of_points(&points, name, args, console),
-            _ => Err(error.into()),
-        },
+    match Contents::of(&file)? {
+        Contents::Splats => of_scene(Scene { cloud: format::read_splats(&file)?, run }, name, args, console),
+        Contents::Mesh | Contents::Points => {
+            let read = format::read_mesh(&file)?;
+            read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", file.display())));
+            of_mesh(read.mesh, name, args, console)
+        }
     }
 }
 
@@ -61,23 +62,17 @@ fn of_scene(mut scene: Scene, name: String, args: &Arguments, console: &Console)
     Ok(opened(name, Some(scene.cloud), None, photos, background, &first, up))
 }
 
-fn of_points(
-    points: &[tessera_engine::datasets::capture::Point],
-    name: String,
-    args: &Arguments,
-    console: &Console,
-) -> Result<Opened> {
-    let mesh = Mesh {
-        positions: points.iter().map(|point| point.position.map(|x| x as f32)).collect(),
-        colours: points.iter().map(|point| point.colour).collect(),
-        ..Mesh::default()
-    };
-    // What looks at points well looks at splats in their places well.
-    let mut cloud = SplatCloud::with_capacity(points.len(), 0);
-    cloud.means.clone_from(&mesh.positions);
-    let first = first_camera(args, &Scene { cloud, run: None }, console)?;
+fn of_mesh(mesh: Mesh, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
+    // What looks at its vertices well looks at splats in their places well.
+    let mut cloud = SplatCloud::with_capacity(mesh.positions.len(), 0);
+    // Meshes have y upwards by custom, splats downwards: half a turn about x.
+    cloud.means.extend(mesh.positions.iter().map(|&[x, y, z]| [x, -y, -z]));
+    let mut first = first_camera(args, &Scene { cloud, run: None }, console)?;
+    if args.camera.is_none() && args.cameras.is_none() {
+        first.camera_from_world *= UnitQuaternion::from_axis_angle(&Vector3::x_axis(), std::f64::consts::PI);
+    }
     let background = args.background.unwrap_or(DEFAULT_BACKGROUND);
-    Ok(opened(name, None, Some(mesh), Vec::new(), background, &first, [0.0, -1.0, 0.0]))
+    Ok(opened(name, None, Some(mesh), Vec::new(), background, &first, [0.0, 1.0, 0.0]))
 }
 
 fn opened(
@@ -133,7 +128,7 @@ pub fn photos(capture: Capture) -> Vec<Photo> {
 
 /// What is up in most photos; against y, as structure from motion has it, without any.
 pub fn common_up(photos: &[Photo]) -> [f64; 3] {
-    let up = |pose: &Pose| pose.inverse() * nalgebra::Vector3::new(0.0, -1.0, 0.0);
-    let sum: nalgebra::Vector3<f64> = photos.iter().map(|photo| up(&photo.camera_from_world)).sum();
+    let up = |pose: &Pose| pose.inverse() * Vector3::new(0.0, -1.0, 0.0);
+    let sum: Vector3<f64> = photos.iter().map(|photo| up(&photo.camera_from_world)).sum();
     sum.try_normalize(1e-6).map_or([0.0, -1.0, 0.0], Into::into)
 }

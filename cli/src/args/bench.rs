@@ -1,0 +1,33 @@
+//! Arguments of `tessera bench`.
+
+use super::parse_size;
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Capture to train on; a made scene by default
+    #[arg(long, value_name = "DIR")]
+    pub capture: Option<PathBuf>,
+    /// Training steps that are measured
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    pub steps: u64,
+    /// Any training setting, as often as needed
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Measure how fast splats are drawn instead
+    #[arg(long, conflicts_with_all = ["capture", "steps", "settings"])]
+    pub view: bool,
+    /// Splats of the scene that is drawn; 100,000, then 1 and 4 million by default
+    #[arg(long, value_name = "N", requires = "view", value_parser = clap::value_parser!(u64).range(1..=60_000_000))]
+    pub splats: Option<u64>,
+    /// Pictures that are drawn of each scene
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "view")]
+    pub frames: usize,
+    /// Size of the pictures that are drawn
+    #[arg(long, value_name = "WxH", default_value = "640x360", requires = "view", value_parser = parse_size)]
+    pub size: [u32; 2],
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
