@@ -2,6 +2,7 @@
 
 use super::input::Input;
 use super::stream::{SplatHeader, SplatSink, SplatSource};
+use super::tiles::StartCamera;
 use super::{Existing, SpzVersion, compressed_ply, gltf, ksplat, ply, sog, splat, spz, tiles};
 use crate::camera::Similarity;
 use crate::{DataError, Result};
@@ -37,6 +38,10 @@ pub struct WriteOptions {
     pub keep_order: bool,
     /// Of SPZ files.
     pub spz_version: SpzVersion,
+    /// Which direction is up in stored coordinates, where that is known. Streamed scenes say it.
+    pub up: Option<[f32; 3]>,
+    /// Where to begin looking from; otherwise a streamed scene is looked at from before its middle.
+    pub camera: Option<StartCamera>,
 }
 
 impl SplatFormat {
@@ -217,7 +222,7 @@ impl SplatFormat {
             Self::Splat => splat::create_splats(path, header, options, existing),
             Self::Spz => spz::create_splats(path, header, options, existing),
             Self::Glb | Self::Gltf => gltf::create_splats(path, header, existing),
-            Self::Tiles => tiles::create_splats(path, header, existing),
+            Self::Tiles => tiles::create_splats(path, header, options, existing),
             Self::Sog => sog::create_splats(path, header, options, existing),
             Self::Ksplat => Err(unknown(path, Self::writes)),
         }
