@@ -19,6 +19,8 @@ mod gltf;
 mod input;
 #[cfg(feature = "files")]
 mod ksplat;
+#[cfg(feature = "files")]
+mod lod_meta;
 #[cfg(all(test, feature = "files"))]
 mod made;
 #[cfg(feature = "files")]

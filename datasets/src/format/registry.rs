@@ -2,7 +2,8 @@
 
 use super::input::Input;
 use super::stream::{SplatHeader, SplatSink, SplatSource};
-use super::{Existing, SpzVersion, compressed_ply, gltf, ksplat, ply, sog, splat, spz, tiles};
+use super::tiles::StartCamera;
+use super::{Existing, SpzVersion, compressed_ply, gltf, ksplat, lod_meta, ply, sog, splat, spz, tiles};
 use crate::camera::Similarity;
 use crate::{DataError, Result};
 use std::path::Path;
@@ -24,6 +25,8 @@ pub enum SplatFormat {
     Gltf,
     /// PlayCanvas's images of quantised attributes, bundled or in a folder.
     Sog,
+    /// PlayCanvas's SOG scenes at several levels of detail, with their description.
+    LodMeta,
     /// Our pages at many levels of detail, in a folder, to be streamed.
     Tiles,
     /// Quantised buckets of mkkellogg's viewer, read only.
@@ -37,6 +40,10 @@ pub struct WriteOptions {
     pub keep_order: bool,
     /// Of SPZ files.
     pub spz_version: SpzVersion,
+    /// Which direction is up in stored coordinates, where that is known. Streamed scenes say it.
+    pub up: Option<[f32; 3]>,
+    /// Where to begin looking from; otherwise a streamed scene is looked at from before its middle.
+    pub camera: Option<StartCamera>,
 }
 
 impl SplatFormat {
@@ -51,6 +58,7 @@ impl SplatFormat {
         Self::Gltf,
         Self::Tiles,
         Self::Ksplat,
+        Self::LodMeta,
     ];
 
     /// What people call it.
@@ -65,6 +73,7 @@ impl SplatFormat {
             Self::Sog => "SOG",
             Self::Tiles => "streamed scene",
             Self::Ksplat => ".ksplat",
+            Self::LodMeta => "streamed SOG",
         }
     }
 
@@ -80,6 +89,7 @@ impl SplatFormat {
             Self::Sog => &[".sog", "meta.json"],
             Self::Tiles => &[".tiles", "tiles.json"],
             Self::Ksplat => &[".ksplat"],
+            Self::LodMeta => &["lod-meta.json"],
         }
     }
 
@@ -87,14 +97,14 @@ impl SplatFormat {
     pub fn writes(self) -> bool {
         match self {
             Self::Ply | Self::CompressedPly | Self::Splat | Self::Spz | Self::Glb | Self::Sog | Self::Tiles => true,
-            Self::Gltf | Self::Ksplat => false,
+            Self::Gltf | Self::Ksplat | Self::LodMeta => false,
         }
     }
 
     /// What of a scene with this header it cannot hold, or holds less exactly, in words for the user.
     pub fn losses(self, header: &SplatHeader) -> Vec<String> {
         let mut losses: Vec<String> = match self {
-            Self::Ply | Self::Ksplat => Vec::new(),
+            Self::Ply | Self::Ksplat | Self::LodMeta => Vec::new(),
             Self::Sog => vec![
                 "positions in 16 bits of sign(x) ln(1 + |x|), scales and colours of a codebook of 256 values each, rotations \
                  to 1.2 degrees, opacities in 8 bits"
@@ -115,7 +125,7 @@ impl SplatFormat {
                     .to_owned(),
             ],
             Self::Tiles => vec![
-                "positions to a sixteenth of a small splat, scales to 3 %, rotations to 0.1°, opacities and colours to 8 bits"
+                "positions to a sixteenth of a small splat, scales to 3 %, rotations to 0.3°, opacities and colours to 8 bits"
                     .to_owned(),
             ],
             Self::Glb | Self::Gltf => vec![
@@ -170,7 +180,8 @@ impl SplatFormat {
         let folder = || {
             let holds = |name: &str| path.join(name).is_file();
             let sog = holds("meta.json").then_some(Self::Sog);
-            sog.or_else(|| holds(tiles::MANIFEST).then_some(Self::Tiles))
+            let tiles = holds(tiles::MANIFEST).then_some(Self::Tiles);
+            sog.or(tiles).or_else(|| holds(lod_meta::LOD_META).then_some(Self::LodMeta))
         };
         Self::of(path).or_else(folder).ok_or_else(|| unknown(path, |_| true))
     }
@@ -188,6 +199,7 @@ impl SplatFormat {
             Self::Glb | Self::Gltf => gltf::open_splats(path),
             Self::Sog => sog::open_splats(path),
             Self::Tiles => tiles::open_splats(path),
+            Self::LodMeta => lod_meta::open_splats(path),
             single => single.open_input(Input::open(path)?),
         }
     }
@@ -200,7 +212,7 @@ impl SplatFormat {
             Self::Splat => splat::open_splats(input),
             Self::Spz => spz::open_splats(input),
             Self::Ksplat => ksplat::open_splats(input),
-            Self::Glb | Self::Gltf | Self::Sog | Self::Tiles => self.open(input.path()),
+            Self::Glb | Self::Gltf | Self::Sog | Self::Tiles | Self::LodMeta => self.open(input.path()),
         }
     }
 
@@ -217,9 +229,9 @@ impl SplatFormat {
             Self::Splat => splat::create_splats(path, header, options, existing),
             Self::Spz => spz::create_splats(path, header, options, existing),
             Self::Glb | Self::Gltf => gltf::create_splats(path, header, existing),
-            Self::Tiles => tiles::create_splats(path, header, existing),
+            Self::Tiles => tiles::create_splats(path, header, options, existing),
             Self::Sog => sog::create_splats(path, header, options, existing),
-            Self::Ksplat => Err(unknown(path, Self::writes)),
+            Self::Ksplat | Self::LodMeta => Err(unknown(path, Self::writes)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Plain data types that the readers, the methods and the viewer share, and what is done to them.
 
+mod bulk;
 #[cfg(feature = "files")]
 mod floaters;
 #[cfg(feature = "files")] // its textures are encoded images
@@ -14,6 +15,7 @@ pub mod tile_tree;
 mod transform;
 mod views;
 
+pub use bulk::Bulk;
 #[cfg(feature = "files")]
 pub use floaters::{FloaterReason, FloaterReport, Floaters, find_floaters};
 #[cfg(feature = "files")]
@@ -25,4 +27,4 @@ pub use simplify::{Simplified, simplify_and_measure, simplify_to};
 pub use spherical_harmonics::{HarmonicsRotation, Y0, basis};
 pub use splat_cloud::SplatCloud;
 pub use transform::SplatTransform;
-pub use views::Frusta;
+pub use views::{Frusta, camera_from_scene};

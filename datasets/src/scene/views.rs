@@ -2,7 +2,15 @@
 
 use super::SplatCloud;
 use crate::camera::{Camera, Pose, Similarity};
-use nalgebra::{Matrix3, Point3, Vector3};
+use nalgebra::{Matrix3, Point3, Translation3, Vector3};
+
+/// A camera that is placed in the captured world, relative to where the scene is stored. It then measures in stored units.
+pub fn camera_from_scene(scene_from_world: &Similarity, camera_from_world: &Pose) -> Pose {
+    let scene = &scene_from_world.isometry;
+    let rotation = camera_from_world.rotation * scene.rotation.inverse();
+    let scaled = scene_from_world.scaling() * camera_from_world.translation.vector;
+    Pose::from_parts(Translation3::from(scaled - rotation * scene.translation.vector), rotation)
+}
 
 /// The frusta of cameras that are placed in the captured world, made ready for a scene that may be stored elsewhere.
 #[derive(Clone, Debug)]
@@ -26,10 +34,9 @@ impl Frusta {
     /// `views` are cameras with their `camera_from_world`; `scene_from_world` says where the scene's splats are stored.
     pub fn new(views: impl IntoIterator<Item = (Camera, Pose)>, scene_from_world: &Similarity) -> Self {
         let placed = views.into_iter().map(|(camera, camera_from_world)| {
-            let scene = &scene_from_world.isometry;
-            let rotation = camera_from_world.rotation * scene.rotation.inverse();
-            let translation =
-                scene_from_world.scaling() * camera_from_world.translation.vector - rotation * scene.translation.vector;
+            let camera_from_scene = camera_from_scene(scene_from_world, &camera_from_world);
+            let Pose { rotation, translation } = camera_from_scene;
+            let translation = translation.vector;
             let frustum = Frustum {
                 camera,
                 rotation: rotation.to_rotation_matrix().into_inner(),
@@ -99,7 +106,7 @@ impl Frustum {
 mod tests {
     use super::*;
     use crate::camera::{Distortion, Lens};
-    use nalgebra::{Translation3, UnitQuaternion};
+    use nalgebra::UnitQuaternion;
 
     /// A cloud of small splats at these places.
     fn at(places: &[[f32; 3]]) -> SplatCloud {

@@ -2,10 +2,10 @@
 
 use crate::splats::NEAR;
 use crate::{Error, Result};
-use nalgebra::{Point3, Translation3, UnitQuaternion, Vector3};
+use nalgebra::{Point3, Translation3, UnitQuaternion};
 use tessera_datasets::camera::{Camera, Pose, Similarity};
 use tessera_datasets::image::MAX_PIXELS;
-use tessera_datasets::scene::SplatCloud;
+use tessera_datasets::scene::{Bulk, SplatCloud, camera_from_scene};
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::splat::{Rasterizer, RenderSettings, Rendering, Splats};
 
@@ -73,25 +73,14 @@ impl SplatPainter {
 
 /// A centred, scaled world for a cloud of which nothing else is known, by its splats' median and median distance.
 pub fn scene_of_cloud(cloud: &SplatCloud) -> Similarity {
-    let world_from_stored = cloud.scene_from_world.inverse();
-    let positions: Vec<Vector3<f64>> =
-        cloud.means.iter().map(|m| (world_from_stored * Point3::from(m.map(f64::from))).coords).collect();
-    let centre = Vector3::from_fn(|axis, _| median(positions.iter().map(|p| p[axis]).collect()));
-    let distance = median(positions.iter().map(|p| (p - centre).norm()).collect());
-    let scale = if distance.is_finite() && distance > 1e-12 { 1.0 / distance } else { 1.0 };
-    Similarity::from_parts(Translation3::from(-scale * centre), UnitQuaternion::identity(), scale)
+    let Bulk { centre, distance } = Bulk::of(&cloud.means);
+    let centre = cloud.scene_from_world.inverse() * Point3::from(centre);
+    let scale = cloud.scene_from_world.scaling() / distance;
+    Similarity::from_parts(Translation3::from(-scale * centre.coords), UnitQuaternion::identity(), scale)
 }
 
 /// The median, or 0 of nothing; the upper one of two middle values.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     let middle = values.len() / 2;
     if values.is_empty() { 0.0 } else { *values.select_nth_unstable_by(middle, f64::total_cmp).1 }
-}
-
-/// From the scene to a camera that is placed in the world; it then measures in scene units.
-pub fn camera_from_scene(scene_from_world: &Similarity, camera_from_world: &Pose) -> Pose {
-    let scene = &scene_from_world.isometry;
-    let rotation = camera_from_world.rotation * scene.rotation.inverse();
-    let scaled = scene_from_world.scaling() * camera_from_world.translation.vector;
-    Pose::from_parts(Translation3::from(scaled - rotation * scene.translation.vector), rotation)
 }

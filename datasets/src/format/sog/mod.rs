@@ -29,7 +29,7 @@ mod write;
 mod tests;
 
 pub use encode::{SogFile, encode};
-pub(in crate::format) use read::open_splats;
+pub(in crate::format) use read::{SogSource, open, open_splats};
 pub(in crate::format) use write::create_splats;
 
 /// The name of the description in a bundle or a folder.

@@ -3,15 +3,17 @@
 use super::page::{self, PageError};
 use crate::camera::Similarity;
 use crate::format::stream::SplatHeader;
-use crate::scene::SplatCloud;
 use crate::scene::tile_tree::{Bounds, MAX_NODES, TileNode, TileTree};
-use nalgebra::{Quaternion, Translation3, UnitQuaternion};
+use crate::scene::{Bulk, SplatCloud};
+use nalgebra::{Quaternion, Translation3, UnitQuaternion, Vector3};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What the manifest says of itself.
 const FORMAT: &str = "tessera-tiles";
 const VERSION: u32 = 1;
+/// The vertical field of view of a camera of which nothing is known, in radians.
+const FOV_Y: f32 = 0.8;
 /// The most files that pages may be spread over.
 const MAX_FILES: usize = 1 << 16;
 
@@ -41,6 +43,23 @@ pub struct StartCamera {
     pub target: [f32; 3],
     /// Vertical field of view in radians.
     pub fov_y: f32,
+}
+
+impl StartCamera {
+    /// From before the middle of a scene with these means (`[N, 3]`) and a little above it. Up is where the y axis does not
+    /// point, as in most splat files, unless it is known.
+    pub fn before(means: &[[f32; 3]], up: Option<[f32; 3]>) -> Self {
+        let Bulk { centre, distance } = Bulk::of(means);
+        let up = Vector3::from(up.unwrap_or([0.0, -1.0, 0.0]).map(f64::from));
+        let level = |axis: Vector3<f64>| axis - up * axis.dot(&up);
+        let [x, z] = [Vector3::x(), Vector3::z()].map(level);
+        let back = if z.norm_squared() >= 0.5 { z } else { x };
+        // Far enough that what lies within twice the median distance fits into the picture.
+        let away = 2.0 * distance / (0.5 * f64::from(FOV_Y)).sin();
+        let position = centre - back.normalize() * away + up * (0.4 * away);
+        let [position, target] = [position, centre].map(|point| point.map(|v| v as f32).into());
+        Self { position, target, fov_y: FOV_Y }
+    }
 }
 
 /// Where a page lies and how it is checked. The harmonics follow the core without a gap.

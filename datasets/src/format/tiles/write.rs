@@ -3,11 +3,11 @@
 
 use super::page::{self, EncodedPage};
 use super::spill::{Dealt, Spill};
-use super::{MANIFEST, Manifest, PAGES, PageLocation};
+use super::{MANIFEST, Manifest, PAGES, PageLocation, StartCamera};
 use crate::format::stream::{SplatHeader, SplatSink};
-use crate::format::{AtomicFolder, Existing};
+use crate::format::{AtomicFolder, Existing, WriteOptions};
 use crate::scene::SplatCloud;
-use crate::scene::tile_tree::{Leaves, MAX_PAGE_SPLATS, PageSink, Partition, build, partition};
+use crate::scene::tile_tree::{Leaves, PAGE_SPLATS, PageSink, Partition, build, partition};
 use crate::{DataError, Result};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -18,18 +18,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(in crate::format) fn create_splats(
     path: &Path,
     header: &SplatHeader,
+    options: &WriteOptions,
     existing: Existing,
 ) -> Result<Box<dyn SplatSink>> {
     let folder = AtomicFolder::create(path, existing)?;
     let spill = Spill::new(folder.temporary(), header).map_err(|e| folder.unwritable(&e))?;
-    Ok(Box::new(TilesWriter { folder, header: header.clone(), spill, page_splats: MAX_PAGE_SPLATS }))
+    Ok(Box::new(TilesWriter { folder, header: header.clone(), options: options.clone(), spill }))
 }
 
 struct TilesWriter {
     folder: AtomicFolder,
     header: SplatHeader,
+    options: WriteOptions,
     spill: Spill,
-    page_splats: usize,
 }
 
 impl SplatSink for TilesWriter {
@@ -44,14 +45,15 @@ impl SplatSink for TilesWriter {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        let Self { folder, mut header, spill, page_splats } = *self;
+        let Self { folder, mut header, options, spill } = *self;
         let unwritable = |e: io::Error| folder.unwritable(&e);
         let means = &spill.means;
         if u32::try_from(means.len()).is_err() {
             return Err(DataError::new(folder.path(), "is not written, because it has more than 4 billion splats"));
         }
         header.count = means.len() as u64;
-        let partition = partition(means, page_splats);
+        let camera = options.camera.unwrap_or_else(|| StartCamera::before(means, options.up));
+        let partition = partition(means, PAGE_SPLATS);
         let leaf_of = partition.leaf_of_splats();
         let rows: Vec<_> =
             partition.leaves().iter().map(|&leaf| partition.nodes[leaf as usize].splats.clone()).collect();
@@ -69,7 +71,7 @@ impl SplatSink for TilesWriter {
         let pages = pages.write_in_order(&mut out).and_then(|pages| out.flush().map(|()| pages)).map_err(unwritable)?;
         drop(out);
         let files = vec![PAGES.to_owned()];
-        let manifest = Manifest { header, up: None, camera: None, tree: Arc::new(tree), files, pages };
+        let manifest = Manifest { header, up: options.up, camera: Some(camera), tree: Arc::new(tree), files, pages };
         folder.write(MANIFEST, &manifest.to_json())?;
         folder.commit()
     }

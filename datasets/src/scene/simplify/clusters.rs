@@ -19,13 +19,14 @@ type Neighbours = [u32; NEIGHBOURS];
 pub(super) struct Clusters {
     members: Vec<u32>,
     starts: Vec<u32>,
-    opacities: Vec<f32>,
+    /// By group, [`Gaussian::shown`].
+    shown: Vec<(f32, f32)>,
 }
 
 impl Clusters {
     /// How many groups there are.
     pub(super) fn len(&self) -> usize {
-        self.opacities.len()
+        self.shown.len()
     }
 
     /// The splats of a group, ascending.
@@ -33,9 +34,10 @@ impl Clusters {
         &self.members[self.starts[cluster] as usize..self.starts[cluster + 1] as usize]
     }
 
-    /// The opacity with which a merged Gaussian covers what its members cover together.
-    pub(super) fn opacity(&self, cluster: usize) -> f32 {
-        self.opacities[cluster]
+    /// The opacity of a merged Gaussian that covers what its members cover together, and by what factor its covariance exceeds
+    /// theirs for that.
+    pub(super) fn shown(&self, cluster: usize) -> (f32, f32) {
+        self.shown[cluster]
     }
 }
 
@@ -94,17 +96,17 @@ impl Groups {
         members.iter().for_each(|&(group, i)| smallest[group as usize] = smallest[group as usize].min(i));
         members.par_iter_mut().for_each(|(group, _)| *group = smallest[*group as usize]);
         members.par_sort_unstable();
-        let mut opacities: Vec<(u32, f32)> =
-            self.first.iter().zip(&self.gaussians).map(|(&i, g)| (smallest[i as usize], g.opacity())).collect();
-        opacities.par_sort_unstable_by_key(|&(group, _)| group);
-        let mut starts: Vec<u32> = Vec::with_capacity(opacities.len() + 1);
+        let mut shown: Vec<(u32, (f32, f32))> =
+            self.first.iter().zip(&self.gaussians).map(|(&i, g)| (smallest[i as usize], g.shown())).collect();
+        shown.par_sort_unstable_by_key(|&(group, _)| group);
+        let mut starts: Vec<u32> = Vec::with_capacity(shown.len() + 1);
         starts
             .extend((0..members.len()).filter(|&at| at == 0 || members[at].0 != members[at - 1].0).map(|at| at as u32));
         starts.push(members.len() as u32);
         Clusters {
             members: members.into_iter().map(|(_, i)| i).collect(),
             starts,
-            opacities: opacities.into_iter().map(|(_, opacity)| opacity).collect(),
+            shown: shown.into_iter().map(|(_, shown)| shown).collect(),
         }
     }
 }

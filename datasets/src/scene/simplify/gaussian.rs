@@ -17,6 +17,8 @@ pub(super) struct Gaussian {
     coverage: f32,
     /// With which it covers that, as far as one can.
     opacity: f32,
+    /// What it takes from light that passes: -ln(1 - alpha) over the picture, over 2π. Unlike coverage it adds up.
+    depth: f32,
     /// The constant part of red, green and blue.
     colour: [f32; 3],
 }
@@ -27,6 +29,10 @@ const ALPHA_WEIGHT: f32 = 0.3;
 
 /// The opacities that a merged splat may have, well within what logits and 8-bit formats hold.
 const OPACITIES: [f32; 2] = [1e-12, 0.999];
+
+/// From which share of its place on, and up to which, a group counts as a surface. Other values from 0.5 to 1.2 change
+/// pictures by less than 0.1 dB.
+const FILLED: [f32; 2] = [0.7, 1.1];
 
 /// Two Gaussians as one.
 struct Pair {
@@ -44,12 +50,26 @@ impl Gaussian {
     pub(super) fn new(mean: [f32; 3], covariance: [f32; 6], opacity: f32, colour: [f32; 3]) -> Self {
         let areas = areas(&covariance);
         let mass = opacity * root_mean_square(&areas);
-        Self { mean, covariance, areas, mass, coverage: mass, opacity, colour }
+        let depth = root_mean_square(&areas) * dilogarithm(opacity.clamp(0.0, OPACITIES[1]));
+        Self { mean, covariance, areas, mass, coverage: mass, opacity, depth, colour }
     }
 
-    /// Opacity of a splat that covers what the group does.
-    pub(super) fn opacity(&self) -> f32 {
-        self.opacity
+    /// Opacity, and the factor by which the covariance is to grow, of the splat that stands for the group.
+    ///
+    /// Where members cover their place, no opacity up to 1 makes a Gaussian of their moments cover as much: it falls off where
+    /// they end. Left so, surfaces become sieves. There the Gaussian grows until it takes as much light as all members in a row,
+    /// which keeps how tightly splats lie beside each other. Where members are scattered their coverage is kept.
+    pub(super) fn shown(&self) -> (f32, f32) {
+        let area = root_mean_square(&self.areas);
+        let most = OPACITIES[1];
+        let wanted = self.coverage / area;
+        let [from, to] = FILLED;
+        let t = ((wanted - from) / (to - from)).clamp(0.0, 1.0);
+        let filled = t * t * (3.0 - 2.0 * t);
+        let opacity = representable(wanted + filled * (most - wanted));
+        let covered = self.coverage + filled * (self.depth * most / dilogarithm(most) - self.coverage);
+        let growth = covered / (opacity * area);
+        (opacity, if growth.is_finite() { growth.max(1.0) } else { 1.0 })
     }
 
     /// Both as one: their common moments, and what they cover together.
@@ -78,6 +98,7 @@ impl Gaussian {
             mass,
             coverage,
             opacity: representable(coverage / root_mean_square(&areas)),
+            depth: self.depth + other.depth,
             colour: std::array::from_fn(|k| s * self.colour[k] + t * other.colour[k]),
         };
         Pair { merged, share: t, between: d, overlaps }
@@ -108,6 +129,16 @@ impl Gaussian {
         // Beyond what f32 holds: splats that are absurdly far apart.
         if error.is_finite() { error } else { f32::MAX }
     }
+}
+
+/// Li₂(α) = Σ αᵏ / k²: `∫ -ln(1 - α exp(-½ r²))` over the plane, over 2π, for α from 0 to below 1.
+fn dilogarithm(alpha: f32) -> f32 {
+    let series = |x: f32| (1..=20).rev().fold(0.0, |sum, k| x * (1.0 / (k * k) as f32 + sum));
+    if alpha <= 0.5 {
+        return series(alpha);
+    }
+    let rest = 1.0 - alpha;
+    std::f32::consts::PI.powi(2) / 6.0 - alpha.ln() * rest.ln() - series(rest)
 }
 
 fn representable(opacity: f32) -> f32 {

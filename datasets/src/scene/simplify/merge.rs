@@ -48,7 +48,7 @@ pub(super) fn merge_all(cloud: &SplatCloud, clusters: &Clusters) -> (SplatCloud,
     let pieces = (0..clusters.len().div_ceil(PIECE)).into_par_iter().map(|piece| {
         let range = piece * PIECE..clusters.len().min((piece + 1) * PIECE);
         let mut merged = empty(range.len());
-        let moved = range.map(|c| push(&mut merged, cloud, clusters.members(c), clusters.opacity(c)));
+        let moved = range.map(|c| push(&mut merged, cloud, clusters.members(c), clusters.shown(c)));
         let moved = moved.fold(Moved::default(), Moved::and);
         (merged, moved)
     });
@@ -74,8 +74,9 @@ impl Moved {
     }
 }
 
-/// Adds the splat that stands for `members` of `cloud` to `out`: a single one as it is.
-fn push(out: &mut SplatCloud, cloud: &SplatCloud, members: &[u32], opacity: f32) -> Moved {
+/// Adds the splat that stands for `members` of `cloud` to `out`: a single one as it is, others with an opacity and a covariance
+/// that is so many times theirs.
+fn push(out: &mut SplatCloud, cloud: &SplatCloud, members: &[u32], (opacity, growth): (f32, f32)) -> Moved {
     if let &[only] = members {
         out.append_range(cloud, only as usize..only as usize + 1);
         return Moved { mass: mass(cloud, only as usize), squares: 0.0 };
@@ -85,7 +86,8 @@ fn push(out: &mut SplatCloud, cloud: &SplatCloud, members: &[u32], opacity: f32)
     let weighted = || members.iter().copied().zip(weights.iter().copied());
     let mean: Vector3<f64> = weighted().map(|(i, w)| w * position(i)).sum();
     let spread = |i: u32| (position(i) - mean) * (position(i) - mean).transpose();
-    let (log_scales, quat) = ellipsoid(weighted().map(|(i, w)| w * (covariance(cloud, i as usize) + spread(i))).sum());
+    let moments: Matrix3<f64> = weighted().map(|(i, w)| w * (covariance(cloud, i as usize) + spread(i))).sum();
+    let (log_scales, quat) = ellipsoid(moments * f64::from(growth));
     out.means.push(mean.cast::<f32>().into());
     out.log_scales.push(log_scales);
     out.quats.push(quat);

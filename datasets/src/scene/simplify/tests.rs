@@ -107,6 +107,39 @@ fn what_lies_on_top_of_each_other_covers_what_both_cover_composed() {
 }
 
 #[test]
+fn a_surface_stays_closed_however_few_splats_it_has() {
+    // A square of 64 x 64 opaque splats that cover it closely.
+    let mut cloud = SplatCloud::with_capacity(0, 0);
+    for i in 0..64 * 64 {
+        let [x, y] = [i % 64, i / 64].map(|v| v as f32 + 0.4 * pseudo_random(2 * v + i));
+        push(&mut cloud, [x, y, 0.0], 0.6, 0.95, [0.5; 3]);
+        cloud.log_scales[i][2] = -4.0;
+    }
+    // What passes through its inner half, seen along z.
+    let passing = |cloud: &SplatCloud| {
+        let through = |x: f64, y: f64| -> f64 {
+            (0..cloud.len())
+                .map(|i| {
+                    let c = merge::covariance(cloud, i).fixed_view::<2, 2>(0, 0).into_owned();
+                    let d = nalgebra::Vector2::new(x - f64::from(cloud.means[i][0]), y - f64::from(cloud.means[i][1]));
+                    let power = c.try_inverse().map_or(f64::INFINITY, |inverse| d.dot(&(inverse * d)));
+                    1.0 - merge::opacity(cloud.opacity_logits[i]) * (-0.5 * power).exp()
+                })
+                .product()
+        };
+        let places = (0..400).map(|i| [i % 20, i / 20].map(|v| 16.0 + 1.6 * f64::from(v)));
+        places.map(|[x, y]| through(x, y)).sum::<f64>() / 400.0
+    };
+    let before = passing(&cloud);
+    let mut simple = cloud;
+    for count in [1024, 256, 64] {
+        simple = simplify_to(&simple, count);
+        let after = passing(&simple);
+        assert!(after < before + 0.08, "{count} splats let {after} pass, all of them {before}");
+    }
+}
+
+#[test]
 fn different_colours_are_kept_apart_while_alike_ones_merge() {
     let (red, blue) = ([1.0, -1.0, -1.0], [-1.0, -1.0, 1.0]);
     let mut cloud = SplatCloud::with_capacity(0, 0);

@@ -3,8 +3,8 @@
 //! What is in memory at a time are the children of one node on each level, however large the scene is.
 
 use super::{Bounds, MAX_PAGE_SPLATS, Partition, REDUCTION, TileNode, TileTree};
-use crate::Result;
 use crate::scene::{Simplified, SplatCloud, simplify_and_measure, total_mass};
+use crate::{DataError, Result};
 use rayon::prelude::*;
 
 /// Where the splats of the leaves come from.
@@ -34,7 +34,7 @@ pub fn build(partition: &Partition, leaves: &dyn Leaves, pages: &dyn PageSink) -
     let mut builder = Builder { partition, leaves, pages, nodes: vec![empty; partition.nodes.len()] };
     let root = builder.node(0)?;
     pages.page(0, &root.splats)?;
-    Ok(TileTree::new(builder.nodes).expect("a partition is a tree"))
+    TileTree::new(builder.nodes).map_err(|reason| DataError::new("the scene", reason))
 }
 
 struct Builder<'a> {

@@ -35,6 +35,8 @@ use std::ops::Range;
 
 /// The most splats in a page.
 pub const MAX_PAGE_SPLATS: usize = 65_536;
+/// Splats in the pages of leaves that we write: a root of that many is there soon, and cuts come close to their budgets.
+pub const PAGE_SPLATS: usize = 16_384;
 /// How many times fewer splats a node has than its children together.
 pub const REDUCTION: usize = 4;
 /// The most children of a node.
