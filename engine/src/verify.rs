@@ -2,19 +2,20 @@
 
 use crate::Result;
 use crate::metrics::{psnr, quantise};
-use crate::render::{PathCamera, SplatPainter, orbit, scene_of_cloud};
+use crate::render::{PathCamera, SplatPainter, of_frames, orbit, scene_of_cloud};
 use serde::Serialize;
 use tessera_datasets::camera::Similarity;
+use tessera_datasets::capture::Capture;
 use tessera_datasets::scene::SplatCloud;
 
 /// Views that are compared.
 const VIEWS: usize = 6;
-/// Their size in pixels.
+/// Their size in pixels, or the longest side of those that a photo's camera sees.
 const SIZE: [u32; 2] = [480, 360];
 /// Shines through alike where dark and bright splats are missing.
 const BACKGROUND: [f32; 3] = [0.5; 3];
 
-/// Pictures of a scene from all sides, to compare others with.
+/// Pictures of a scene, to compare others with.
 #[derive(Debug)]
 pub struct ReferenceViews {
     cameras: Vec<PathCamera>,
@@ -35,12 +36,19 @@ pub struct Verification {
 }
 
 impl ReferenceViews {
-    /// Draws `cloud` from all sides.
+    /// Draws `cloud` from where photos of it were taken, or from all sides when there is no capture.
     ///
     /// # Errors
     /// When it cannot be drawn.
-    pub fn new(cloud: SplatCloud) -> Result<Self> {
-        let cameras = orbit(&cloud, VIEWS, SIZE);
+    pub fn new(cloud: SplatCloud, capture: Option<&Capture>) -> Result<Self> {
+        let cameras = match capture.filter(|capture| !capture.frames.is_empty()) {
+            Some(capture) => {
+                let frames = capture.frames.len();
+                let spread: Vec<usize> = (0..VIEWS.min(frames)).map(|i| i * frames / VIEWS.min(frames)).collect();
+                of_frames(capture, &spread, Some(SIZE[0]))
+            }
+            None => orbit(&cloud, VIEWS, SIZE),
+        };
         let scene_from_world = scene_of_cloud(&cloud);
         let pictures = draw(cloud, &cameras, &scene_from_world)?;
         Ok(Self { cameras, scene_from_world, pictures })
@@ -53,8 +61,9 @@ impl ReferenceViews {
     pub fn compare(&self, cloud: SplatCloud) -> Result<Verification> {
         let pictures = draw(cloud, &self.cameras, &self.scene_from_world)?;
         let psnrs: Vec<f64> = pictures.iter().zip(&self.pictures).map(|(a, b)| psnr(a, b, None)).collect();
-        // All views have as many pixels.
-        let mean_squared = psnrs.iter().map(|psnr| 10f64.powf(-psnr / 10.0)).sum::<f64>() / psnrs.len().max(1) as f64;
+        let pixels: usize = pictures.iter().map(Vec::len).sum();
+        let squared = psnrs.iter().zip(&pictures).map(|(psnr, p)| p.len() as f64 * 10f64.powf(-psnr / 10.0));
+        let mean_squared = squared.sum::<f64>() / pixels.max(1) as f64;
         let worst = psnrs.iter().copied().fold(f64::INFINITY, f64::min);
         Ok(Verification { psnr: -10.0 * mean_squared.log10(), worst, views: psnrs.len() })
     }
@@ -86,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_same_scene_looks_the_same_and_another_does_not() {
-        let views = ReferenceViews::new(made()).expect("drawn");
+        let views = ReferenceViews::new(made(), None).expect("drawn");
         let same = views.compare(made()).expect("drawn");
         assert_eq!((same.views, same.worst), (VIEWS, MAX_PSNR));
         assert!((same.psnr - MAX_PSNR).abs() < 1e-6, "{same:?}");
@@ -98,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_scene_that_is_stored_elsewhere_looks_the_same() {
-        let views = ReferenceViews::new(made()).expect("drawn");
+        let views = ReferenceViews::new(made(), None).expect("drawn");
         let turn = UnitQuaternion::from_euler_angles(0.5, 1.0, -2.0);
         let moved = made().transformed(&Similarity::from_parts(Translation3::new(5.0, -3.0, 1.0), turn, 2.5));
         let verified = views.compare(moved).expect("drawn");

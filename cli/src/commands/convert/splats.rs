@@ -4,7 +4,7 @@ use super::progress::ConversionProgress;
 use super::report::{Outcome, Verified};
 use crate::args::Convert;
 use crate::console::{Console, UsageError};
-use crate::inputs::open_capture;
+use crate::inputs::{Run, open_capture};
 use crate::interrupt;
 use anyhow::{Result, bail};
 use nalgebra::{Translation3, UnitQuaternion};
@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tessera_engine::datasets::camera::Similarity;
+use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::convert::{self, Conversion, Edits, Progress, StagedFile};
 use tessera_engine::datasets::format::stream::SplatHeader;
 use tessera_engine::datasets::format::{self, Existing, SplatFormat, WriteOptions};
+use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::verify::ReferenceViews;
 
 /// Converts, and tells what was done.
@@ -24,10 +26,12 @@ use tessera_engine::verify::ReferenceViews;
 /// When an input cannot be read, an output is in the way or cannot be written, or it does not look like the scene.
 pub fn convert(inputs: &[PathBuf], args: &Convert, existing: Existing, console: &Console) -> Result<()> {
     let started = Instant::now();
-    let edits = edits(args, console)?;
+    let seen_by = args.seen_by.as_deref().map(|path| open_capture(path, console)).transpose()?;
+    let edits = edits(args, seen_by.as_ref())?;
+    let capture = if args.verify { seen_by.or_else(|| capture_of_run(&args.input)) } else { None };
     let mut progress = ConversionProgress::new(console);
     let done = interrupt::stoppable(|stop| {
-        let job = Job { inputs, args, edits: &edits, existing };
+        let job = Job { inputs, args, edits: &edits, capture: capture.as_ref(), existing };
         job.run(&mut progress, stop, console)
     })?;
     progress.finish();
@@ -42,13 +46,15 @@ struct Job<'a> {
     inputs: &'a [PathBuf],
     args: &'a Convert,
     edits: &'a Edits,
+    /// Whose cameras look at the scene when it is verified.
+    capture: Option<&'a Capture>,
     existing: Existing,
 }
 
 impl Job<'_> {
     /// Nothing when the user wanted no more.
     fn run(&self, progress: &mut ConversionProgress, stop: &AtomicBool, console: &Console) -> Result<Option<Outcome>> {
-        let Self { inputs, args, edits, existing } = *self;
+        let Self { inputs, args, edits, capture, existing } = *self;
         let mut watch = |now: Progress| {
             progress.show(now);
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -72,7 +78,7 @@ impl Job<'_> {
         let verified = match path.as_deref().filter(|_| args.verify) {
             Some(path) => {
                 let Some(reference) = convert::load(inputs, &edits.selection(), &mut watch)? else { return Ok(None) };
-                Some(verify(path, reference, &header, args)?)
+                Some(verify(path, reference, &header, capture, args)?)
             }
             None => None,
         };
@@ -97,11 +103,12 @@ impl Job<'_> {
 /// Reads what was written, and compares views of it with those of the scene.
 fn verify(
     path: &Path,
-    reference: tessera_engine::datasets::scene::SplatCloud,
+    reference: SplatCloud,
     header: &SplatHeader,
+    capture: Option<&Capture>,
     args: &Convert,
 ) -> Result<Verified> {
-    let views = ReferenceViews::new(reference)?;
+    let views = ReferenceViews::new(reference, capture)?;
     let mut written = format::read_splats(path)?;
     // Where a format cannot say this, it is among its losses; pictures are compared where the scene is.
     written.scene_from_world = header.scene_from_world;
@@ -119,10 +126,15 @@ fn verify(
     Ok(Verified { measured, at_least: args.min_psnr })
 }
 
-fn edits(args: &Convert, console: &Console) -> Result<Edits> {
-    let seen_by = match &args.seen_by {
-        Some(path) => {
-            let capture = open_capture(path, console)?;
+/// The photos that a run was trained on, if the input is one and they are within reach.
+fn capture_of_run(input: &Path) -> Option<Capture> {
+    let run = Run::find(input).ok().flatten()?;
+    Capture::open(run.capture()).ok()
+}
+
+fn edits(args: &Convert, seen_by: Option<&Capture>) -> Result<Edits> {
+    let seen_by = match seen_by {
+        Some(capture) => {
             let cameras = capture.frames.iter().map(|frame| (frame.camera, frame.camera_from_world));
             let cameras: Vec<_> = cameras.collect();
             let at_least = args.seen_at_least as usize;
