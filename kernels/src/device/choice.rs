@@ -86,7 +86,7 @@ pub fn choose(request: Request) -> Result<Choice, DeviceError> {
 
 fn open(ordinal: usize, findings: &Findings) -> Result<Choice, DeviceError> {
     let found = findings.usable(ordinal)?.to_string();
-    Ok(Choice::Gpu { device: cuda::open(ordinal)?, found })
+    Ok(Choice::Gpu { device: cuda::open_found(ordinal, findings)?, found })
 }
 
 fn fallback(error: DeviceError, findings: &Findings) -> Choice {

@@ -117,11 +117,18 @@ impl Findings {
 /// # Errors
 /// What is missing, or does not fit.
 pub fn open(ordinal: usize) -> Result<Device, DeviceError> {
-    let findings = look();
-    let gpu = findings.usable(ordinal)?.clone();
-    let compiler = find_compiler(findings.driver.ok().map(|driver| driver.version))?;
+    open_found(ordinal, &look())
+}
+
+/// Opens one of the GPUs that were found.
+///
+/// # Errors
+/// What is missing, or does not fit.
+pub fn open_found(ordinal: usize, findings: &Findings) -> Result<Device, DeviceError> {
+    let gpu = findings.usable(ordinal)?;
+    let compiler = find_compiler(findings.driver.as_ref().ok().map(|driver| driver.version))?;
     let cache = Cache::default_folder().map(Cache::new);
-    Ok(Device::new(Box::new(driver::Cuda::open(&gpu, compiler, cache)?)))
+    Ok(Device::new(Box::new(driver::Cuda::open(gpu, compiler, cache)?)))
 }
 
 #[cfg(test)]
