@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use tessera_engine::datasets::capture::Split;
 use tessera_engine::datasets::synthetic::{LensKind, SceneKind};
 use tessera_engine::render::Layer;
+use tessera_kernels::device::Request;
 
 pub use bench::Bench;
 pub use view::View;
@@ -99,9 +100,12 @@ pub struct Reconstruct {
     /// Hold out every N-th photo for testing; 0 for none
     #[arg(long, value_name = "N")]
     pub test_every: Option<u64>,
-    /// Where to compute; `auto` is the CPU in this version
-    #[arg(long, value_enum, default_value_t = Device::Auto)]
-    pub device: Device,
+    /// Where to compute: auto (a GPU if one can be used), cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: Request,
+    /// When a GPU's memory does not suffice: stop, or shrink the scene until it does [default: stop]
+    #[arg(long, value_enum)]
+    pub on_oom: Option<OnOom>,
     /// Start of all random numbers: the same seed gives the same bits
     #[arg(long)]
     pub seed: Option<u64>,
@@ -153,11 +157,21 @@ impl Preset {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Device {
-    /// The best that there is
-    Auto,
-    /// The processor
-    Cpu,
+pub enum OnOom {
+    /// Say what would fit, and stop with a checkpoint
+    Stop,
+    /// Go on with fewer splats
+    Shrink,
+}
+
+impl OnOom {
+    /// Its name as a setting.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Shrink => "shrink",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -56,6 +56,7 @@ fn flags(args: &Reconstruct) -> Vec<String> {
         flag("resolution", args.resolution.map(|v| v.to_string())),
         flag("test_every", args.test_every.map(|v| v.to_string())),
         flag("seed", args.seed.map(|v| v.to_string())),
+        flag("on_oom", args.on_oom.map(|v| v.name().to_owned())),
     ];
     flags.into_iter().flatten().collect()
 }

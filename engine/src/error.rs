@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use tessera_datasets::DataError;
+use tessera_kernels::device::DeviceError;
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum Error {
     /// The plan does not fit into memory.
     #[error("{0}")]
     Memory(String),
+    /// A device failed, or cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// A program that we run is missing or has failed.
     #[error("{0}")]
     Program(String),
@@ -30,6 +34,11 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// Whether a device had too little memory.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Device(DeviceError::OutOfMemory { .. }))
+    }
+
     /// An error about a setting.
     pub fn setting(message: impl Into<String>) -> Self {
         Self::Setting(message.into())

@@ -46,8 +46,14 @@ pub fn run(args: &Demo, console: &Console) -> Result<ExitCode> {
         ..SplatsConfig::default()
     };
     let existing = if RunFolder::is_at(&run_folder) { Existing::Replace } else { Existing::Refuse };
-    let job =
-        reconstruct::Job { capture: &capture_folder, output: &run_folder, existing, config: &config, json: false };
+    let job = reconstruct::Job {
+        capture: &capture_folder,
+        output: &run_folder,
+        existing,
+        config: &config,
+        device: None,
+        json: false,
+    };
     let Outcome::Finished { seconds, .. } = job.train(console)? else {
         console.note("stopped; start the demo again when you like");
         return Ok(ExitCode::from(INTERRUPTED));

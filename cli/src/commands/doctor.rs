@@ -53,7 +53,7 @@ pub fn run(args: &Doctor, console: &Console) -> Result<()> {
             "threads": threads,
             "memory_bytes": memory.map(|m| m.total),
             "memory_free_bytes": memory.map(|m| m.free),
-            "device": "cpu",
+            "device": if findings.usable(0).is_ok() { "cuda:0" } else { "cpu" },
             "gpu": gpu_report(&findings),
             "programs": versions,
         });
@@ -61,7 +61,7 @@ pub fn run(args: &Doctor, console: &Console) -> Result<()> {
     }
     let mut facts = Facts::default();
     facts.add("tessera", env!("CARGO_PKG_VERSION"));
-    facts.add("training on", "the CPU (this version does not use GPUs)");
+    facts.add("training on", findings.usable(0).map_or_else(|_| "the CPU".to_owned(), ToString::to_string));
     facts.add("vector unit", backend_name());
     facts.add("CPU features", cpu_features().join(" "));
     facts.add("threads", threads.to_string());

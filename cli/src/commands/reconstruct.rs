@@ -1,6 +1,6 @@
 //! `tessera reconstruct`: photos to a scene.
 
-use crate::args::{Device, Method as MethodName, Reconstruct};
+use crate::args::{Method as MethodName, Reconstruct};
 use crate::commands::view::live::{self, Watched};
 use crate::console::{Console, INTERRUPTED, UsageError};
 use crate::inputs::{FOUND_POSES, open_capture};
@@ -16,6 +16,7 @@ use tessera_engine::config::Config;
 use tessera_engine::datasets::capture::{Capture, photos};
 use tessera_engine::splats::{SplatTraining, SplatsConfig};
 use tessera_engine::train::{self, Event, Existing, Outcome, RunFolder, RunOptions};
+use tessera_kernels::device::{Choice, Device, Request, choose};
 use tessera_viewer::window::Update;
 
 /// Runs the command.
@@ -27,8 +28,8 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
         console.result(SplatsConfig::help().trim_end())?;
         return Ok(ExitCode::SUCCESS);
     }
-    // Each has one choice that works, or says the same as the default; matching keeps this true when more are added.
-    let (MethodName::Splats, Device::Auto | Device::Cpu) = (args.method, args.device);
+    // There is one method; matching keeps this true when more are added.
+    let MethodName::Splats = args.method;
     let existing = match (args.resume, args.force) {
         (true, _) => Existing::Resume,
         (_, true) => Existing::Replace,
@@ -41,7 +42,9 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     let of_run = || resumed.as_ref().map(|run| run.capture.clone());
     let path = args.capture.clone().or_else(of_run).context("name the capture")?;
 
-    let job = Job { capture: &path, output: &output, existing, config: &config, json: args.json };
+    let device = chosen(args.device, console)?;
+    let device = device.as_ref();
+    let job = Job { capture: &path, output: &output, existing, config: &config, device, json: args.json };
     match if args.view { job.train_in_view(console)? } else { job.train(console)? } {
         Outcome::Finished { seconds, outputs, report } => {
             let mut facts = Facts::default();
@@ -73,6 +76,22 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     }
 }
 
+/// The GPU that is asked for or found, or `None` for the CPU.
+fn chosen(request: Request, console: &Console) -> Result<Option<Device>> {
+    match choose(request)? {
+        Choice::Gpu { device, found } => {
+            console.note(format_args!("computing on {found}"));
+            Ok(Some(device))
+        }
+        Choice::Cpu { because } => {
+            if let Some(reason) = because.filter(|reason| reason.is_warning) {
+                console.warn(format_args!("computing on the CPU: {}", reason.error));
+            }
+            Ok(None)
+        }
+    }
+}
+
 /// Where the run goes: as the user says, or by the capture's name.
 fn output(args: &Reconstruct) -> Result<PathBuf> {
     if let Some(output) = &args.output {
@@ -91,6 +110,8 @@ pub struct Job<'a> {
     pub output: &'a Path,
     pub existing: Existing,
     pub config: &'a SplatsConfig,
+    /// A GPU, or `None` for the CPU.
+    pub device: Option<&'a Device>,
     /// Whether events are printed to standard output.
     pub json: bool,
 }
@@ -127,7 +148,7 @@ impl Job<'_> {
             true => self.find_poses(console).map(|(folder, capture)| (Some(folder), capture))?,
             false => (None, open_capture(self.capture, console)?),
         };
-        let mut training = SplatTraining::new(&capture, self.config)?;
+        let mut training = SplatTraining::on(self.device, &capture, self.config)?;
         let folder = folder.map_or_else(|| RunFolder::create(self.output, self.existing), Ok)?;
         let options = RunOptions {
             capture: self.capture.to_owned(),

@@ -86,9 +86,22 @@ crate::config! {
         eval_every: u64 = 0,
         /// Steps between preview pictures; 0 makes only the last one.
         preview_every: u64 = 1000,
+        /// When a GPU's memory does not suffice: stop, or shrink the scene until it does.
+        on_oom: OnOom = OnOom::Stop,
         /// Memory for decoded photos, in megabytes.
         image_cache_mb: usize = 2048,
     }
+}
+
+/// What is done when a GPU has too little memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnOom {
+    /// Say what would fit, and stop with a checkpoint.
+    #[default]
+    Stop,
+    /// Go on with fewer splats.
+    Shrink,
 }
 
 /// What a capture's masks are used for.

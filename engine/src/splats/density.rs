@@ -9,19 +9,20 @@
 
 use super::config::SplatsConfig;
 use super::model::{Rates, SplatModel};
+use crate::Result;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use tessera_kernels::splat::{Rasterizer, SplatGradients};
 
 /// Splats with less opacity are dead.
-const DEAD_OPACITY: f32 = 0.005;
+pub(super) const DEAD_OPACITY: f32 = 0.005;
 /// Children of a split stand this many standard deviations from the parent's mean.
-const SPLIT_OFFSET: f32 = 0.6;
+pub(super) const SPLIT_OFFSET: f32 = 0.6;
 /// Their standard deviation along the split axis, as a share of the parent's: keeps the second moment.
-const SPLIT_SHRINK: f32 = 0.8;
+pub(super) const SPLIT_SHRINK: f32 = 0.8;
 /// Exponent of a child's transparency: 1 - (1 - opacity)^this, which keeps the light that the parent held back.
-const SPLIT_TRANSPARENCY: f32 = 0.625;
+pub(super) const SPLIT_TRANSPARENCY: f32 = 0.625;
 /// Steps between re-orderings, in refinements.
 const REORDER_EVERY: u64 = 10;
 
@@ -34,6 +35,61 @@ pub struct Refinement {
     pub added: usize,
 }
 
+/// Splats that can be refined, wherever their parameters are.
+pub trait Population {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// Writes for each whether it is of use: opaque enough, and finite.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn find_living(&mut self, living: &mut Vec<bool>) -> Result<()>;
+    /// Replaces each parent by two halves along its longest axis, the second one at the same index of `places`, which may lie
+    /// behind the last splat. Parents and places are all different.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn split(&mut self, parents: &[usize], places: &[usize]) -> Result<()>;
+    /// Shows the means, `[N, 3]`.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn show_means(&mut self, show: &mut dyn FnMut(&[f32])) -> Result<()>;
+    /// Puts row `order[i]` in place `i`, for all `i`.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn permute(&mut self, order: &[u32]) -> Result<()>;
+}
+
+impl Population for SplatModel {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn find_living(&mut self, living: &mut Vec<bool>) -> Result<()> {
+        living.clear();
+        living.extend((0..self.len()).map(|i| !is_dead(self, i)));
+        Ok(())
+    }
+
+    fn split(&mut self, parents: &[usize], places: &[usize]) -> Result<()> {
+        self.resize(places.iter().map(|place| place + 1).fold(self.len(), usize::max));
+        parents.iter().zip(places).for_each(|(&parent, &place)| split(self, parent, place));
+        Ok(())
+    }
+
+    fn show_means(&mut self, show: &mut dyn FnMut(&[f32])) -> Result<()> {
+        show(&self.means.values);
+        Ok(())
+    }
+
+    fn permute(&mut self, order: &[u32]) -> Result<()> {
+        Self::permute(self, order);
+        Ok(())
+    }
+}
+
 /// The error that each splat covered since the last refinement.
 #[derive(Debug, Default)]
 pub struct DensityControl {
@@ -44,9 +100,11 @@ pub struct DensityControl {
 /// What refinements work with, kept so that they allocate nothing once the scene has its size.
 #[derive(Debug, Default)]
 struct Buffers {
+    living: Vec<bool>,
     dead: Vec<usize>,
     keys: Vec<(f32, usize)>,
     parents: Vec<usize>,
+    places: Vec<usize>,
     codes: Vec<(u64, u32)>,
     order: Vec<u32>,
 }
@@ -70,65 +128,79 @@ impl DensityControl {
         self.scores = scores;
     }
 
+    /// Whether splats are relocated and grown after `done` steps.
+    pub fn is_due(config: &SplatsConfig, done: u64) -> bool {
+        let share = done as f64 / config.steps as f64;
+        done.is_multiple_of(config.refine_interval()) && share >= config.grow_from && share <= config.relocate_until
+    }
+
     /// Relocates and grows after `done` steps, if it is time to. The seed decides which splats.
+    ///
+    /// # Errors
+    /// When the device that has the splats fails.
     pub fn refine(
         &mut self,
-        model: &mut SplatModel,
+        population: &mut dyn Population,
         config: &SplatsConfig,
         first_count: usize,
         done: u64,
-    ) -> Option<Refinement> {
-        let share = done as f64 / config.steps as f64;
-        if !done.is_multiple_of(config.refine_interval()) || share < config.grow_from || share > config.relocate_until {
-            return None;
+    ) -> Result<Option<Refinement>> {
+        if !Self::is_due(config, done) {
+            return Ok(None);
         }
-        self.reserve(model.len().max(config.max_splats));
-        self.scores.resize(model.len(), 0.0);
-        let target = target_count(config, first_count, share).max(model.len());
+        let count = population.count();
+        self.reserve(count.max(config.max_splats));
+        self.scores.resize(count, 0.0);
+        let target = target_count(config, first_count, done as f64 / config.steps as f64).max(count);
         let mut rng = Pcg64::seed_from_u64(config.seed ^ done.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let Buffers { dead, keys, parents, codes, order } = &mut self.buffers;
+        let Buffers { living, dead, keys, parents, places, codes, order } = &mut self.buffers;
+        population.find_living(living)?;
         dead.clear();
-        dead.extend((0..model.len()).rev().filter(|&i| is_dead(model, i)));
+        dead.extend((0..count).rev().filter(|&i| !living[i]));
         let mut outcome = Refinement::default();
         // A splat splits once a round, so more than doubling takes several.
         loop {
-            let wanted = dead.len() + target - model.len();
-            draw_parents(model, &self.scores, wanted, &mut rng, keys, parents);
+            let first_new = population.count();
+            let wanted = dead.len() + target - first_new;
+            draw_parents(living, &self.scores, wanted, &mut rng, keys, parents);
             if parents.is_empty() {
                 break;
             }
             let relocated = dead.len().min(parents.len());
-            let first_new = model.len();
-            model.resize(first_new + parents.len() - relocated);
-            self.scores.resize(model.len(), 0.0);
-            outcome.relocated += relocated;
-            outcome.added += model.len() - first_new;
             let still_dead = dead.len() - relocated;
-            let places = dead[still_dead..].iter().rev().copied().chain(first_new..model.len());
-            for (&parent, place) in parents.iter().zip(places) {
-                split(model, parent, place);
+            places.clear();
+            places.extend(dead[still_dead..].iter().rev());
+            places.extend(first_new..first_new + parents.len() - relocated);
+            dead.truncate(still_dead);
+            population.split(parents, places)?;
+            self.scores.resize(population.count(), 0.0);
+            for (&parent, &place) in parents.iter().zip(&*places) {
                 self.scores[parent] *= 0.5;
                 self.scores[place] = self.scores[parent];
             }
-            dead.truncate(still_dead);
+            outcome.relocated += relocated;
+            outcome.added += population.count() - first_new;
+            population.find_living(living)?;
         }
         self.scores.clear();
-        self.scores.resize(model.len(), 0.0);
+        self.scores.resize(population.count(), 0.0);
         if (done / config.refine_interval()).is_multiple_of(REORDER_EVERY) {
-            morton_order(&model.means.values, codes, order);
-            model.permute(order);
+            population.show_means(&mut |means| morton_order(means, codes, order))?;
+            population.permute(order)?;
         }
-        Some(outcome)
+        Ok(Some(outcome))
     }
 
     /// Makes room for `splats` once.
     fn reserve(&mut self, splats: usize) {
         let room = |len: usize| splats.saturating_sub(len);
-        let Buffers { dead, keys, parents, codes, order } = &mut self.buffers;
+        let Buffers { living, dead, keys, parents, places, codes, order } = &mut self.buffers;
         self.scores.reserve_exact(room(self.scores.len()));
+        living.reserve_exact(room(living.len()));
         dead.reserve_exact(room(dead.len()));
         keys.reserve_exact(room(keys.len()));
         parents.reserve_exact(room(parents.len()));
+        places.reserve_exact(room(places.len()));
         codes.reserve_exact(room(codes.len()));
         order.reserve_exact(room(order.len()));
     }
@@ -154,7 +226,7 @@ fn is_dead(model: &SplatModel, i: usize) -> bool {
 
 /// Up to `count` living splats, drawn without replacement with their scores as weights, in ascending order.
 fn draw_parents(
-    model: &SplatModel,
+    living: &[bool],
     scores: &[f32],
     count: usize,
     rng: &mut Pcg64,
@@ -166,7 +238,7 @@ fn draw_parents(
     for (i, &score) in scores.iter().enumerate() {
         // One number for every splat, so that the draw does not depend on which of them are dead.
         let uniform: f32 = rng.random_range(f32::MIN_POSITIVE..1.0);
-        if score > 0.0 && score.is_finite() && !is_dead(model, i) {
+        if score > 0.0 && score.is_finite() && living[i] {
             keys.push((score.ln() - (-uniform.ln()).ln(), i));
         }
     }

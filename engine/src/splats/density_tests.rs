@@ -26,7 +26,7 @@ fn growth_ends_at_exactly_the_number_asked_for() {
         let mut model = model(100, &config);
         for done in 1..=config.steps {
             let n = model.len();
-            observed(n).refine(&mut model, &config, 100, done);
+            observed(n).refine(&mut model, &config, 100, done).expect("nothing to fail");
             assert!(model.len() <= max_splats, "{} splats after {done} steps, allowed are {max_splats}", model.len());
         }
         assert_eq!(model.len(), max_splats, "growth must reach the number asked for");
@@ -37,7 +37,8 @@ fn growth_ends_at_exactly_the_number_asked_for() {
 fn transparent_splats_are_put_to_use_elsewhere() {
     let config = SplatsConfig { steps: 1000, max_splats: 100, ..SplatsConfig::default() };
     let mut model = model(100, &config);
-    let refined = observed(100).refine(&mut model, &config, 100, 500).expect("it is time to refine");
+    let refined =
+        observed(100).refine(&mut model, &config, 100, 500).expect("nothing to fail").expect("it is time to refine");
     assert_eq!(refined, Refinement { relocated: 10, added: 0 });
     assert!((0..100).all(|i| !is_dead(&model, i)), "a transparent splat is left");
 }
@@ -49,7 +50,7 @@ fn splats_that_no_view_has_seen_are_left_alone() {
     let before = model.means.values.clone();
     let mut unseen = DensityControl { scores: vec![0.0; 100], ..DensityControl::default() };
     // Not one of the refinements that put splats into another order.
-    let refined = unseen.refine(&mut model, &config, 100, 450).expect("it is time to refine");
+    let refined = unseen.refine(&mut model, &config, 100, 450).expect("nothing to fail").expect("it is time to refine");
     assert_eq!(refined, Refinement::default());
     assert_eq!(model.means.values, before);
 }

@@ -12,7 +12,7 @@ use tessera_kernels::dispatch;
 use tessera_kernels::simd::Lanes;
 
 /// Standard deviation of the filter for a sampling interval of 1, from the paper's code: sqrt(0.2).
-const DEVIATION: f32 = 0.447_213_6;
+pub(super) const DEVIATION: f32 = 0.447_213_6;
 /// Splats for one task; a multiple of the lanes.
 const CHUNK: usize = 1024;
 

@@ -4,7 +4,7 @@
 //! - [`init`]: the first splats, from sparse points, depth, a plane sweep, masks or nothing.
 //! - [`frames`]: which photo each step looks at, decoded ahead of time.
 //! - [`model`]: parameters and their optimiser; [`schedule`]: what changes over time.
-//! - `step`: one training step; [`density`]: growth, relocation, decay and noise.
+//! - `step`: one training step, and [`machine`]: the CPU or the device that computes it; [`density`]: growth, relocation, decay and noise.
 //! - [`appearance`], [`pose_refinement`], [`filter_3d`]: what can be learned or kept beside the splats.
 
 pub mod appearance;
@@ -13,12 +13,13 @@ pub mod density;
 pub mod filter_3d;
 pub mod frames;
 pub mod init;
+pub mod machine;
 pub mod model;
 pub mod pose_refinement;
 pub mod schedule;
 mod step;
 
-pub use config::{MaskUse, SplatsConfig, preset};
+pub use config::{MaskUse, OnOom, SplatsConfig, preset};
 
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
@@ -27,8 +28,11 @@ use crate::{Error, Result};
 use appearance::Appearance;
 use density::DensityControl;
 use filter_3d::SamplingLimits;
-use frames::{FrameSet, FrameTarget, Sampler, SamplerState};
+use frames::{FrameSet, Sampler, SamplerState};
 use init::{InitSettings, initial_splats};
+use machine::cpu::CpuMachine;
+use machine::device::DeviceMachine;
+use machine::{Machine, State};
 use model::SplatModel;
 use pose_refinement::{PoseRefinement, PoseRefinementSettings};
 use std::path::{Path, PathBuf};
@@ -38,8 +42,8 @@ use tessera_datasets::capture::{Capture, MaskKind};
 use tessera_datasets::format::write_splats;
 use tessera_datasets::image::{Image8, ImageCache};
 use tessera_datasets::scene::SplatCloud;
-use tessera_kernels::image_loss::ImageLoss;
-use tessera_kernels::splat::{Rasterizer, RenderSettings, SplatGradients};
+use tessera_kernels::device::Device;
+use tessera_kernels::splat::{Counts, RenderSettings};
 
 /// Splats nearer to the camera than this, in scene units, are not drawn.
 pub const NEAR: f32 = 0.02;
@@ -54,28 +58,29 @@ pub struct SplatTraining {
     /// Size of the cameras' region in scene units, by which the means' learning rate is scaled.
     extent: f64,
     sampler: Sampler,
-    model: SplatModel,
+    /// Has the splats, and computes.
+    machine: Box<dyn Machine>,
     /// Number of splats at the start, from which growth counts.
     first_count: usize,
-    /// `[N]`, the 3D filter's standard deviations.
-    filter: Vec<f32>,
-    sampling_limits: SamplingLimits,
-    density: DensityControl,
     appearance: Option<Appearance>,
     poses: Option<PoseRefinement>,
-    rasterizer: Rasterizer,
-    gradients: SplatGradients,
-    loss: ImageLoss,
-    target: FrameTarget,
-    pictures: step::Pictures,
+    warnings: Vec<String>,
 }
 
 impl SplatTraining {
-    /// Prepares training: reads what the first splats come from.
+    /// Prepares training on the CPU: reads what the first splats come from.
     ///
     /// # Errors
     /// When a setting is impossible, the capture has no photos to train on, or one of them cannot be read.
     pub fn new(capture: &Capture, config: &SplatsConfig) -> Result<Self> {
+        Self::on(None, capture, config)
+    }
+
+    /// As [`SplatTraining::new`], on a device if one is given.
+    ///
+    /// # Errors
+    /// Also when the device has too little memory or fails.
+    pub fn on(device: Option<&Device>, capture: &Capture, config: &SplatsConfig) -> Result<Self> {
         config.check()?;
         let capture = &with_masks(capture, config.masks);
         let test_every = (config.test_every > 0).then_some(config.test_every);
@@ -97,43 +102,49 @@ impl SplatTraining {
             ..InitSettings::default()
         };
         let cloud = initial_splats(capture, &frames, &settings, config.seed)?;
-        let model = SplatModel::new(&cloud, config);
-        let mut training = Self {
+        let state = State {
+            model: SplatModel::new(&cloud, config),
+            filter: Vec::new(),
+            density: DensityControl::default(),
+            limits: SamplingLimits::new(frames.views()),
+        };
+        let mut machine: Box<dyn Machine> = match device {
+            None => Box::new(CpuMachine::new(state, config)),
+            Some(device) => Box::new(DeviceMachine::new(device, state, config, frames.views())?),
+        };
+        machine.update_filter()?;
+        Ok(Self {
             extent: camera_extent(&frames),
             sampler: Sampler::new(frames.len(), config.seed),
-            first_count: model.len(),
-            filter: Vec::new(),
-            sampling_limits: SamplingLimits::new(frames.views()),
-            density: DensityControl::default(),
+            first_count: machine.count(),
             appearance: Appearance::new(config.appearance, frames.len()),
             poses: config.refine_poses.then(|| PoseRefinement::new(frames.len(), PoseRefinementSettings::default())),
-            rasterizer: Rasterizer::new(),
-            gradients: SplatGradients::default(),
-            loss: ImageLoss::new(),
-            target: FrameTarget::default(),
-            pictures: step::Pictures::default(),
+            warnings: Vec::new(),
             scene_from_world: capture.scene_from_world,
             config: config.clone(),
             frames,
             held_out,
-            model,
-        };
-        training.update_filter();
-        Ok(training)
+            machine,
+        })
     }
 
-    /// The splats as they are now, in scene coordinates, as any program draws them.
+    /// The splats as they were at the last [`Method::settle`] (on the CPU: as they are), in scene coordinates, as any
+    /// program draws them.
     pub fn cloud(&self) -> SplatCloud {
-        let mut cloud = self.model.to_cloud(self.config.antialiased, self.scene_from_world);
+        let State { model, filter, .. } = self.machine.state();
+        let mut cloud = model.to_cloud(self.config.antialiased, self.scene_from_world);
         if self.config.filter_3d {
-            filter_3d::bake(&mut cloud, &self.filter);
+            filter_3d::bake(&mut cloud, filter);
         }
         cloud
     }
 
-    /// The rasteriser, for benchmarks.
-    pub fn rasterizer(&self) -> &Rasterizer {
-        &self.rasterizer
+    /// What the last rendering did, for benchmarks.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn counts(&self) -> Result<Counts> {
+        self.machine.counts()
     }
 
     /// How a finished scene is drawn.
@@ -145,12 +156,6 @@ impl SplatTraining {
             near: NEAR,
             depth: false,
             median_depth: false,
-        }
-    }
-
-    fn update_filter(&mut self) {
-        if self.config.filter_3d {
-            self.sampling_limits.filter_sigmas(&self.model.means.values, &mut self.filter);
         }
     }
 }
@@ -165,18 +170,12 @@ impl Method for SplatTraining {
     }
 
     fn memory_plan(&self) -> MemoryPlan {
-        let n = self.config.max_splats.max(self.model.len());
-        let (parameters, optimiser, gradients) = SplatModel::bytes(n, self.config.sh_degree);
+        let n = self.config.max_splats.max(self.machine.count());
         let pixels = self.frames.views().map(|v| v.width * v.height).max().unwrap_or(0);
         let photos: usize = self.frames.views().map(|v| 3 * v.width * v.height).sum();
         let cache = photos.min(self.config.image_cache_mb << 20);
-        let mut plan = MemoryPlan::default()
-            .with("parameters", parameters as u64, format!("{n} splats"))
-            .with("optimiser", optimiser as u64, "two moments for every parameter")
-            .with("gradients", gradients as u64, "")
-            // A record and three tile entries for each splat; about twenty planes of the picture's size.
-            .with("activations", (n * 240 + pixels * 80) as u64, format!("largest photo has {pixels} pixels"))
-            .with("photos", cache as u64, format!("{} photos, 8 bits a channel", self.frames.len()));
+        let photos = format!("{} photos, 8 bits a channel", self.frames.len());
+        let mut plan = self.machine.memory_plan(n, pixels).with("photos", cache as u64, photos);
         let appearance = Appearance::bytes(self.config.appearance, self.frames.len());
         if appearance > 0 {
             plan = plan.with("appearance", appearance as u64, "a colour transform for each photo");
@@ -192,13 +191,11 @@ impl Method for SplatTraining {
         if self.held_out.is_empty() {
             return Ok(None);
         }
-        let filter = self.config.filter_3d.then_some(self.filter.as_slice());
-        let splats = self.model.splats(filter);
         let settings = self.render_settings();
-        let rasterizer = &mut self.rasterizer;
+        let machine = &mut self.machine;
         let mut draw = |_: usize, view: &_, out: &mut Vec<f32>| {
             out.clear();
-            out.extend_from_slice(&rasterizer.forward(&splats, view, &settings).rgb);
+            out.extend_from_slice(&machine.picture(view, &settings)?.rgb);
             Ok(())
         };
         evaluate_frames(&self.held_out, "test", self.config.background, &mut draw, &mut |_, _| {}).map(Some)
@@ -207,17 +204,20 @@ impl Method for SplatTraining {
     fn preview(&mut self) -> Result<Option<Image8>> {
         let frames = if self.held_out.is_empty() { &self.frames } else { &self.held_out };
         let view = frames.view(0, 1);
-        let filter = self.config.filter_3d.then_some(self.filter.as_slice());
         let settings = self.render_settings();
-        let rendering = self.rasterizer.forward(&self.model.splats(filter), &view, &settings);
-        Ok(Some(crate::render::to_image(rendering)))
+        Ok(Some(crate::render::to_image(self.machine.picture(&view, &settings)?)))
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.machine.settle()
     }
 
     fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {
-        self.model.save(checkpoint);
-        checkpoint.f32("scores", &[self.density.scores().len()], self.density.scores());
+        let State { model, filter, density, .. } = self.machine.state();
+        model.save(checkpoint);
+        checkpoint.f32("scores", &[density.scores().len()], density.scores());
         // Means have moved since the filter was made, so it is part of the state.
-        checkpoint.f32("filter_3d", &[self.filter.len()], self.filter.as_slice());
+        checkpoint.f32("filter_3d", &[filter.len()], filter.as_slice());
         if let Some(appearance) = &self.appearance {
             let state = appearance.state();
             checkpoint.f32("appearance", &[state.len()], state);
@@ -231,15 +231,20 @@ impl Method for SplatTraining {
     }
 
     fn load(&mut self, checkpoint: &CheckpointReader) -> Result<()> {
-        self.model.load(checkpoint)?;
-        self.density.restore(checkpoint.f32("scores")?);
-        self.filter = checkpoint.f32("filter_3d")?;
-        if self.model.len() > self.config.max_splats {
-            self.model.keep_largest(self.config.max_splats);
-            self.density.restore(vec![0.0; self.model.len()]);
-        }
-        if self.filter.len() != self.model.len() {
-            self.update_filter();
+        let max_splats = self.config.max_splats;
+        self.machine.restore(&mut |state| {
+            state.model.load(checkpoint)?;
+            state.density.restore(checkpoint.f32("scores")?);
+            state.filter = checkpoint.f32("filter_3d")?;
+            if state.model.len() > max_splats {
+                state.model.keep_largest(max_splats);
+                state.density.restore(vec![0.0; state.model.len()]);
+            }
+            Ok(())
+        })?;
+        let State { model, filter, .. } = self.machine.state();
+        if filter.len() != model.len() {
+            self.machine.update_filter()?;
         }
         // A resumed run may change whether these are learned; then they begin anew.
         if let (Some(appearance), Ok(state)) = (&mut self.appearance, checkpoint.f32("appearance")) {
@@ -262,6 +267,10 @@ impl Method for SplatTraining {
 
     fn config_toml(&self) -> String {
         self.config.to_toml()
+    }
+
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::scene::SplatCloud;
 use tessera_kernels::adam::{self, AdamSettings, Moments};
-use tessera_kernels::splat::{SplatGradients, Splats};
+use tessera_kernels::splat::{SplatGradients, Splats, cuda};
 
 /// One tensor `[N, columns]` with Adam's moments.
 #[derive(Debug)]
@@ -92,6 +92,14 @@ pub struct Rates {
     pub sh0: f32,
     /// Of the others.
     pub sh_rest: f32,
+}
+
+impl Rates {
+    /// As kernels of devices take them.
+    pub fn on_device(&self) -> cuda::Rates {
+        let Self { means, log_scales, quats, opacity_logits, sh0, sh_rest } = *self;
+        cuda::Rates { means, log_scales, quats, opacity_logits, sh0, sh_rest }
+    }
 }
 
 /// `N` splats in scene coordinates.
@@ -196,6 +204,23 @@ impl SplatModel {
         ];
         for (parameter, gradient, rate) in pairs {
             adam::step(&mut parameter.values, gradient, &mut parameter.moments, &settings, rate, step);
+        }
+    }
+
+    /// Values and both moments of means, log_scales, quats, opacity_logits, sh0 and sh_rest.
+    pub fn tensors(&self) -> [[&[f32]; 3]; 6] {
+        [&self.means, &self.log_scales, &self.quats, &self.opacity_logits, &self.sh0, &self.sh_rest]
+            .map(|p| [p.values.as_slice(), &p.moments.first, &p.moments.second])
+    }
+
+    /// Takes over tensors in the order of [`SplatModel::tensors`].
+    pub fn set_tensors(&mut self, tensors: [cuda::HostTensor; 6]) {
+        for (parameter, tensor) in self.parameters_mut().into_iter().zip(tensors) {
+            let planes = [tensor.values, tensor.first, tensor.second];
+            for (plane, values) in parameter.planes().into_iter().zip(planes) {
+                plane.clear();
+                plane.extend_from_slice(&values);
+            }
         }
     }
 

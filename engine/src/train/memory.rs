@@ -71,7 +71,7 @@ impl fmt::Display for MemoryPlan {
 }
 
 /// Bytes as people read them.
-fn in_units(bytes: u64) -> String {
+pub(crate) fn in_units(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64 / 1024.0;
     let mut unit = 0;

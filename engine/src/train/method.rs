@@ -52,6 +52,14 @@ pub trait Method {
     /// When it cannot be rendered.
     fn preview(&mut self) -> Result<Option<Image8>>;
 
+    /// Brings what is elsewhere, on a device, to where [`Method::save`] and [`Method::export`] see it. Called before them.
+    ///
+    /// # Errors
+    /// When it cannot be fetched.
+    fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Hands over everything that [`Method::load`] needs to continue bit for bit: parameters, optimiser state, random
     /// number generators, schedules. Nothing is copied.
     ///

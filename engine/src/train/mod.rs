@@ -16,6 +16,7 @@ mod run_folder;
 
 pub use checkpoint::{CheckpointReader, CheckpointWriter};
 pub use event::Event;
+pub(crate) use memory::in_units;
 pub use memory::{MemoryItem, MemoryPlan, available_memory};
 pub use method::{Method, StepReport};
 pub use run::{Outcome, RunOptions, run};

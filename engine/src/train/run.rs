@@ -142,7 +142,14 @@ impl Loop<'_> {
 
     fn take_step(&mut self) -> Result<()> {
         let begin = Instant::now();
-        let report = self.method.step(self.step)?;
+        let report = match self.method.step(self.step) {
+            Err(error) if error.is_out_of_memory() => {
+                // What is trained is still there: the run can be resumed with less.
+                self.checkpoint()?;
+                return Err(error);
+            }
+            outcome => outcome?,
+        };
         self.progress.add(begin.elapsed());
         if !report.loss.is_finite() {
             return Err(Error::Diverged(format!(
@@ -200,6 +207,7 @@ impl Loop<'_> {
     }
 
     fn checkpoint(&mut self) -> Result<()> {
+        self.method.settle()?;
         let mut writer = CheckpointWriter::default();
         self.method.save(&mut writer)?;
         let seconds = self.progress.seconds();
@@ -226,6 +234,7 @@ impl Loop<'_> {
         if self.saved != self.step {
             self.checkpoint()?;
         }
+        self.method.settle()?;
         let outputs = self.method.export(self.folder.path())?;
         let report = self.evaluate()?.or(earlier);
         self.preview()?;

@@ -130,10 +130,11 @@ pub static HEADERS: [Source; 15] = [
 ];
 
 /// Every source of this crate.
-pub static SOURCES: [&Source; 16] = [
+pub static SOURCES: [&Source; 17] = [
     &super::SELF_TEST,
     &crate::adam::cuda::ADAM,
     &crate::camera_projection::cuda::SELF_TEST,
+    &crate::image_loss::cuda::DEPTH,
     &crate::image_loss::cuda::SSIM,
     &crate::image_loss::cuda::SUMS,
     &crate::sort::cuda::RADIX,

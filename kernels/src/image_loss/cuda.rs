@@ -10,6 +10,9 @@ pub static SSIM: Source = Source::new("image_loss/ssim.cu", include_str!("ssim.c
 /// Sums, and the loss of single pixels.
 pub static SUMS: Source = Source::new("image_loss/sums.cu", include_str!("sums.cu"));
 
+/// The loss of depth.
+pub static DEPTH: Source = Source::new("image_loss/depth.cu", include_str!("depth.cu"));
+
 /// Pixels along a side of a tile.
 const TILE: usize = 16;
 
@@ -185,6 +188,53 @@ impl ImageLoss {
             }
         }
         self.values.launch(stream, one, (&self.partials, blocks, shape, &self.state, values))
+    }
+}
+
+/// L1 between the expected depth of a rendering and a measured one.
+pub struct DepthLoss {
+    kernel: Kernel,
+}
+
+/// What [`DepthLoss::differentiate`] looks at.
+#[derive(Clone, Copy)]
+pub struct DepthPair<'a> {
+    /// `[H, W]`, 0 where nothing is known.
+    pub measured: &'a Buffer<f32>,
+    /// `[H, W]`, Σ w z.
+    pub accumulated: &'a Buffer<f32>,
+    /// `[H, W]`
+    pub transmittance: &'a Buffer<f32>,
+    /// How many.
+    pub pixels: usize,
+    /// Pixels that are covered less than this have no depth.
+    pub covered: f32,
+}
+
+impl DepthLoss {
+    /// Prepares the kernel.
+    ///
+    /// # Errors
+    /// When it cannot be compiled.
+    pub fn new(device: &Device) -> Result<Self, DeviceError> {
+        Ok(Self { kernel: device.kernel(&DEPTH, "depth_gradient")? })
+    }
+
+    /// The gradient with respect to the accumulated depth and to alpha, `[H, W]` each; `weight` is that of one pixel.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn differentiate(
+        &self,
+        stream: &Stream,
+        pair: &DepthPair<'_>,
+        weight: f32,
+        v_depth: &mut Buffer<f32>,
+        v_alpha: &mut Buffer<f32>,
+    ) -> Result<(), DeviceError> {
+        let DepthPair { measured, accumulated, transmittance, pixels, covered } = *pair;
+        let arguments = (measured, accumulated, transmittance, pixels as u32, weight, covered, v_depth, v_alpha);
+        self.kernel.launch(stream, Launch::linear(pixels, 256), arguments)
     }
 }
 

@@ -95,9 +95,9 @@ fn measure(training: &mut SplatTraining, steps: u64, console: &Console) -> Resul
         let report = training.step(step)?;
         if step >= WARM_UP_STEPS {
             measured.seconds += begin.elapsed().as_secs_f64();
-            let rasterizer = training.rasterizer();
-            measured.evaluations += rasterizer.counts().evaluations;
-            measured.pixels += rasterizer.rendering().transmittance.len() as u64;
+            let counts = training.counts()?;
+            measured.evaluations += counts.evaluations;
+            measured.pixels += counts.pixels as u64;
         }
         measured.splats = report.count;
         progress.count(step as usize + 1, (WARM_UP_STEPS + steps) as usize);

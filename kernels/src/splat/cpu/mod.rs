@@ -81,6 +81,8 @@ pub struct Counts {
     pub instances: usize,
     /// (splat, pixel) pairs evaluated, in groups of eight counted as eight.
     pub evaluations: u64,
+    /// Pixels of the picture.
+    pub pixels: usize,
 }
 
 /// Renders splats on the CPU and differentiates the result. Keeps its buffers between calls.
@@ -162,6 +164,7 @@ impl Rasterizer {
             visible: self.visible.iter().map(|&n| n as usize).sum(),
             instances: self.tiles.instances(),
             evaluations: self.progress.iter().map(|p| 8 * u64::from(p.groups)).sum(),
+            pixels: self.rendering.transmittance.len(),
         }
     }
 

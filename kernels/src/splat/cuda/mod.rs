@@ -427,7 +427,7 @@ impl Rasterizer {
     pub fn counts(&self) -> Result<Counts, DeviceError> {
         let counters = self.counters.read(&self.stream)?;
         let [visible, instances] = [VISIBLE, WANTED_INSTANCES].map(|place| counters[place] as usize);
-        Ok(Counts { visible, instances, evaluations: 0 })
+        Ok(Counts { visible, instances, evaluations: 0, pixels: self.rendering.width * self.rendering.height })
     }
 }
 

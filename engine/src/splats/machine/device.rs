@@ -1,0 +1,491 @@
+//! Training on a device: a GPU, or the emulator in tests.
+//!
+//! Parameters, optimiser and pictures stay there. A step sends a photo and launches kernels; nothing comes back, but for
+//! refined poses and learned appearance, which live on the host. What comparisons find is fetched every [`RING`] steps without
+//! waiting. For refinements the host gets eight bytes for each splat and decides as it does for the CPU.
+
+use super::super::appearance::{Appearance, Planes};
+use super::super::config::SplatsConfig;
+use super::super::density::{
+    DEAD_OPACITY, DensityControl, Population, Refinement, SPLIT_OFFSET, SPLIT_SHRINK, SPLIT_TRANSPARENCY,
+};
+use super::super::filter_3d::DEVIATION;
+use super::super::frames::TrainingFrame;
+use super::super::model::{Rates, SplatModel};
+use super::super::{NEAR, OnOom};
+use super::{DEPTH_COVERED, Machine, Shot, State};
+use crate::train::{MemoryPlan, in_units};
+use crate::{Error, Result};
+use tessera_datasets::capture::MaskKind;
+use tessera_kernels::adam::AdamSettings;
+use tessera_kernels::camera_projection::View;
+use tessera_kernels::device::{Buffer, Device, DeviceError, Element, Pinned, Stream};
+use tessera_kernels::image_loss::cuda::{self as loss, DepthLoss, DepthPair, ImageLoss, Outputs};
+use tessera_kernels::image_loss::{LossSettings, LossValues, Padding};
+use tessera_kernels::splat::cuda::{
+    Descent, Halving, MaskMeaning, PhotoBytes, Photos, Rasterizer, RenderingGradient, Sampling, Trained,
+};
+use tessera_kernels::splat::{Counts, RenderSettings, Rendering};
+
+/// Steps whose findings are fetched together.
+const RING: usize = 16;
+/// (splat, tile) pairs that are expected for each splat, for the memory plan.
+const PAIRS_EACH: usize = 4;
+
+/// Scenes do not shrink to fewer splats than this.
+const SMALLEST: usize = 100;
+
+/// Splats that are trained with CUDA kernels.
+pub struct DeviceMachine {
+    config: SplatsConfig,
+    state: State,
+    device: Device,
+    stream: Stream,
+    trained: Trained,
+    rasterizer: Rasterizer,
+    photos: Photos,
+    loss: ImageLoss,
+    depth_loss: DepthLoss,
+    cameras: Vec<Sampling>,
+    pictures: Pictures,
+    pose: Buffer<f32>,
+    findings: Findings,
+    /// Size of the last picture, and how many steps there were since it changed.
+    size: (usize, usize),
+    steps_at_size: usize,
+    drawn: Rendering,
+}
+
+/// Planes of the picture's size.
+struct Pictures {
+    /// ∂L/∂rendering.
+    v_rgb: Buffer<f32>,
+    errors: Buffer<f32>,
+    measured: Buffer<f32>,
+    v_depth: Buffer<f32>,
+    v_alpha: Buffer<f32>,
+    /// The rendering after the photo's own colour transform.
+    transformed: Buffer<f32>,
+    on_host: [Vec<f32>; 3],
+}
+
+/// What the last [`RING`] steps found, on the device, and what is known of it.
+struct Findings {
+    values: Buffer<f32>,
+    wanted: Buffer<u32>,
+    fetched_values: Pinned<f32>,
+    fetched_wanted: Pinned<u32>,
+    under_way: bool,
+    steps: usize,
+    latest: LossValues,
+}
+
+impl Findings {
+    fn new(device: &Device) -> std::result::Result<Self, DeviceError> {
+        Ok(Self {
+            values: device.zeros(4 * RING, PURPOSE)?,
+            wanted: device.zeros(RING, PURPOSE)?,
+            fetched_values: device.pinned(4 * RING)?,
+            fetched_wanted: device.pinned(RING)?,
+            under_way: false,
+            steps: 0,
+            latest: LossValues { loss: 0.0, l1: 0.0, ssim: None, mse: 1.0 },
+        })
+    }
+
+    fn place(&self) -> usize {
+        self.steps % RING
+    }
+}
+
+impl DeviceMachine {
+    /// Begins with these splats. `views` are those of the training photos.
+    ///
+    /// # Errors
+    /// When the device has too little memory or fails.
+    pub fn new<'a>(
+        device: &Device,
+        state: State,
+        config: &SplatsConfig,
+        views: impl Iterator<Item = &'a View>,
+    ) -> Result<Self> {
+        let views: Vec<&View> = views.collect();
+        let pixels = views.iter().map(|v| v.width * v.height).max().unwrap_or(0);
+        let config = &fitting(device, config, state.model.len(), pixels)?;
+        let stream = device.stream()?;
+        let none = || device.buffer(0, PURPOSE);
+        let capacity = config.max_splats.max(state.model.len());
+        let mut machine = Self {
+            trained: Trained::new(device, &stream, capacity, config.sh_degree)?,
+            rasterizer: Rasterizer::new(device, &stream)?,
+            photos: Photos::new(device)?,
+            loss: ImageLoss::new(device)?,
+            depth_loss: DepthLoss::new(device)?,
+            cameras: views.into_iter().map(Sampling::from).collect(),
+            pictures: Pictures {
+                v_rgb: none()?,
+                errors: none()?,
+                measured: none()?,
+                v_depth: none()?,
+                v_alpha: none()?,
+                transformed: none()?,
+                on_host: Default::default(),
+            },
+            pose: device.zeros(6, PURPOSE)?,
+            findings: Findings::new(device)?,
+            size: (0, 0),
+            steps_at_size: 0,
+            drawn: Rendering::default(),
+            config: config.clone(),
+            state,
+            device: device.clone(),
+            stream,
+        };
+        machine.rasterizer.reserve(capacity)?;
+        machine.upload()?;
+        Ok(machine)
+    }
+
+    fn upload(&mut self) -> Result<()> {
+        let State { model, filter, density, .. } = &self.state;
+        if model.len() > self.trained.capacity() {
+            self.trained = Trained::new(&self.device, &self.stream, model.len(), self.config.sh_degree)?;
+        }
+        self.trained.write(model.tensors())?;
+        self.trained.write_scores(density.scores())?;
+        if self.config.filter_3d && filter.len() == model.len() {
+            self.trained.write_filter(filter)?;
+        }
+        self.steps_at_size = 0;
+        Ok(())
+    }
+
+    /// The photo with its mask goes to the device, and its depth if it is wanted.
+    fn send(&mut self, shot: &Shot<'_>) -> Result<()> {
+        let TrainingFrame { pixels, mask_kind, depth_scale, .. } = shot.frame;
+        let mask = pixels.mask.as_ref().zip(*mask_kind).map(|(mask, kind)| {
+            let meaning = match kind {
+                MaskKind::Ignore => MaskMeaning::Ignore,
+                MaskKind::Foreground => MaskMeaning::Foreground,
+            };
+            (mask.data.as_slice(), meaning)
+        });
+        let (image, background) = (&pixels.image, shot.settings.background);
+        self.photos
+            .put(&self.stream, &PhotoBytes { pixels: &image.data, channels: image.channels, mask, background })?;
+        if shot.settings.depth
+            && let Some(depth) = &pixels.depth
+        {
+            let in_scene = |&z: &f32| if z.is_finite() && z > 0.0 { z * depth_scale } else { 0.0 };
+            let measured = &mut self.pictures.on_host[0];
+            measured.clear();
+            measured.extend(depth.data.iter().map(in_scene));
+            fit(&self.device, &mut self.pictures.measured, measured.len())?;
+            self.pictures.measured.write(0, measured, &self.stream)?;
+        }
+        Ok(())
+    }
+
+    /// The gradient with respect to depth and alpha.
+    fn differentiate_depth(&mut self, view: &View) -> Result<()> {
+        let pixels = view.width * view.height;
+        let pictures = &mut self.pictures;
+        fit(&self.device, &mut pictures.v_depth, pixels)?;
+        fit(&self.device, &mut pictures.v_alpha, pixels)?;
+        let valid = pictures.on_host[0].iter().filter(|&&z| z > 0.0).count().max(1);
+        let rendering = self.rasterizer.rendering();
+        let pair = DepthPair {
+            measured: &pictures.measured,
+            accumulated: &rendering.depth,
+            transmittance: &rendering.transmittance,
+            pixels,
+            covered: DEPTH_COVERED,
+        };
+        let weight = self.config.depth_weight / valid as f32;
+        self.depth_loss.differentiate(&self.stream, &pair, weight, &mut pictures.v_depth, &mut pictures.v_alpha)?;
+        Ok(())
+    }
+
+    /// Looks at what was fetched: values, and whether room for (splat, tile) pairs runs short.
+    fn take_fetched(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.findings.under_way) {
+            return Ok(());
+        }
+        let last = &self.findings.fetched_values.values()?[4 * (RING - 1)..];
+        self.findings.latest = loss::loss_values(last, &loss_settings(&self.config));
+        let wanted = self.findings.fetched_wanted.values()?.iter().copied().max().unwrap_or(0) as usize;
+        let room = self.rasterizer.instance_capacity();
+        if wanted > room {
+            tracing::debug!(wanted, room, "steps without room for all pairs were left out");
+        }
+        // A little before it is too late.
+        if wanted > room - room / 10 {
+            self.rasterizer.make_room(wanted)?;
+        }
+        Ok(())
+    }
+}
+
+impl Machine for DeviceMachine {
+    fn count(&self) -> usize {
+        self.trained.len()
+    }
+
+    fn draw(&mut self, shot: &Shot<'_>) -> Result<()> {
+        let &Shot { view, settings, .. } = shot;
+        self.send(shot)?;
+        if self.size != (view.width, view.height) {
+            (self.size, self.steps_at_size) = ((view.width, view.height), 0);
+        }
+        // At first it is not known how many pairs there are at this size; later a look now and then is enough.
+        self.steps_at_size += 1;
+        if self.steps_at_size <= RING {
+            self.rasterizer.render(&self.trained.splats(), view, settings)?;
+        } else {
+            self.rasterizer.forward(&self.trained.splats(), view, settings)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, shot: &Shot<'_>, appearance: Option<&mut Appearance>) -> Result<()> {
+        let &Shot { frame, view: &View { width, height, .. }, .. } = shot;
+        let pixels = width * height;
+        let Self { device, stream, pictures, photos, findings, .. } = self;
+        fit(device, &mut pictures.v_rgb, 3 * pixels)?;
+        fit(device, &mut pictures.errors, pixels)?;
+        let settings = loss_settings(&self.config);
+        let rendering = self.rasterizer.rendering();
+        let [_, rgb, transformed] = &mut pictures.on_host;
+        let mut image = &rendering.rgb;
+        if appearance.is_some() {
+            *rgb = rendering.rgb.read_part(0, 3 * pixels, stream)?;
+        }
+        let mut appearance = appearance.map(|appearance| (appearance, Planes { width, height, rgb: &*rgb }));
+        if let Some((appearance, planes)) = &mut appearance {
+            appearance.apply(frame.index, *planes, transformed);
+            fit(device, &mut pictures.transformed, 3 * pixels)?;
+            pictures.transformed.write(0, transformed, stream)?;
+            image = &pictures.transformed;
+        }
+        let pair = loss::ImagePair { image, target: &photos.rgb, weight: photos.weight(), width, height };
+        let outputs =
+            Outputs { gradient: Some(&mut pictures.v_rgb), errors: Some(&mut pictures.errors), ..Outputs::default() };
+        let place = findings.place();
+        self.loss.compare(stream, &pair, &settings, outputs, findings.values.at_mut(4 * place))?;
+        if let Some((appearance, planes)) = appearance {
+            let v_compared = pictures.v_rgb.read_part(0, 3 * pixels, stream)?;
+            appearance.backward(frame.index, planes, &v_compared, transformed);
+            pictures.v_rgb.write(0, transformed, stream)?;
+        }
+        Ok(())
+    }
+
+    fn descend(&mut self, shot: &Shot<'_>, rates: &Rates, step: u64) -> Result<[f32; 6]> {
+        let &Shot { view, settings, .. } = shot;
+        if settings.depth {
+            self.differentiate_depth(view)?;
+        }
+        let n = self.trained.len() as f32;
+        let mut descent = Descent::new(&rates.on_device(), &AdamSettings::default(), step + 1);
+        descent.opacity_pull = self.config.opacity_decay / n;
+        descent.scale_pull = self.config.scale_decay / (3.0 * n);
+        descent.noise = (self.config.noise * f64::from(rates.means)) as f32;
+        (descent.seed, descent.step) = (self.config.seed, step);
+        let pictures = &self.pictures;
+        let gradient = RenderingGradient {
+            rgb: &pictures.v_rgb,
+            alpha: settings.depth.then_some(&pictures.v_alpha),
+            depth: settings.depth.then_some(&pictures.v_depth),
+            score: Some(&pictures.errors),
+        };
+        let pose = self.config.refine_poses.then_some(&mut self.pose);
+        self.rasterizer.descend(&mut self.trained, view, settings, &gradient, &descent, pose)?;
+        let place = self.findings.place();
+        self.rasterizer.copy_wanted_instances(&mut self.findings.wanted, place)?;
+        let mut pose = [0.0; 6];
+        if self.config.refine_poses {
+            pose.copy_from_slice(&self.pose.read(&self.stream)?);
+        }
+        Ok(pose)
+    }
+
+    fn values(&mut self, now: bool) -> Result<LossValues> {
+        let place = self.findings.place();
+        self.findings.steps += 1;
+        if now {
+            let values = self.findings.values.read_part(4 * place, 4, &self.stream)?;
+            self.findings.latest = loss::loss_values(&values, &loss_settings(&self.config));
+        } else if place == RING - 1 {
+            self.take_fetched()?;
+            let Findings { values, wanted, fetched_values, fetched_wanted, under_way, .. } = &mut self.findings;
+            values.read_into(fetched_values, &self.stream)?;
+            wanted.read_into(fetched_wanted, &self.stream)?;
+            *under_way = true;
+        }
+        Ok(self.findings.latest)
+    }
+
+    fn refine(&mut self, first_count: usize, done: u64) -> Result<Option<Refinement>> {
+        if !DensityControl::is_due(&self.config, done) {
+            return Ok(None);
+        }
+        let Self { state, trained, rasterizer, config, .. } = self;
+        state.density.restore(trained.read_scores()?);
+        let mut population = OnDevice { trained, rasterizer };
+        let refined = state.density.refine(&mut population, config, first_count, done)?;
+        trained.write_scores(&[])?;
+        Ok(refined)
+    }
+
+    fn update_filter(&mut self) -> Result<()> {
+        if self.config.filter_3d {
+            self.trained.update_filter(&self.cameras, NEAR, DEVIATION)?;
+        }
+        Ok(())
+    }
+
+    fn picture(&mut self, view: &View, settings: &RenderSettings) -> Result<&Rendering> {
+        let rendering = self.rasterizer.render(&self.trained.splats(), view, settings)?;
+        self.drawn = rendering.read(&self.stream)?;
+        Ok(&self.drawn)
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        Ok(self.rasterizer.counts()?)
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.state.model.set_tensors(self.trained.read()?);
+        self.state.filter = self.trained.read_filter()?;
+        self.state.density.restore(self.trained.read_scores()?);
+        Ok(())
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn restore(&mut self, change: &mut dyn FnMut(&mut State) -> Result<()>) -> Result<()> {
+        change(&mut self.state)?;
+        self.upload()
+    }
+
+    fn shrink(&mut self) -> Result<Option<usize>> {
+        let capacity = self.trained.capacity() / 4 * 3;
+        if capacity < SMALLEST {
+            return Ok(None);
+        }
+        self.settle()?;
+        if self.state.model.len() > capacity {
+            self.state.model.keep_largest(capacity);
+            self.state.density.restore(vec![0.0; capacity]);
+        }
+        self.config.max_splats = capacity;
+        // What there is goes first, so that there is room for what comes.
+        let degree = self.config.sh_degree;
+        self.trained = Trained::new(&self.device, &self.stream, 0, degree)?;
+        self.rasterizer = Rasterizer::new(&self.device, &self.stream)?;
+        self.trained = Trained::new(&self.device, &self.stream, capacity, degree)?;
+        self.rasterizer.reserve(capacity)?;
+        self.upload()?;
+        self.update_filter()?;
+        Ok(Some(capacity))
+    }
+
+    fn memory_plan(&self, splats: usize, _: usize) -> MemoryPlan {
+        let (parameters, optimiser, _) = SplatModel::bytes(splats, self.config.sh_degree);
+        MemoryPlan::default().with(
+            "checkpoint",
+            (parameters + optimiser) as u64,
+            format!("{splats} splats on their way from {}", self.device.properties().name),
+        )
+    }
+}
+
+/// Splats on a device, for refinements.
+struct OnDevice<'a> {
+    trained: &'a mut Trained,
+    rasterizer: &'a mut Rasterizer,
+}
+
+impl Population for OnDevice<'_> {
+    fn count(&self) -> usize {
+        self.trained.len()
+    }
+
+    fn find_living(&mut self, living: &mut Vec<bool>) -> Result<()> {
+        living.clear();
+        living.extend(self.trained.living_scores(DEAD_OPACITY)?.iter().map(|&score| score != -1.0));
+        Ok(())
+    }
+
+    fn split(&mut self, parents: &[usize], places: &[usize]) -> Result<()> {
+        let rows = |rows: &[usize]| rows.iter().map(|&row| row as u32).collect::<Vec<u32>>();
+        let halving = Halving { offset: SPLIT_OFFSET, log_shrink: SPLIT_SHRINK.ln(), transparency: SPLIT_TRANSPARENCY };
+        Ok(self.trained.split(&rows(parents), &rows(places), halving)?)
+    }
+
+    fn show_means(&mut self, show: &mut dyn FnMut(&[f32])) -> Result<()> {
+        show(&self.trained.read_means()?);
+        Ok(())
+    }
+
+    fn permute(&mut self, order: &[u32]) -> Result<()> {
+        Ok(self.trained.permute(order, self.rasterizer)?)
+    }
+}
+
+impl std::fmt::Debug for DeviceMachine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeviceMachine").field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+fn loss_settings(config: &SplatsConfig) -> LossSettings {
+    LossSettings { ssim_weight: config.ssim_weight, padding: Padding::Same }
+}
+
+/// Makes a buffer as large as needed; what is in it is lost.
+fn fit<T: Element>(device: &Device, buffer: &mut Buffer<T>, len: usize) -> Result<()> {
+    if buffer.len() < len {
+        *buffer = device.buffer(len, PURPOSE)?;
+    }
+    Ok(())
+}
+
+/// Bytes on the device for so many splats and pictures of so many pixels.
+pub fn device_bytes(splats: usize, pixels: usize, sh_degree: u8) -> u64 {
+    // Gradient, errors, and depth with its two gradients.
+    let planes = 4 * 7 * pixels;
+    let bytes = Trained::bytes(splats, sh_degree) + Rasterizer::bytes(splats, PAIRS_EACH * splats, pixels);
+    (bytes + ImageLoss::bytes(pixels) + Photos::bytes(pixels) + planes) as u64
+}
+
+/// The settings, with no more splats than fit if the user wants it so.
+fn fitting(device: &Device, config: &SplatsConfig, begin: usize, pixels: usize) -> Result<SplatsConfig> {
+    let free = device.free_memory()?;
+    let needed = |splats: usize| device_bytes(splats, pixels, config.sh_degree);
+    let wanted = config.max_splats.max(begin);
+    if needed(wanted) <= free {
+        return Ok(config.clone());
+    }
+    let each = (needed(1 << 20) - needed(0)).div_ceil(1 << 20);
+    let most = usize::try_from(free.saturating_sub(needed(0)) / each).unwrap_or(usize::MAX);
+    if config.on_oom == OnOom::Shrink && most >= begin.max(1) {
+        tracing::warn!("only {most} splats fit into the memory of {}", device.properties().name);
+        return Ok(SplatsConfig { max_splats: most, ..config.clone() });
+    }
+    let name = &device.properties().name;
+    let remedy = if most >= begin.max(1) {
+        format!("--max-splats {most} fits, and --on-oom shrink chooses it by itself")
+    } else {
+        "lower --resolution, or use --device cpu".to_owned()
+    };
+    Err(Error::Memory(format!(
+        "this run needs {} of GPU memory for {wanted} splats, but {name} has {} free; {remedy}",
+        in_units(needed(wanted)),
+        in_units(free)
+    )))
+}
+
+const PURPOSE: &str = "training";
