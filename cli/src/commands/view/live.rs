@@ -34,8 +34,9 @@ impl<'a> Watched<'a> {
         Self { training, updates, next: Instant::now() }
     }
 
-    fn send(&mut self, step: u64, report: &StepReport) {
+    fn send(&mut self, step: u64, report: &StepReport) -> tessera_engine::Result<()> {
         let begin = Instant::now();
+        self.training.settle()?;
         let total = self.training.total_steps();
         let status =
             format!("step {} of {total}, {} {}, {:.2} dB", step + 1, report.count, report.count_name, report.psnr);
@@ -46,6 +47,7 @@ impl<'a> Watched<'a> {
         } else {
             self.next = Instant::now() + Duration::from_secs(3600);
         }
+        Ok(())
     }
 }
 
@@ -65,7 +67,7 @@ impl Method for Watched<'_> {
     fn step(&mut self, step: u64) -> tessera_engine::Result<StepReport> {
         let report = self.training.step(step)?;
         if Instant::now() >= self.next || step + 1 == self.training.total_steps() {
-            self.send(step, &report);
+            self.send(step, &report)?;
         }
         Ok(report)
     }
@@ -76,6 +78,10 @@ impl Method for Watched<'_> {
 
     fn preview(&mut self) -> tessera_engine::Result<Option<Image8>> {
         self.training.preview()
+    }
+
+    fn settle(&mut self) -> tessera_engine::Result<()> {
+        self.training.settle()
     }
 
     fn save<'b>(&'b self, checkpoint: &mut CheckpointWriter<'b>) -> tessera_engine::Result<()> {
