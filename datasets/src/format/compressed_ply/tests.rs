@@ -23,12 +23,14 @@ fn widths(values: &[[f32; 3]], i: usize) -> [f32; 3] {
     })
 }
 
-/// Asserts that numbers are off by at most half of a step, and by the rounding of numbers as large as them.
+/// Asserts that numbers are off by at most half of a step, and by the rounding of numbers as large as them and
+/// as the ends of their range.
 fn assert_steps(what: &str, read: &[[f32; 3]], cloud: &[[f32; 3]], bits: [u32; 3]) {
     for i in 0..cloud.len() {
         let widths = widths(cloud, i);
         for axis in 0..3 {
-            let allowed = 0.5 * widths[axis] / ((1 << bits[axis]) - 1) as f32 + 4e-7 * (1.0 + cloud[i][axis].abs());
+            let allowed = 0.5 * widths[axis] / ((1 << bits[axis]) - 1) as f32
+                + 4e-7 * (1.0 + cloud[i][axis].abs() + widths[axis]);
             let error = (read[i][axis] - cloud[i][axis]).abs();
             assert!(error <= allowed, "{what} {i} is off by {error} instead of at most {allowed}");
         }
