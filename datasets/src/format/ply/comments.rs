@@ -3,9 +3,9 @@
 
 use super::header::Header;
 use crate::camera::Similarity;
+use crate::format::placement;
 use crate::format::stream::SplatHeader;
 use crate::{DataError, Result};
-use nalgebra::{Quaternion, Translation3, UnitQuaternion};
 use std::path::Path;
 
 const ANTIALIASED: [&str; 2] = ["antialiased", "tessera antialiased"];
@@ -19,7 +19,7 @@ pub(in crate::format) fn read(header: &Header, path: &Path) -> Result<(bool, Sim
     let mip = header.comment_values(&[RENDER_MODE]).is_some_and(|v| v == ["mip"]);
     let scene_from_world = match header.comment_values(&[SCENE_FROM_WORLD]) {
         None => Similarity::identity(),
-        Some(values) => parse_similarity(&values)
+        Some(values) => placement::parse(&values)
             .ok_or_else(|| DataError::new(path, format!("has a damaged comment '{SCENE_FROM_WORLD}'")))?,
     };
     Ok((flagged || mip, scene_from_world))
@@ -36,15 +36,5 @@ pub(in crate::format) fn scene_from_world(similarity: &Similarity) -> String {
     if *similarity == Similarity::identity() {
         return String::new();
     }
-    let (t, q) = (similarity.isometry.translation.vector, similarity.isometry.rotation);
-    let s = similarity.scaling();
-    format!("comment {SCENE_FROM_WORLD} {} {} {} {} {} {} {} {s}\n", t.x, t.y, t.z, q.w, q.i, q.j, q.k)
-}
-
-fn parse_similarity(values: &[&str]) -> Option<Similarity> {
-    let numbers: Vec<f64> = values.iter().map(|v| v.parse().ok()).collect::<Option<_>>()?;
-    let &[x, y, z, qw, qx, qy, qz, scale] = numbers.as_slice() else { return None };
-    let rotation = UnitQuaternion::try_new(Quaternion::new(qw, qx, qy, qz), 1e-9)?;
-    let valid = numbers.iter().all(|n| n.is_finite()) && scale > 0.0;
-    valid.then(|| Similarity::from_parts(Translation3::new(x, y, z), rotation, scale))
+    format!("comment {SCENE_FROM_WORLD} {}\n", placement::text(similarity))
 }
