@@ -16,7 +16,7 @@ mod turn;
 
 pub use cache::{FramePixels, ImageCache, Prefetcher};
 pub use decode::{decode, decode_depth, decode_mask, dimensions, file_dimensions};
-pub use save::{colour_map, encode_png, save_depth_png, save_png};
+pub use save::{colour_map, encode_jpeg, encode_png, save_depth_png, save_png};
 
 /// The most pixels that an image may have; more is taken for a damaged header.
 pub const MAX_PIXELS: u64 = 200_000_000;

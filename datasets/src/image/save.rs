@@ -3,6 +3,7 @@
 use super::{DepthImage, Image8};
 use crate::format::{Existing, write_atomically};
 use crate::{DataError, Result};
+use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 use std::path::Path;
@@ -14,6 +15,20 @@ use std::path::Path;
 pub fn encode_png(image: &Image8) -> std::io::Result<Vec<u8>> {
     let colour = if image.has_alpha() { ExtendedColorType::Rgba8 } else { ExtendedColorType::Rgb8 };
     encode(&image.data, image.width, image.height, colour)
+}
+
+/// The picture as the bytes of a JPEG file of a quality from 1 to 100. Alpha is left out.
+///
+/// # Errors
+/// When the picture has no pixels, or more than 65,535 on a side.
+pub fn encode_jpeg(image: &Image8, quality: u8) -> std::io::Result<Vec<u8>> {
+    let channels = if image.has_alpha() { 4 } else { 3 };
+    let rgb: Vec<u8> = image.data.chunks_exact(channels).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, quality)
+        .write_image(&rgb, image.width, image.height, ExtendedColorType::Rgb8)
+        .map_err(std::io::Error::other)?;
+    Ok(bytes)
 }
 
 /// Writes a PNG, replacing what is there.

@@ -1,0 +1,196 @@
+// The web page in a real browser: `node --test tests/browser/page.test.mjs`. Needs chromium and the npm package playwright-core.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { compare, folder, host, missing, notices, openBrowser, picture, serve, status, tessera, until } from './tools.mjs';
+
+const options = missing ? { skip: `skipped: ${missing} is not here` } : { timeout: 240_000 };
+const scene = path.join(folder, 'scene.ply');
+const site = path.join(folder, 'site');
+let browser;
+let scale; // a page that compares pictures
+
+/** A page of its own, that fails the test when its script fails. */
+async function open(address, prepare = () => {}) {
+  const context = await browser.newContext({ viewport: { width: 640, height: 360 } });
+  const page = await context.newPage();
+  page.errors = [];
+  page.on('pageerror', (error) => page.errors.push(String(error)));
+  await prepare(page);
+  await page.goto(address);
+  return page;
+}
+
+async function close(page) {
+  assert.deepEqual(page.errors, []);
+  await page.context().close();
+}
+
+before(async () => {
+  if (missing) return;
+  tessera('synth', 'still-life', '--splats', '260000', '--sh-degree', '1', '-o', scene);
+  tessera('export', scene, '-o', site, '--pictures', '8', '--title', 'A <still> life');
+  browser = await openBrowser();
+  scale = await browser.newPage();
+}, options);
+
+after(async () => {
+  await browser?.close();
+  fs.rmSync(folder, { recursive: true });
+});
+
+test('a served scene is seen before it has all come, is refined, and turns', options, async () => {
+  const server = await serve(scene);
+  // Pages come one after the other, so that there is a time before the last.
+  const page = await open(`${server.address}?detail=20&splats=300000`, (page) => page.route('**/pages.bin', async (route) => {
+    await new Promise((done) => setTimeout(done, 600));
+    await route.continue();
+  }));
+  await until(page, 'picture');
+  const first = await picture(page, 'first');
+  const early = await status(page);
+  assert.ok(early.drawn > 0 && !early.complete, JSON.stringify(early));
+  await until(page, 'complete');
+  await page.waitForTimeout(500);
+  const complete = await picture(page, 'complete');
+  const late = await status(page);
+  assert.ok(late.drawn > early.drawn && late.drawn <= 300_000, `${early.drawn}, then ${late.drawn} splats`);
+  const { psnr, colours } = await compare(scale, first, complete);
+  assert.ok(colours > 1000, `the first picture has ${colours} colours`);
+  assert.ok(psnr > 18 && psnr < 59, `the first picture is at ${psnr} dB of the last`);
+
+  const [x, y] = [320, 180];
+  await page.mouse.move(x, y);
+  await page.mouse.down();
+  await page.mouse.move(x + 150, y + 10, { steps: 8 });
+  await page.mouse.up();
+  await page.waitForTimeout(1500);
+  const turned = await picture(page, 'turned');
+  assert.ok((await compare(scale, complete, turned)).psnr < 25, 'dragging turns the scene');
+  assert.match(new URL(page.url()).hash, /^#camera=[-\d.,]+$/);
+
+  // The link leads to the same place.
+  const link = page.url();
+  await close(page);
+  const again = await open(link);
+  await until(again, 'complete');
+  await again.waitForTimeout(500);
+  const linked = await picture(again, 'linked');
+  const { psnr: same } = await compare(scale, linked, turned);
+  assert.ok(same > 25, `a link shows the same view at ${same} dB`);
+  await again.keyboard.press('h');
+  await again.waitForTimeout(200);
+  await picture(again, 'help');
+  await close(again);
+  assert.equal(await server.stop(), 0, 'Ctrl-C ends the server');
+});
+
+test('a damaged page of data is said, and the rest is shown', options, async () => {
+  const { nodes } = JSON.parse(fs.readFileSync(path.join(site, 'tiles.json')));
+  const damaged = nodes[1].offset;
+  const fault = (name, from, bytes) => {
+    if (name === 'pages.bin' && from === damaged) bytes[100] ^= 0x10;
+    return bytes;
+  };
+  const server = await host(site, { fault });
+  const page = await open(`${server.address}?detail=20&splats=300000`);
+  await until(page, 'complete');
+  assert.equal((await status(page)).lost, 1);
+  assert.match(await notices(page), /could not be loaded and is shown coarser \(page 1: .*checksum/);
+  const { colours } = await compare(scale, await picture(page, 'damaged'), await picture(page, 'damaged'));
+  assert.ok(colours > 1000, 'the rest is there');
+  await close(page);
+  await server.stop();
+});
+
+test('a lost connection is said, tried again and found', options, async () => {
+  let isCut = false;
+  let refused = 0;
+  const fault = (name, from, bytes, response) => {
+    if (name === 'pages.bin' && from > 0 && isCut) { refused += 1; response.destroy(); return true; }
+    return bytes;
+  };
+  isCut = true;
+  const server = await host(site, { fault });
+  const page = await open(`${server.address}?detail=20&splats=300000`);
+  await until(page, 'picture');
+  await page.waitForFunction(() => document.getElementById('notices').textContent.includes('connection is lost'));
+  await page.waitForTimeout(2500);
+  assert.ok(refused >= 2 && refused < 40, `asked ${refused} times`);
+  await picture(page, 'offline');
+  isCut = false;
+  await until(page, 'complete');
+  assert.doesNotMatch(await notices(page), /is lost/);
+  assert.equal((await status(page)).lost, 0);
+  await close(page);
+  await server.stop();
+});
+
+test('a host that knows no ranges serves too', options, async () => {
+  const server = await host(site, { ranges: false });
+  const page = await open(`${server.address}?detail=20&splats=300000`);
+  await until(page, 'complete');
+  assert.ok((await status(page)).drawn > 100_000);
+  await close(page);
+  await server.stop();
+});
+
+test('one file opens by a double click', options, async () => {
+  const file = path.join(folder, 'scene.html');
+  tessera('export', scene, '-o', file, '--pictures', '0');
+  const page = await open(pathToFileURL(file).href);
+  const requests = [];
+  page.on('request', (request) => requests.push(request.url()));
+  await until(page, 'complete');
+  assert.deepEqual(requests.filter((url) => !url.startsWith('data:') && !url.startsWith('blob:')), []);
+  await close(page);
+});
+
+test('a browser without WebGPU shows pictures and says why', options, async () => {
+  const server = await host(site);
+  const page = await open(server.address, (page) => page.addInitScript(() => {
+    Object.defineProperty(Navigator.prototype, 'gpu', { get: () => undefined });
+  }));
+  await until(page, 'orbit');
+  assert.match(await notices(page), /no WebGPU.*drag to turn/);
+  await page.waitForFunction(() => document.getElementById('orbit').naturalWidth > 0);
+  const before = await page.evaluate(() => document.getElementById('orbit').src);
+  await page.mouse.move(300, 150);
+  await page.mouse.down();
+  await page.mouse.move(450, 150, { steps: 4 });
+  await page.mouse.up();
+  assert.notEqual(await page.evaluate(() => document.getElementById('orbit').src), before);
+  await page.waitForTimeout(300);
+  await picture(page, 'orbit');
+  await close(page);
+  await server.stop();
+});
+
+test('a scene that is not there is a sentence, not a blank page', options, async () => {
+  const server = await host(site);
+  const page = await open(`${server.address}?scene=nowhere.json`);
+  await page.waitForSelector('#message:not([hidden])');
+  assert.match(await page.textContent('#message'), /could not be loaded.*404/s);
+  await close(page);
+  await server.stop();
+});
+
+test('a page in a frame leaves the wheel to the page around it', options, async () => {
+  const server = await host(site);
+  const page = await open(server.address, (page) => page.route('**/outer', (route) => route.fulfill({
+    contentType: 'text/html',
+    body: '<body style="margin:0;height:3000px"><iframe src="/?embed" width="640" height="360"></iframe>',
+  })));
+  await page.goto(`${server.address}outer`);
+  const frame = page.frames().find((one) => one.url().includes('embed'));
+  await frame.waitForFunction(() => document.querySelector('[data-state="complete"]'), null, { timeout: 90_000 });
+  assert.equal(await frame.evaluate(() => getComputedStyle(document.getElementById('bar')).display), 'none');
+  await picture(page, 'embedded');
+  await page.mouse.move(300, 150);
+  await page.mouse.wheel(0, 300);
+  await page.waitForFunction(() => scrollY > 100);
+  await close(page);
+  await server.stop();
+});

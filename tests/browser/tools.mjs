@@ -1,0 +1,101 @@
+// What the browser tests share: the program, a browser with WebGPU on the processor, file hosts with faults, and pictures.
+import { execFileSync, spawn } from 'node:child_process';
+import fs from 'node:fs';
+import http from 'node:http';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+export const program = process.env.TESSERA_BIN ?? path.join(process.env.CARGO_TARGET_DIR ?? path.join(root, 'target'), 'release/tessera');
+const modules = process.env.TESSERA_NODE_MODULES ?? path.join(root, '.ci-tools/node_modules');
+const chromium = process.env.TESSERA_CHROMIUM ?? '/usr/bin/chromium';
+
+/** Why the tests cannot run here, if they cannot. */
+export const missing = [program, path.join(modules, 'playwright-core'), chromium].find((needed) => !fs.existsSync(needed));
+
+export const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tessera-browser-'));
+export const tessera = (...args) => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
+
+/** A browser without a graphics card and without any network but loopback. */
+export async function openBrowser() {
+  const { chromium: launcher } = createRequire(path.join(modules, 'x.js'))('playwright-core');
+  return launcher.launch({
+    executablePath: chromium,
+    args: ['--headless', '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--disable-quic',
+      '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+      // Without a graphics card the picture of the canvas is else not in the screenshot.
+      '--enable-features=Vulkan', '--use-vulkan=swiftshader', '--use-angle=swiftshader'],
+  });
+}
+
+/** `tessera serve`, until `stop` is called. */
+export async function serve(...args) {
+  const child = spawn(program, ['serve', '--port', '0', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const address = await new Promise((resolve, reject) => {
+    child.stdout.once('data', (text) => resolve(text.toString().trim()));
+    child.once('exit', (code) => reject(new Error(`serve ended with ${code}`)));
+  });
+  const stop = () => new Promise((done) => { child.once('exit', done); child.kill('SIGINT'); });
+  return { address, stop };
+}
+
+const types = { html: 'text/html', js: 'text/javascript', css: 'text/css', json: 'application/json', wasm: 'application/wasm', jpg: 'image/jpeg' };
+
+/** A file host. `fault(name, range, response)` may answer in its place by returning true, or change the bytes it is given. */
+export async function host(site, { ranges = true, fault = () => {} } = {}) {
+  const server = http.createServer((request, response) => {
+    const name = new URL(request.url, 'http://x').pathname.slice(1) || 'index.html';
+    const file = path.join(site, path.basename(name));
+    if (!fs.existsSync(file)) { response.writeHead(404).end(); return; }
+    let bytes = fs.readFileSync(file);
+    const [, first, last] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? '') ?? [];
+    const isPart = ranges && first !== undefined;
+    if (isPart) bytes = bytes.subarray(Number(first), Number(last) + 1);
+    const changed = fault(name, isPart ? Number(first) : null, Buffer.from(bytes), response);
+    if (changed === true) return;
+    response.writeHead(isPart ? 206 : 200, {
+      'content-type': types[name.split('.').pop()] ?? 'application/octet-stream', 'content-length': (changed ?? bytes).length,
+    });
+    response.end(changed ?? bytes);
+  });
+  await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+  const stop = () => { server.closeAllConnections(); return new Promise((done) => server.close(done)); };
+  return { address: `http://127.0.0.1:${server.address().port}/`, stop };
+}
+
+/** Waits until the page says so: `picture` (or more), `complete` or `orbit`. */
+export const until = (page, state, timeout = 90_000) => page.waitForFunction((wanted) => {
+  const { state } = document.querySelector('[data-state]')?.dataset ?? {};
+  return state === wanted || (wanted === 'picture' && state === 'complete');
+}, state, { timeout });
+export const status = (page) => page.evaluate(() => window.tessera.status);
+export const notices = (page) => page.evaluate(() => document.getElementById('notices').textContent);
+
+/** The canvas alone, as PNG. */
+export async function picture(page, name) {
+  const file = path.join(process.env.TESSERA_SCREENSHOTS ?? folder, `${name}.png`);
+  return page.screenshot({ path: file });
+}
+
+/** Peak signal-to-noise ratio of two PNGs in dB, at most 60, and how many colours the first one has; measured by a browser. */
+export async function compare(page, a, b) {
+  return page.evaluate(async ([a, b]) => {
+    const pixels = async (png) => {
+      const bitmap = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
+      const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d');
+      context.drawImage(bitmap, 0, 0);
+      return context.getImageData(0, 0, bitmap.width, bitmap.height).data;
+    };
+    const [x, y] = [await pixels(a), await pixels(b)];
+    let sum = 0;
+    const colours = new Set();
+    for (let i = 0; i < x.length; i += 4) {
+      for (let c = 0; c < 3; c += 1) sum += (x[i + c] - y[i + c]) ** 2;
+      colours.add((x[i] << 16) | (x[i + 1] << 8) | x[i + 2]);
+    }
+    const error = sum / (0.75 * x.length);
+    return { psnr: Math.min(60, 10 * Math.log10(255 ** 2 / Math.max(error, 1e-9))), colours: colours.size };
+  }, [a.toString('base64'), b.toString('base64')]);
+}

@@ -1,0 +1,117 @@
+//! Scenes as pages that need no server of ours: a folder for any file host, or one file that opens by a double click.
+
+mod single_file;
+
+use crate::page::{self, PageSettings};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use tessera_datasets::format::tiles::{self, MANIFEST, Manifest};
+use tessera_datasets::format::{AtomicFolder, Existing};
+use tessera_datasets::{DataError, Result};
+
+pub use single_file::{MAX_PAGE_BYTES, write_single_file};
+
+/// What becomes a page.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// What the scene is called.
+    pub title: String,
+    /// The folder with the streamed scene.
+    pub tiles: PathBuf,
+    /// Pictures of a walk around the scene, as JPEG, for browsers that cannot draw it.
+    pub orbit: Vec<Vec<u8>>,
+}
+
+impl Bundle {
+    fn manifest(&self) -> Result<Manifest> {
+        tiles::open_manifest(&self.tiles)
+    }
+
+    fn settings(&self, scene: &str, orbit: Vec<String>) -> PageSettings {
+        PageSettings { title: self.title.clone(), scene: Some(scene.to_owned()), live: false, orbit }
+    }
+}
+
+/// Writes the page, the scene and the pictures into a folder.
+///
+/// # Errors
+/// When the folder exists and is to be kept, the scene cannot be read, or the disk refuses.
+pub fn write_folder(bundle: &Bundle, path: &Path, existing: Existing) -> Result<()> {
+    let manifest = bundle.manifest()?;
+    let out = AtomicFolder::create(path, existing)?;
+    for file in manifest.files.iter().map(String::as_str).chain([MANIFEST]) {
+        copy(&bundle.tiles.join(file), file, &out)?;
+    }
+    let mut orbit = Vec::new();
+    for (i, picture) in bundle.orbit.iter().enumerate() {
+        let name = format!("orbit-{i:02}.jpg");
+        out.write(&name, picture)?;
+        orbit.push(name);
+    }
+    out.write("index.html", page::index(&bundle.settings(MANIFEST, orbit)).as_bytes())?;
+    page::FILES.iter().try_for_each(|(name, bytes)| out.write(name, bytes))?;
+    out.commit()
+}
+
+/// Copies a file into a folder, under a name that may have folders in it.
+fn copy(from: &Path, name: &str, out: &AtomicFolder) -> Result<()> {
+    let unreadable = |e: io::Error| DataError::new(from, format!("cannot be read ({e})"));
+    let mut source = File::open(from).map_err(unreadable)?;
+    if let Some(folder) = Path::new(name).parent() {
+        fs::create_dir_all(out.temporary().join(folder)).map_err(|e| out.unwritable(&e))?;
+    }
+    io::copy(&mut source, &mut out.file(name)?).map(drop).map_err(|e| out.unwritable(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tessera_datasets::format::write_splats;
+    use tessera_datasets::scene::SplatCloud;
+
+    /// A small scene as tiles, in a folder.
+    fn bundle(folder: &Path) -> Bundle {
+        let mut cloud = SplatCloud::with_capacity(40, 0);
+        for i in 0..40 {
+            cloud.means.push([i as f32, 0.0, 1.0]);
+            cloud.log_scales.push([-3.0; 3]);
+            cloud.quats.push([1.0, 0.0, 0.0, 0.0]);
+            cloud.opacity_logits.push(2.0);
+            cloud.sh0.push([0.5; 3]);
+        }
+        let tiles = folder.join("scene.tiles");
+        write_splats(&tiles, &cloud, false).expect("a scene");
+        Bundle { title: "</script> & co".to_owned(), tiles, orbit: vec![vec![0xff, 0xd8]] }
+    }
+
+    #[test]
+    fn a_folder_holds_all_that_the_page_asks_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("site");
+        write_folder(&bundle(folder.path()), &out, Existing::Keep).expect("a site");
+        let mut names: Vec<_> = fs::read_dir(&out).expect("a folder").flatten().map(|e| e.file_name().into_string()).collect();
+        names.sort();
+        let expected = [
+            "index.html", "orbit-00.jpg", "pages.bin", "tessera-viewer.js", "tessera-viewer.wasm", "tessera.css", "tessera.js",
+            "tiles.json",
+        ];
+        assert_eq!(names, expected.map(|name| Ok(name.to_owned())));
+        let again = write_folder(&bundle(folder.path()), &out, Existing::Keep);
+        assert!(again.expect_err("in the way").to_string().contains("exists"));
+    }
+
+    #[test]
+    fn one_file_refers_to_nothing_outside() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("scene.html");
+        write_single_file(&bundle(folder.path()), &out, Existing::Keep).expect("a file");
+        let html = fs::read_to_string(&out).expect("text");
+        assert!(!html.contains("src=\"") && !html.contains("href=\"tessera"), "a file is referred to");
+        for id in ["wasm", "scene-manifest", "scene-pages.bin-0"] {
+            assert!(html.contains(&format!("id=\"{id}\"")), "{id}");
+        }
+        // No script ends before its end: as many ends as beginnings.
+        assert_eq!(html.matches("</script>").count(), html.matches("<script").count());
+    }
+}

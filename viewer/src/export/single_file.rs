@@ -1,0 +1,74 @@
+//! A scene as one HTML file: scripts, WebAssembly and pages inside of it, the last two in base64.
+
+use super::Bundle;
+use crate::page::{self, SCRIPTS, STYLE, WASM};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use base64::write::EncoderWriter;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use tessera_datasets::format::tiles::{MANIFEST, PageFiles};
+use tessera_datasets::format::{AtomicFile, Existing};
+use tessera_datasets::{DataError, Result};
+
+/// The most bytes of pages in one file: browsers hold the file as text, and then some.
+pub const MAX_PAGE_BYTES: u64 = 200 << 20;
+
+/// Writes a scene as one HTML file.
+///
+/// # Errors
+/// When the file exists and is to be kept, the scene cannot be read or is too large for this, or the disk refuses.
+pub fn write_single_file(bundle: &Bundle, path: &Path, existing: Existing) -> Result<()> {
+    let manifest = bundle.manifest()?;
+    let size: u64 = manifest.pages.iter().map(|page| page.length()).sum();
+    if size > MAX_PAGE_BYTES {
+        let reason = format!("would be {} MB, more than browsers open as one file", (size * 4 / 3) >> 20);
+        return Err(DataError::new(path, reason).remedy("give a folder in place of a .html file, or reduce the scene with --max-splats"));
+    }
+    let orbit = bundle.orbit.iter().map(|jpeg| format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg))).collect();
+    let html = page::index(&bundle.settings("inline:", orbit));
+    let style = format!("<link rel=\"stylesheet\" href=\"{STYLE}\">");
+    let scripts = SCRIPTS.map(|name| format!("<script src=\"{name}\"></script>"));
+    let mut out = AtomicFile::create(path, existing)?;
+    let (head, rest) = around(&html, &style);
+    let (body, end) = around(rest, &format!("{}\n{}", scripts[0], scripts[1]));
+    out.put(head.as_bytes())?;
+    element(&mut out, "style", text_of(STYLE))?;
+    out.put(body.as_bytes())?;
+    let manifest_bytes = fs::read(bundle.tiles.join(MANIFEST)).map_err(|e| out.unwritable(&e))?;
+    data(&mut out, "wasm", page::file(WASM).unwrap_or_default())?;
+    data(&mut out, "scene-manifest", &manifest_bytes)?;
+    let mut files = PageFiles::beside(&bundle.tiles);
+    for (node, place) in manifest.pages.iter().enumerate() {
+        let bytes = files.read(&manifest, node as u32)?;
+        data(&mut out, &format!("scene-{}-{}", manifest.files[place.file as usize], place.offset), &bytes)?;
+    }
+    SCRIPTS.iter().try_for_each(|name| element(&mut out, "script", text_of(name)))?;
+    out.put(end.as_bytes())?;
+    out.commit()
+}
+
+/// What comes before and after a part of the page.
+fn around<'a>(html: &'a str, part: &str) -> (&'a str, &'a str) {
+    html.split_once(part).unwrap_or((html, ""))
+}
+
+fn text_of(name: &str) -> &'static str {
+    std::str::from_utf8(page::file(name).unwrap_or_default()).unwrap_or_default()
+}
+
+fn element(out: &mut AtomicFile, name: &str, text: &str) -> Result<()> {
+    out.put(format!("<{name}>\n{text}</{name}>\n").as_bytes())
+}
+
+/// Bytes that the page finds by their name.
+fn data(out: &mut AtomicFile, id: &str, bytes: &[u8]) -> Result<()> {
+    let id = id.replace('&', "&amp;").replace('"', "&quot;");
+    out.put(format!("<script type=\"text/plain\" id=\"{id}\">").as_bytes())?;
+    let mut encoder = EncoderWriter::new(&mut *out, &STANDARD);
+    let written: io::Result<()> = encoder.write_all(bytes).and_then(|()| encoder.finish().map(drop));
+    drop(encoder);
+    written.map_err(|e| out.unwritable(&e))?;
+    out.put(b"</script>\n")
+}

@@ -1,0 +1,81 @@
+//! The web page: its files, compiled into the program, and what a page is told of its scene.
+//!
+//! Sources lie in `viewer/web`. `dist` there holds the renderer as WebAssembly, which `scripts/build-web` makes from this
+//! crate: a machine that builds the program needs no WebAssembly compiler.
+
+use serde::Serialize;
+
+/// The page itself, before it is told of a scene.
+const INDEX: &str = include_str!("../../web/index.html");
+/// Stands in [`INDEX`] for the title.
+const TITLE: &str = "{{title}}";
+/// Stands in [`INDEX`] for [`PageSettings`] as JSON.
+const SETTINGS: &str = "{{settings}}";
+
+/// The name of the page's style sheet.
+pub const STYLE: &str = "tessera.css";
+/// The names of its scripts, in their order: the way into the WebAssembly, and the page's own.
+pub const SCRIPTS: [&str; 2] = ["tessera-viewer.js", "tessera.js"];
+/// The name of the renderer as WebAssembly.
+pub const WASM: &str = "tessera-viewer.wasm";
+
+/// The files beside `index.html`, by name.
+pub static FILES: [(&str, &[u8]); 4] = [
+    (STYLE, include_bytes!("../../web/tessera.css")),
+    (SCRIPTS[0], include_bytes!("../../web/dist/tessera-viewer.js")),
+    (SCRIPTS[1], include_bytes!("../../web/tessera.js")),
+    (WASM, include_bytes!("../../web/dist/tessera-viewer.wasm")),
+];
+
+/// What a page is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PageSettings {
+    /// What the scene is called.
+    pub title: String,
+    /// Where the manifest of the scene is, relative to the page; nothing while a training has no scene yet.
+    pub scene: Option<String>,
+    /// Whether `live` beside the page is a WebSocket with the state of a training.
+    pub live: bool,
+    /// Pictures of a walk around the scene, relative to the page, for browsers that cannot draw it.
+    pub orbit: Vec<String>,
+}
+
+/// `index.html` for a scene.
+pub fn index(settings: &PageSettings) -> String {
+    // In a script element `<` could end it.
+    let json = serde_json::to_string(settings).unwrap_or_default().replace('<', "\\u003c");
+    INDEX.replacen(TITLE, &escaped(&settings.title), 1).replacen(SETTINGS, &json, 1)
+}
+
+/// A file of the page.
+pub fn file(name: &str) -> Option<&'static [u8]> {
+    FILES.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
+}
+
+/// Text as HTML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_cannot_become_markup() {
+        let title = "</title><script>alert(1)</script>\"&";
+        let page = index(&PageSettings { title: title.to_owned(), ..PageSettings::default() });
+        assert!(!page.contains("<script>alert") && page.contains("&lt;/title&gt;"));
+        assert!(page.contains("\\u003cscript>alert"), "the settings hold it as JSON");
+        assert!(!page.contains("{{"));
+    }
+
+    #[test]
+    fn the_page_refers_to_its_files_and_to_nothing_elsewhere() {
+        let page = index(&PageSettings::default());
+        for name in [STYLE, SCRIPTS[0], SCRIPTS[1]] {
+            assert!(page.contains(&format!("\"{name}\"")), "{name}");
+        }
+        assert!(!page.contains("https://") && !page.contains("http://"));
+    }
+}

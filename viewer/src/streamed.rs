@@ -1,0 +1,159 @@
+//! A scene that arrives page by page: what is fetched, what is on the graphics device and what is drawn.
+//!
+//! [`StreamedScene`] joins the tree's [`PageStream`] with a [`Renderer`]. It does no input and output: whoever drives it asks for
+//! the next page to fetch and hands in its bytes, from a file or over a network.
+
+use crate::renderer::{Page, PageId, Renderer, View};
+use std::collections::HashMap;
+use tessera_datasets::format::tiles::Manifest;
+use tessera_datasets::scene::SplatCloud;
+use tessera_datasets::scene::tile_tree::{LodView, PageStream, StreamLimits, StreamProblem};
+
+/// Bytes to fetch: a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageFetch {
+    /// The node whose page it is.
+    pub node: u32,
+    /// The file, relative to the manifest.
+    pub file: String,
+    /// Of the first byte.
+    pub offset: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+/// Where splats are, but for the outermost: what a first look shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Surroundings {
+    /// Lowest and highest corner.
+    pub bounds: [[f32; 3]; 2],
+}
+
+/// A scene and its pages on the device.
+#[derive(Debug)]
+pub struct StreamedScene {
+    manifest: Manifest,
+    stream: PageStream,
+    pages: HashMap<u32, PageId>,
+    shown: Vec<u32>,
+    surroundings: Option<Surroundings>,
+}
+
+/// Share of splats on each side, along each axis, that a first look leaves out.
+const OUTERMOST: f64 = 0.03;
+
+impl StreamedScene {
+    /// Nothing of it is there yet.
+    pub fn new(manifest: Manifest, limits: StreamLimits) -> Self {
+        let stream = PageStream::new(manifest.tree.clone(), limits);
+        Self { manifest, stream, pages: HashMap::new(), shown: Vec::new(), surroundings: None }
+    }
+
+    /// What is known of the scene without its pages.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The pages and their limits.
+    pub fn stream(&mut self) -> &mut PageStream {
+        &mut self.stream
+    }
+
+    /// Where most of it is, once the root's page has come.
+    pub fn surroundings(&self) -> Option<Surroundings> {
+        self.surroundings
+    }
+
+    /// Chooses what is drawn from here, and shows and hides pages; whether that has changed.
+    pub fn update(&mut self, view: &View, renderer: &mut Renderer) -> bool {
+        let lens = &view.camera.lens;
+        let size = [view.camera.width, view.camera.height].map(f64::from);
+        let lod_view = LodView::new(&view.camera_from_world, lens.focal, size);
+        let cut = self.stream.update(&lod_view);
+        if cut == self.shown {
+            return false;
+        }
+        let set = |renderer: &mut Renderer, nodes: &[u32], visible| {
+            for id in nodes.iter().filter_map(|node| self.pages.get(node)) {
+                renderer.set_visible(*id, visible);
+            }
+        };
+        set(renderer, &self.shown, false);
+        set(renderer, cut, true);
+        self.shown = cut.to_vec();
+        true
+    }
+
+    /// The page to fetch next, if there is one; `now` is in seconds.
+    pub fn next_fetch(&mut self, now: f64, renderer: &mut Renderer) -> Option<PageFetch> {
+        let request = self.stream.next_request(now);
+        for node in self.stream.take_evicted() {
+            if let Some(id) = self.pages.remove(&node) {
+                renderer.remove_page(id);
+            }
+        }
+        let node = request?.node;
+        let place = self.manifest.pages[node as usize];
+        let file = self.manifest.files[place.file as usize].clone();
+        Some(PageFetch { node, file, offset: place.offset, length: place.length() })
+    }
+
+    /// Takes the bytes of a page that was asked for. It can be drawn from the next update on; a damaged one is asked for again.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn arrived(&mut self, node: u32, bytes: &[u8], now: f64, renderer: &mut Renderer) -> Result<(), String> {
+        let placed = self.place(node, bytes, renderer);
+        match &placed {
+            Ok(()) => self.stream.arrived(node),
+            Err(reason) => self.stream.failed(node, reason.clone(), now),
+        }
+        placed
+    }
+
+    fn place(&mut self, node: u32, bytes: &[u8], renderer: &mut Renderer) -> Result<(), String> {
+        let cloud = self.manifest.decode_page(node, bytes).map_err(|error| error.to_string())?;
+        if node == 0 {
+            self.surroundings = surroundings(&cloud);
+        }
+        let page = Page::of_cloud(&cloud, 0..cloud.len()).map_err(|error| error.to_string())?;
+        let id = renderer.add_page(&page).map_err(|error| error.to_string())?;
+        renderer.set_visible(id, false);
+        if let Some(old) = self.pages.insert(node, id) {
+            renderer.remove_page(old);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a picture to show.
+    pub fn is_begun(&self) -> bool {
+        !self.shown.is_empty()
+    }
+
+    /// The pages that were lost since this was asked last.
+    pub fn take_problems(&mut self) -> Vec<StreamProblem> {
+        self.stream.take_problems()
+    }
+
+    /// Takes everything off the device.
+    pub fn clear(self, renderer: &mut Renderer) {
+        for id in self.pages.into_values() {
+            renderer.remove_page(id);
+        }
+    }
+}
+
+fn surroundings(cloud: &SplatCloud) -> Option<Surroundings> {
+    if cloud.is_empty() {
+        return None;
+    }
+    let mut bounds = [[0.0; 3]; 2];
+    for axis in 0..3 {
+        let mut values: Vec<f32> = cloud.means.iter().map(|mean| mean[axis]).collect();
+        values.sort_unstable_by(f32::total_cmp);
+        let left_out = (OUTERMOST * values.len() as f64) as usize;
+        bounds[0][axis] = values[left_out];
+        bounds[1][axis] = values[values.len() - 1 - left_out];
+    }
+    Some(Surroundings { bounds })
+}

@@ -1,0 +1,350 @@
+//! What the web page runs: the renderer on a canvas, cameras, and a scene whose pages the page's script fetches.
+//!
+//! The script (`viewer/web/tessera.js`) owns the network, the clock and everything around the canvas. It calls
+//! [`WebViewer::frame`] when something may have changed, asks [`WebViewer::next_fetch`] what to load, and hands in what came.
+
+mod input;
+
+use crate::ViewerError;
+use crate::camera::{Controls, Navigator, Rig};
+use crate::renderer::{Gpu, Renderer, Style};
+use crate::streamed::{PageFetch, StreamedScene};
+use nalgebra::{Unit, Vector3};
+use tessera_datasets::format::tiles::Manifest;
+use tessera_datasets::scene::tile_tree::{CutLimits, StreamLimits};
+use wasm_bindgen::prelude::*;
+use web_sys::HtmlCanvasElement;
+
+/// Vertical angle of view at first, radians.
+const FOV: f64 = 0.9;
+
+/// A canvas with a scene.
+#[wasm_bindgen]
+pub struct WebViewer {
+    surface: wgpu::Surface<'static>,
+    format: wgpu::TextureFormat,
+    size: [u32; 2],
+    renderer: Renderer,
+    scene: Option<StreamedScene>,
+    /// A newer state of the scene, until it can be shown.
+    next: Option<StreamedScene>,
+    /// How many scenes there have been; pages are asked for with it.
+    generation: u32,
+    limits: StreamLimits,
+    navigator: Navigator,
+    /// Where the camera goes when it is sent home; known once a scene is.
+    home: Option<Rig>,
+    /// Whether a link said where to look from.
+    is_placed: bool,
+    controls: Controls,
+    style: Style,
+    last: Option<f64>,
+    problems: Vec<String>,
+}
+
+/// A page to fetch.
+#[wasm_bindgen(getter_with_clone)]
+pub struct Fetch {
+    /// The scene that wants it.
+    pub generation: u32,
+    /// The node whose page it is.
+    pub node: u32,
+    /// The file, relative to the manifest.
+    pub file: String,
+    /// Of the first byte.
+    pub offset: f64,
+    /// How many bytes.
+    pub length: f64,
+}
+
+/// What is shown and what is still to come.
+#[wasm_bindgen]
+#[derive(Clone, Copy)]
+pub struct Status {
+    /// Splats drawn.
+    pub drawn: f64,
+    /// Splats in the scene.
+    pub total: f64,
+    /// Pages that the view needs.
+    pub needed: u32,
+    /// How many of them are there.
+    pub there: u32,
+    /// Whether nothing is missing but what was lost.
+    pub complete: bool,
+    /// Megabytes on the graphics device.
+    pub megabytes: f64,
+}
+
+#[wasm_bindgen]
+impl WebViewer {
+    /// Takes a canvas; `format` is what `navigator.gpu.getPreferredCanvasFormat()` says.
+    ///
+    /// # Errors
+    /// Why the browser cannot draw on it, as a sentence.
+    pub async fn open(canvas: HtmlCanvasElement, format: &str) -> Result<WebViewer, JsError> {
+        let size = [canvas.width().max(1), canvas.height().max(1)];
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let surface = instance.create_surface(wgpu::SurfaceTarget::Canvas(canvas))?;
+        let gpu = Gpu::new(&instance, Some(&surface)).await?;
+        // Colours are sRGB-encoded already.
+        let format = match format {
+            "rgba8unorm" => wgpu::TextureFormat::Rgba8Unorm,
+            _ => wgpu::TextureFormat::Bgra8Unorm,
+        };
+        let up = Unit::new_normalize(-Vector3::y());
+        let rig = Rig { pivot: Vector3::zeros(), distance: 1.0, yaw: 0.0, pitch: 0.0, fov: FOV, up };
+        let mut viewer = Self {
+            surface,
+            format,
+            size: [0, 0],
+            renderer: Renderer::new(&gpu),
+            scene: None,
+            next: None,
+            generation: 0,
+            limits: StreamLimits::default(),
+            navigator: Navigator::new(rig),
+            home: None,
+            is_placed: false,
+            controls: Controls::default(),
+            style: Style::default(),
+            last: None,
+            problems: Vec::new(),
+        };
+        viewer.resize(size[0], size[1]);
+        Ok(viewer)
+    }
+
+    /// The graphics adapter in a few words.
+    pub fn adapter(&self) -> String {
+        let adapter = &self.renderer.gpu().adapter;
+        match (adapter.name.as_str(), self.is_software()) {
+            ("", true) => "WebGPU, by the processor".to_owned(),
+            ("", false) => "WebGPU".to_owned(),
+            (name, _) => name.to_owned(),
+        }
+    }
+
+    /// Whether the processor draws.
+    pub fn is_software(&self) -> bool {
+        self.renderer.gpu().is_software()
+    }
+
+    /// The size of the canvas in its own pixels.
+    pub fn resize(&mut self, width: u32, height: u32) {
+        let limit = self.renderer.gpu().device.limits().max_texture_dimension_2d;
+        let size = [width.clamp(1, limit), height.clamp(1, limit)];
+        if size == self.size {
+            return;
+        }
+        self.size = size;
+        let configuration = wgpu::SurfaceConfiguration {
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT,
+            format: self.format,
+            color_space: wgpu::SurfaceColorSpace::default(),
+            width: size[0],
+            height: size[1],
+            present_mode: wgpu::PresentMode::Fifo,
+            desired_maximum_frame_latency: 2,
+            alpha_mode: wgpu::CompositeAlphaMode::Opaque,
+            view_formats: Vec::new(),
+        };
+        self.surface.configure(&self.renderer.gpu().device, &configuration);
+    }
+
+    /// What may be used: splats drawn, splats kept, error in pixels, pages on their way at a time.
+    pub fn set_limits(&mut self, splats: f64, cached: f64, screen_error: f64, requests: usize) {
+        let cut = CutLimits { splats: splats as u64, screen_error };
+        self.limits = StreamLimits { cut, cached_splats: cached as u64, requests, ..self.limits };
+        for scene in self.scene.iter_mut().chain(&mut self.next) {
+            scene.stream().set_limits(self.limits);
+        }
+    }
+
+    /// Begins to load a scene from the bytes of its manifest; one that is shown stays until the new one can be.
+    ///
+    /// # Errors
+    /// What is wrong with the manifest.
+    pub fn set_scene(&mut self, manifest: &[u8]) -> Result<(), JsError> {
+        let manifest = Manifest::parse(manifest).map_err(|reason| JsError::new(&reason))?;
+        if let Some(abandoned) = self.next.take() {
+            abandoned.clear(&mut self.renderer);
+        }
+        self.generation += 1;
+        self.next = Some(StreamedScene::new(manifest, self.limits));
+        Ok(())
+    }
+
+    /// Lets time pass until `now` (seconds) and draws; whether the camera still moves.
+    ///
+    /// # Errors
+    /// When the device was lost.
+    pub fn frame(&mut self, now: f64, fast: bool) -> Result<bool, JsError> {
+        let seconds = self.last.map_or(0.0, |last| (now - last).clamp(0.0, 0.1));
+        self.last = Some(now);
+        let is_flying = self.controls.fly(&mut self.navigator, seconds, fast);
+        let is_moving = self.navigator.update(seconds) || is_flying;
+        let view = self.navigator.rig().view(self.size[0], self.size[1]);
+        if let Some(next) = &mut self.next {
+            next.update(&view, &mut self.renderer);
+            if next.is_begun() {
+                self.show_next();
+            }
+        }
+        if let Some(scene) = &mut self.scene {
+            scene.update(&view, &mut self.renderer);
+            let lost = scene.take_problems();
+            self.problems.extend(lost.into_iter().map(|problem| format!("page {}: {}", problem.node, problem.reason)));
+        }
+        self.draw()?;
+        Ok(is_moving)
+    }
+
+    /// Everything is drawn, as far as the device knows.
+    fn draw(&mut self) -> Result<(), ViewerError> {
+        use wgpu::CurrentSurfaceTexture::{Outdated, Suboptimal, Success};
+        self.renderer.gpu().check()?;
+        let view = self.navigator.rig().view(self.size[0], self.size[1]);
+        let texture = match self.surface.get_current_texture() {
+            Success(texture) | Suboptimal(texture) => texture,
+            Outdated => {
+                let [width, height] = std::mem::take(&mut self.size);
+                self.resize(width, height);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        let output = texture.texture.create_view(&wgpu::TextureViewDescriptor::default());
+        let gpu = self.renderer.gpu().clone();
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.renderer.draw(&mut encoder, &view, &self.style, &output, self.format)?;
+        gpu.queue.submit([encoder.finish()]);
+        gpu.queue.present(texture);
+        Ok(())
+    }
+
+    /// Replaces the scene by its newer state.
+    fn show_next(&mut self) {
+        if let Some(old) = self.scene.take() {
+            old.clear(&mut self.renderer);
+        }
+        self.scene = self.next.take();
+    }
+
+    /// The page to fetch next, if there is any; `now` is in seconds.
+    pub fn next_fetch(&mut self, now: f64) -> Option<Fetch> {
+        let scene = self.next.as_mut().or(self.scene.as_mut())?;
+        let PageFetch { node, file, offset, length } = scene.next_fetch(now, &mut self.renderer)?;
+        let generation = self.generation;
+        Some(Fetch { generation, node, file, offset: offset as f64, length: length as f64 })
+    }
+
+    /// In how many seconds from `now` a page that failed may be asked for again, if one waits for that.
+    pub fn seconds_to_retry(&mut self, now: f64) -> Option<f64> {
+        let scene = self.next.as_mut().or(self.scene.as_mut())?;
+        Some((scene.stream().next_retry()? - now).max(0.0))
+    }
+
+    /// A page has come.
+    ///
+    /// # Errors
+    /// Why it cannot be used; it is asked for again a few times.
+    pub fn arrived(&mut self, generation: u32, node: u32, bytes: &[u8], now: f64) -> Result<(), JsError> {
+        if generation != self.generation {
+            return Ok(());
+        }
+        let Some(scene) = self.next.as_mut().or(self.scene.as_mut()) else { return Ok(()) };
+        let outcome = scene.arrived(node, bytes, now, &mut self.renderer);
+        if node == 0 {
+            self.find_home();
+        }
+        outcome.map_err(|reason| JsError::new(&reason))
+    }
+
+    /// A page could not be had.
+    pub fn failed(&mut self, generation: u32, node: u32, reason: String, now: f64) {
+        if let Some(scene) = self.current(generation) {
+            scene.stream().failed(node, reason, now);
+        }
+    }
+
+    /// A page is not waited for any more; it may be asked for again at once.
+    pub fn cancelled(&mut self, generation: u32, node: u32) {
+        if let Some(scene) = self.current(generation) {
+            scene.stream().cancelled(node);
+        }
+    }
+
+    /// Whether the view still needs a page that is on its way.
+    pub fn is_needed(&mut self, generation: u32, node: u32) -> bool {
+        self.current(generation).is_some_and(|scene| scene.stream().is_needed(node))
+    }
+
+    /// Gives lost pages a new chance.
+    pub fn retry_all(&mut self) {
+        if let Some(scene) = self.next.as_mut().or(self.scene.as_mut()) {
+            scene.stream().retry_all();
+        }
+    }
+
+    fn current(&mut self, generation: u32) -> Option<&mut StreamedScene> {
+        if generation == self.generation { self.next.as_mut().or(self.scene.as_mut()) } else { None }
+    }
+
+    /// What was lost since this was asked last, in words.
+    pub fn take_problems(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.problems)
+    }
+
+    /// What is shown.
+    pub fn status(&mut self) -> Status {
+        let megabytes = self.renderer.load().bytes as f64 / 1e6;
+        let Some(scene) = &mut self.scene else {
+            return Status { drawn: 0.0, total: 0.0, needed: 1, there: 0, complete: false, megabytes };
+        };
+        let total = scene.manifest().header.count as f64;
+        let stream = scene.stream();
+        let ((needed, there), complete) = (stream.progress(), stream.is_complete());
+        Status {
+            drawn: stream.cut_splats() as f64,
+            total,
+            needed: needed as u32,
+            there: there as u32,
+            complete: complete && self.next.is_none(),
+            megabytes,
+        }
+    }
+
+    /// Where to look from at first, once the first page says where the scene is.
+    fn find_home(&mut self) {
+        if self.home.is_some() {
+            return;
+        }
+        let Some(scene) = self.next.as_ref().or(self.scene.as_ref()) else { return };
+        let Some(surroundings) = scene.surroundings() else { return };
+        let mut rig = *self.navigator.rig();
+        if let Some([x, y, z]) = scene.manifest().up {
+            rig.up = Unit::new_normalize(Vector3::new(x, y, z).map(f64::from));
+        }
+        let [low, high] = surroundings.bounds.map(|corner| Vector3::from(corner.map(f64::from)));
+        let extent = (high - low).norm().max(1e-6);
+        match scene.manifest().camera {
+            Some(camera) => {
+                let [eye, target] = [camera.position, camera.target].map(|p| p.map(f64::from));
+                let pose = crate::camera::looking_at(eye, target, rig.up.into_inner().into());
+                let distance = (Vector3::from(target) - Vector3::from(eye)).norm().max(1e-6 * extent);
+                rig = Rig::from_pose(&pose, distance, f64::from(camera.fov_y), rig.up);
+            }
+            None => {
+                rig.pitch = -0.25;
+                rig.frame(surroundings.bounds, f64::from(self.size[0]) / f64::from(self.size[1]));
+                rig.distance *= 0.8;
+            }
+        }
+        self.controls.extent = extent;
+        self.style.near = (1e-3 * extent) as f32;
+        self.home = Some(rig);
+        if !self.is_placed {
+            self.navigator.jump(rig);
+        }
+    }
+}

@@ -1,0 +1,587 @@
+// The page around the renderer: network, clock, pointers, keys and words. The renderer, the cameras and the choice of what to
+// load are WebAssembly (viewer/src/web); `wasm_bindgen` is the way in, from tessera-viewer.js.
+'use strict';
+
+(() => {
+const settings = JSON.parse(document.getElementById('settings').textContent);
+const query = new URLSearchParams(location.search);
+const $ = (id) => document.getElementById(id);
+const canvas = $('canvas');
+const isEmbedded = query.has('embed');
+const isCoarse = matchMedia('(pointer: coarse)').matches;
+const seconds = () => performance.now() / 1000;
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+const count = (n) => Math.round(n).toLocaleString('en');
+
+// --- Words ---------------------------------------------------------------------------------------------------------------
+
+/** Says something in the corner; the same `id` replaces, no text takes away. */
+function say(id, text, { warn = false, forMs = 0 } = {}) {
+  let notice = document.querySelector(`#notices [data-id="${id}"]`);
+  if (!text) { notice?.remove(); return; }
+  if (!notice) {
+    notice = document.createElement('p');
+    notice.dataset.id = id;
+    $('notices').append(notice);
+  }
+  if (notice.textContent !== text) notice.textContent = text;
+  notice.classList.toggle('warn', warn);
+  clearTimeout(notice.timer);
+  if (forMs) notice.timer = setTimeout(() => notice.remove(), forMs);
+}
+
+/** Says why there is no scene. */
+function stopWith(title, text, { again = null, low = false } = {}) {
+  const box = $('message');
+  box.querySelector('h2').textContent = title;
+  box.querySelector('p').textContent = text;
+  $('again').hidden = !again;
+  $('again').onclick = () => { box.hidden = true; again(); };
+  box.classList.toggle('low', low);
+  box.hidden = false;
+  $('progress').className = 'done';
+}
+
+// --- Bytes ---------------------------------------------------------------------------------------------------------------
+
+/** The connection is gone: to be tried again for as long as it takes. */
+class ConnectionLost extends Error {}
+
+const traffic = { bytes: 0, requests: 0 };
+/** Bytes that a page may hold in memory for a host that cannot send parts of a file. */
+const MAX_WHOLE_FILE = 1 << 30;
+const REQUEST_MS = 60_000;
+
+async function request(url, options = {}) {
+  const timeout = AbortSignal.timeout(REQUEST_MS);
+  const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
+  traffic.requests += 1;
+  try {
+    return await fetch(url, { ...options, signal });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new ConnectionLost(error.message);
+  }
+}
+
+async function readAll(response, signal) {
+  try {
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    traffic.bytes += bytes.length;
+    return bytes;
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ConnectionLost(error.message);
+  }
+}
+
+/** A file of a host that sends only whole files: read once, and handed out as it comes. Pages lie coarse to fine, so a scene
+    streams from such hosts too. */
+class WholeFile {
+  constructor(response) {
+    const length = Number(response.headers.get('content-length')) || 0;
+    this.bytes = new Uint8Array(Math.min(length || 1 << 20, MAX_WHOLE_FILE));
+    this.filled = 0;
+    this.waiting = [];
+    this.ended = null;
+    this.#read(response.body.getReader());
+  }
+
+  async #read(reader) {
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        if (this.filled + value.length > MAX_WHOLE_FILE) throw new Error('the host sends only whole files, and this one is too large');
+        if (this.filled + value.length > this.bytes.length) {
+          const larger = new Uint8Array(2 * (this.filled + value.length));
+          larger.set(this.bytes.subarray(0, this.filled));
+          this.bytes = larger;
+        }
+        this.bytes.set(value, this.filled);
+        this.filled += value.length;
+        traffic.bytes += value.length;
+        this.#wake();
+      }
+      this.ended = new Error('the file ends before this page does');
+    } catch (error) {
+      this.ended = error instanceof TypeError ? new ConnectionLost(error.message) : error;
+    }
+    this.#wake();
+  }
+
+  #wake() {
+    this.waiting = this.waiting.filter(({ end, resolve, reject }) => {
+      if (end <= this.filled) resolve();
+      else if (this.ended) reject(this.ended);
+      else return true;
+      return false;
+    });
+  }
+
+  async part(offset, length) {
+    const end = offset + length;
+    await new Promise((resolve, reject) => { this.waiting.push({ end, resolve, reject }); this.#wake(); });
+    return this.bytes.subarray(offset, end);
+  }
+}
+
+/** The files of a scene at an address. */
+class RemoteScene {
+  constructor(address) {
+    this.address = new URL(address, location.href);
+    this.whole = new Map();
+  }
+
+  async manifest() {
+    const response = await request(this.address, { cache: 'no-cache' });
+    if (!response.ok) throw new Error(`the server answers ${response.status} for ${this.address.pathname}`);
+    return readAll(response);
+  }
+
+  async part(file, offset, length, signal) {
+    const whole = this.whole.get(file);
+    if (whole && !(whole.ended instanceof ConnectionLost)) return whole.part(offset, length);
+    const url = new URL(file.split('/').map(encodeURIComponent).join('/'), this.address);
+    const headers = { Range: `bytes=${offset}-${offset + length - 1}` };
+    const response = await request(url, { headers, signal });
+    if (response.status === 200 && !(offset === 0 && Number(response.headers.get('content-length')) === length)) {
+      // Several requests may learn this at the same time; one file is enough.
+      const known = this.whole.get(file);
+      if (known && !known.ended) { response.body.cancel(); return known.part(offset, length); }
+      const fresh = new WholeFile(response);
+      this.whole.set(file, fresh);
+      return fresh.part(offset, length);
+    }
+    if (!response.ok) throw new Error(`the server answers ${response.status}`);
+    const bytes = await readAll(response, signal);
+    if (bytes.length !== length) throw new Error(`${bytes.length} bytes came in place of ${length}`);
+    return bytes;
+  }
+}
+
+/** A scene inside of the page. */
+class InlineScene {
+  async manifest() { return InlineScene.bytes('scene-manifest'); }
+  async part(file, offset) { await wait(0); return InlineScene.bytes(`scene-${file}-${offset}`); }
+
+  static async bytes(id) {
+    const element = $(id);
+    if (!element) throw new Error('it is missing from the page');
+    const text = element.textContent.trim();
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+    return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  }
+}
+
+const openScene = (address) => (address === 'inline:' ? new InlineScene() : new RemoteScene(address));
+
+// --- Budgets -------------------------------------------------------------------------------------------------------------
+
+/** What this device can draw and hold. Values of widespread viewers for the same classes of devices. */
+function budget(isSoftware) {
+  const memory = navigator.deviceMemory ?? (isCoarse ? 4 : 8);
+  let splats = isCoarse ? (memory < 4 ? 500_000 : 1_000_000) : (memory < 8 ? 1_500_000 : 2_500_000);
+  let error = isCoarse ? 1.5 : 1;
+  let ratio = Math.min(devicePixelRatio || 1, isCoarse ? 1.5 : 2);
+  if (isSoftware) [splats, error, ratio] = [150_000, 2, 1];
+  const asked = Number(query.get('splats'));
+  if (asked >= 1000) splats = Math.min(asked, 20_000_000);
+  const detail = Number(query.get('detail'));
+  if (detail > 0) error /= Math.min(detail, 100);
+  return { splats, cached: 2.4 * splats, error, ratio, requests: isCoarse ? 4 : 6 };
+}
+
+// --- The viewer ----------------------------------------------------------------------------------------------------------
+
+let viewer = null;
+let limits = null;
+let scene = null;
+let manifest = null;
+let isScheduled = false;
+let sharpness = 1;
+let lastFrame = 0;
+let settleTimer = 0;
+let isFast = false;
+let hasPicture = false;
+let lossCount = 0;
+const inFlight = new Map();
+const offline = { until: 0, delay: 0 };
+
+function redraw() {
+  if (isScheduled || !viewer) return;
+  isScheduled = true;
+  requestAnimationFrame(frame);
+}
+
+function resize() {
+  if (!viewer) return;
+  const { width, height } = canvas.getBoundingClientRect();
+  const scale = limits.ratio * sharpness;
+  const size = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
+  if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+  viewer.resize(size[0], size[1]);
+}
+
+function frame(time) {
+  isScheduled = false;
+  if (!viewer) return;
+  let isMoving;
+  try {
+    resize();
+    isMoving = viewer.frame(time / 1000, isFast);
+  } catch (error) {
+    deviceLost(error);
+    return;
+  }
+  pump();
+  tell();
+  if (isMoving) {
+    adapt(time - lastFrame);
+    lastFrame = time;
+    clearTimeout(settleTimer);
+    settleTimer = setTimeout(settle, 180);
+    redraw();
+  }
+}
+
+/** Fewer pixels while the camera moves, where drawing is slow. */
+function adapt(elapsed) {
+  if (elapsed > 1000) return;
+  if (elapsed > 42) sharpness = Math.max(0.4, 0.85 * sharpness);
+  else if (elapsed < 20) sharpness = Math.min(1, 1.05 * sharpness);
+}
+
+/** The camera stands still: all pixels, and a link to this place. */
+function settle() {
+  if (sharpness < 1) {
+    const moving = sharpness;
+    sharpness = 1;
+    redraw();
+    setTimeout(() => { sharpness = Math.min(1, 1.3 * moving); }, 0);
+  }
+  if (hasPicture) rememberPlace();
+}
+
+/** Asks for pages until enough are on their way. */
+function pump() {
+  const now = seconds();
+  if (performance.now() < offline.until) return;
+  for (const [key, { generation, node, abort }] of inFlight) {
+    if (!viewer.is_needed(generation, node)) { inFlight.delete(key); viewer.cancelled(generation, node); abort.abort(); }
+  }
+  for (let fetch; (fetch = viewer.next_fetch(now));) load(fetch);
+  const retry = viewer.seconds_to_retry(now);
+  if (retry !== undefined) { clearTimeout(pump.timer); pump.timer = setTimeout(redraw, 1000 * retry + 20); }
+}
+
+async function load(fetch) {
+  const { generation, node, file, offset, length } = fetch;
+  fetch.free();
+  const key = `${generation}/${node}`;
+  const abort = new AbortController();
+  const mine = { generation, node, abort };
+  inFlight.set(key, mine);
+  try {
+    const bytes = await scene.part(file, offset, length, abort.signal);
+    if (inFlight.get(key) !== mine || !viewer) return;
+    connectionIsBack();
+    viewer.arrived(generation, node, bytes, seconds());
+  } catch (error) {
+    if (inFlight.get(key) !== mine || !viewer) return;
+    if (error instanceof ConnectionLost) { viewer.cancelled(generation, node); connectionIsLost(); }
+    else viewer.failed(generation, node, error.message ?? String(error), seconds());
+  } finally {
+    if (inFlight.get(key) === mine) inFlight.delete(key);
+    redraw();
+  }
+}
+
+function connectionIsLost() {
+  if (performance.now() < offline.until) return;
+  offline.delay = Math.min(15_000, 2 * offline.delay || 500);
+  offline.until = performance.now() + offline.delay;
+  say('offline', 'The connection is lost. What has arrived stays; trying again …', { warn: true });
+  clearTimeout(offline.timer);
+  offline.timer = setTimeout(redraw, offline.delay + 20);
+}
+
+function connectionIsBack() {
+  if (!offline.delay) return;
+  Object.assign(offline, { until: 0, delay: 0 });
+  say('offline', 'The connection is back.', { forMs: 2500 });
+}
+
+let lost = 0;
+/** Words and numbers around the picture. */
+function tell() {
+  const status = viewer.status();
+  const { drawn, total, needed, there, complete, megabytes } = status;
+  status.free();
+  if (drawn > 0 && !hasPicture) {
+    hasPicture = true;
+    performance.mark('tessera:first-picture');
+    canvas.dataset.state = 'picture';
+  }
+  const isComplete = complete && inFlight.size === 0;
+  if (isComplete && canvas.dataset.state !== 'complete') {
+    canvas.dataset.state = 'complete';
+    performance.mark('tessera:complete');
+  } else if (!isComplete && canvas.dataset.state === 'complete') canvas.dataset.state = 'picture';
+  const share = isComplete ? 100 : Math.round((100 * there) / Math.max(1, needed));
+  $('progress').className = isComplete ? 'done' : '';
+  $('progress').setAttribute('aria-valuenow', share);
+  $('progress').firstElementChild.style.width = `${share}%`;
+  if (!live.text) $('state').textContent = isComplete ? `${count(total)} splats` : hasPicture ? 'loading detail …' : 'loading …';
+  $('numbers').textContent = `${count(drawn)} of ${count(total)} splats drawn, ${count(megabytes)} MB on the graphics device; `
+    + `${(traffic.bytes / 1e6).toFixed(1)} MB loaded in ${traffic.requests} requests; ${canvas.width} × ${canvas.height} pixels on ${viewer.adapter()}`;
+  for (const problem of viewer.take_problems()) {
+    lost += 1;
+    const parts = lost === 1 ? 'A part of the scene' : `${lost} parts of the scene`;
+    say('lost', `${parts} could not be loaded and ${lost === 1 ? 'is' : 'are'} shown coarser (${problem}).`, { warn: true });
+  }
+  window.tessera.status = { drawn, total, needed, there, complete: isComplete, lost, ...traffic };
+}
+
+async function deviceLost(error) {
+  viewer = null;
+  lossCount += 1;
+  if (lossCount > 3) {
+    stopWith('The graphics device was lost', `${error.message ?? error}`, { again: () => { lossCount = 0; start(); } });
+    return;
+  }
+  say('device', 'The graphics device was lost; starting again …', { warn: true, forMs: 4000 });
+  await wait(500 * lossCount);
+  start();
+}
+
+// --- Places --------------------------------------------------------------------------------------------------------------
+
+const placeInLink = () => new URLSearchParams(location.hash.slice(1)).get('camera');
+
+function rememberPlace() {
+  const hash = `#camera=${viewer.camera_text()}`;
+  if (hash !== location.hash) try { history.replaceState(null, '', hash); } catch { /* some frames may not */ }
+}
+
+async function copyLink() {
+  if (!viewer) return;
+  rememberPlace();
+  const link = location.href.replace(/#.*/, '') + `#camera=${viewer.camera_text()}`;
+  try {
+    await navigator.clipboard.writeText(link);
+    say('share', 'The link to this view is copied.', { forMs: 2500 });
+  } catch {
+    prompt('Copy this link:', link);
+  }
+}
+
+// --- Hands ---------------------------------------------------------------------------------------------------------------
+
+function listenToPointers() {
+  canvas.addEventListener('pointerdown', (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    canvas.focus({ preventScroll: true });
+    if (event.pointerType === 'touch') viewer?.touch(event.pointerId, event.clientX, event.clientY, canvas.clientHeight);
+    else viewer?.press(event.button, event.shiftKey, event.ctrlKey || event.metaKey, event.altKey);
+    event.preventDefault();
+    redraw();
+  });
+  canvas.addEventListener('pointermove', (event) => {
+    if (!viewer || !canvas.hasPointerCapture(event.pointerId)) return;
+    if (event.pointerType === 'touch') viewer.touch(event.pointerId, event.clientX, event.clientY, canvas.clientHeight);
+    else viewer.drag(event.movementX, event.movementY, canvas.clientHeight);
+    redraw();
+  });
+  const end = (event) => {
+    if (event.pointerType === 'touch') viewer?.touch_end(event.pointerId, canvas.clientHeight);
+    else viewer?.release(Math.max(0, event.button));
+    redraw();
+  };
+  canvas.addEventListener('pointerup', end);
+  canvas.addEventListener('pointercancel', end);
+  canvas.addEventListener('contextmenu', (event) => event.preventDefault());
+  canvas.addEventListener('wheel', (event) => {
+    // Inside of another page the wheel scrolls that page, until the scene was clicked.
+    if (!viewer || (isEmbedded && document.activeElement !== canvas && !event.ctrlKey)) return;
+    event.preventDefault();
+    const lines = event.deltaMode === 1 ? event.deltaY : event.deltaY / 40;
+    if (event.ctrlKey) viewer.pinch(Math.exp(-event.deltaY / 100));
+    else viewer.wheel(Math.max(-5, Math.min(5, lines)));
+    redraw();
+  }, { passive: false });
+}
+
+const TURN = 0.12;
+const keys = {
+  ArrowLeft: () => viewer.orbit(-TURN, 0), ArrowRight: () => viewer.orbit(TURN, 0),
+  ArrowUp: () => viewer.orbit(0, -TURN), ArrowDown: () => viewer.orbit(0, TURN),
+  '+': () => viewer.dolly(0.85), '=': () => viewer.dolly(0.85), '-': () => viewer.dolly(1 / 0.85),
+  r: () => viewer.go_home(), Home: () => viewer.go_home(),
+  c: copyLink, f: toggleFull, h: toggleHelp, '?': toggleHelp, i: toggleHelp,
+};
+for (let axis = 1; axis <= 6; axis += 1) keys[axis] = () => viewer.look_along(axis);
+
+function listenToKeys() {
+  addEventListener('keydown', (event) => {
+    isFast = event.shiftKey;
+    if (!viewer || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === 'Escape') { $('sheet').hidden = true; $('help').ariaExpanded = 'false'; return; }
+    if (event.target.closest?.('button') && (event.key === 'Enter' || event.key === ' ')) return;
+    const action = keys[event.key] ?? keys[event.key.toLowerCase()];
+    if (action) action();
+    else if (!viewer.key(event.code, true)) return;
+    event.preventDefault();
+    lastFrame = performance.now();
+    redraw();
+  });
+  addEventListener('keyup', (event) => { isFast = event.shiftKey; viewer?.key(event.code, false); });
+  addEventListener('blur', () => viewer?.let_go());
+}
+
+function toggleFull() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else document.documentElement.requestFullscreen?.().catch(() => {});
+}
+
+function toggleHelp() {
+  $('sheet').hidden = !$('sheet').hidden;
+  $('help').ariaExpanded = String(!$('sheet').hidden);
+  if (!$('sheet').hidden) $('close').focus();
+}
+
+function listenToButtons() {
+  $('home').onclick = () => { viewer?.go_home(); redraw(); };
+  $('share').onclick = copyLink;
+  $('full').onclick = toggleFull;
+  $('full').hidden = !document.fullscreenEnabled;
+  $('help').onclick = toggleHelp;
+  $('close').onclick = () => { toggleHelp(); canvas.focus(); };
+}
+
+// --- A training that runs ------------------------------------------------------------------------------------------------
+
+const live = { text: '', delay: 500, scene: '' };
+
+function follow() {
+  const socket = new WebSocket(new URL('live', location.href.replace(/^http/, 'ws')));
+  socket.onmessage = async ({ data }) => {
+    live.delay = 500;
+    say('live', '');
+    const state = JSON.parse(data);
+    live.text = state.text ?? '';
+    $('state').textContent = live.text;
+    if (state.scene && state.scene !== live.scene) { live.scene = state.scene; await show(state.scene); }
+  };
+  socket.onclose = () => {
+    say('live', 'The training is not heard of any more; trying again …', { warn: true });
+    live.delay = Math.min(15_000, 2 * live.delay);
+    setTimeout(follow, live.delay);
+  };
+}
+
+// --- Without WebGPU ------------------------------------------------------------------------------------------------------
+
+/** Pictures of a walk around the scene, turned by dragging. */
+function showOrbit() {
+  const image = $('orbit');
+  const pictures = settings.orbit;
+  let at = 0;
+  let start = null;
+  const turn = (to) => { at = ((to % pictures.length) + pictures.length) % pictures.length; image.src = pictures[Math.floor(at)]; };
+  canvas.hidden = true;
+  image.hidden = false;
+  image.alt = `Pictures of ${settings.title} from all sides`;
+  image.dataset.state = 'orbit';
+  turn(0);
+  pictures.forEach((picture) => { new Image().src = picture; });
+  image.onpointerdown = (event) => { image.setPointerCapture(event.pointerId); start = { x: event.clientX, at }; };
+  image.onpointermove = (event) => { if (start) turn(start.at - (pictures.length * (event.clientX - start.x)) / image.clientWidth); };
+  image.onpointerup = image.onpointercancel = () => { start = null; };
+  addEventListener('keydown', ({ key }) => { if (key === 'ArrowLeft') turn(at - 1); if (key === 'ArrowRight') turn(at + 1); });
+  for (const id of ['home', 'share', 'help']) $(id).hidden = true;
+}
+
+function cannotDraw(reason) {
+  performance.mark('tessera:fallback');
+  const ways = 'Chrome or Edge 113, Safari 26, Firefox 141 and their successors can.';
+  if (settings.orbit.length === 0) return stopWith('This browser cannot draw the scene', `${reason} ${ways}`);
+  showOrbit();
+  say('fallback', `${reason} Pictures of the scene are shown in its place: drag to turn. ${ways}`, { warn: true });
+  $('progress').className = 'done';
+}
+
+// --- The beginning -------------------------------------------------------------------------------------------------------
+
+async function loadWasm() {
+  if (loadWasm.done) return;
+  const inline = $('wasm');
+  await wasm_bindgen({ module_or_path: inline ? await InlineScene.bytes('wasm') : new URL('tessera-viewer.wasm', location.href) });
+  loadWasm.done = true;
+}
+
+/** Loads a scene and shows it as soon as its first page is there. */
+async function show(address) {
+  const opened = openScene(address);
+  for (let delay = 500; ; delay = Math.min(15_000, 2 * delay)) {
+    try {
+      manifest = await opened.manifest();
+      break;
+    } catch (error) {
+      if (!(error instanceof ConnectionLost)) throw error;
+      say('offline', 'The server cannot be reached; trying again …', { warn: true });
+      await wait(delay);
+    }
+  }
+  say('offline', '');
+  for (const { abort } of inFlight.values()) abort.abort();
+  inFlight.clear();
+  viewer.set_scene(manifest);
+  scene = opened;
+  redraw();
+}
+
+async function start() {
+  if (!navigator.gpu) {
+    return cannotDraw(isSecureContext ? 'This browser has no WebGPU.' : 'Browsers have WebGPU only over https, or on localhost.');
+  }
+  try {
+    await loadWasm();
+  } catch (error) {
+    return stopWith('The page could not be loaded', `The renderer is missing or damaged (${error.message}).`, { again: start });
+  }
+  let opened;
+  try {
+    opened = await wasm_bindgen.WebViewer.open(canvas, navigator.gpu.getPreferredCanvasFormat());
+  } catch (error) {
+    return cannotDraw(`WebGPU is there, but cannot be used (${error.message ?? error}).`);
+  }
+  viewer = opened;
+  limits = budget(viewer.is_software());
+  viewer.set_limits(limits.splats, limits.cached, limits.error, limits.requests);
+  if (placeInLink()) viewer.set_camera_text(placeInLink());
+  resize();
+  try {
+    if (manifest) viewer.set_scene(manifest);
+    else if (query.get('scene') ?? settings.scene) await show(query.get('scene') ?? settings.scene);
+    else if (settings.live) $('state').textContent = 'waiting for the first state of the training …';
+    else return stopWith('No scene', 'The page was not told which scene to show: add ?scene=ADDRESS.');
+  } catch (error) {
+    return stopWith('The scene could not be loaded', `${error.message ?? error}`, { again: () => { viewer = null; start(); } });
+  }
+  if (settings.live && !follow.begun) { follow.begun = true; follow(); }
+  redraw();
+}
+
+window.tessera = { status: null };
+document.documentElement.classList.toggle('embed', isEmbedded);
+$('title').textContent = settings.title;
+canvas.setAttribute('aria-label', settings.title);
+listenToPointers();
+listenToKeys();
+listenToButtons();
+new ResizeObserver(redraw).observe(canvas);
+addEventListener('online', () => { offline.until = 0; viewer?.retry_all(); redraw(); });
+addEventListener('hashchange', () => { if (viewer && placeInLink() && viewer.set_camera_text(placeInLink())) redraw(); });
+start();
+})();
