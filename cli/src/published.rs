@@ -51,7 +51,8 @@ impl Published {
             return Ok(Self { title, tiles: path.to_owned(), run, temporary: None });
         }
         let file = scene_file(path, run.is_some())?;
-        let temporary = tempfile::Builder::new().prefix("tessera-").tempdir().context("no temporary folder can be made")?;
+        let temporary =
+            tempfile::Builder::new().prefix("tessera-").tempdir().context("no temporary folder can be made")?;
         let tiles = temporary.path().join("scene.tiles");
         let mut source = format::open_splats(&file)?;
         let total = source.header().count;

@@ -16,12 +16,16 @@ use tessera_viewer::export::{Bundle, write_folder, write_single_file};
 pub fn run(args: &Export, console: &Console) -> Result<()> {
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     if existing == Existing::Keep && args.output.exists() {
-        anyhow::bail!("{}: exists already; choose another name with -o, or replace it with --force", args.output.display());
+        anyhow::bail!(
+            "{}: exists already; choose another name with -o, or replace it with --force",
+            args.output.display()
+        );
     }
     let mut published = Published::prepare(&args.scene, args.title.as_deref(), console)?;
     let orbit = published.orbit(args.pictures, console)?;
     let bundle = Bundle { title: published.title.clone(), tiles: published.tiles.clone(), orbit };
-    let is_file = args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("html") || e.eq_ignore_ascii_case("htm"));
+    let is_file =
+        args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("html") || e.eq_ignore_ascii_case("htm"));
     if is_file {
         write_single_file(&bundle, &args.output, existing)?;
         console.note("opens by a double click");

@@ -90,10 +90,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let out = folder.path().join("site");
         write_folder(&bundle(folder.path()), &out, Existing::Keep).expect("a site");
-        let mut names: Vec<_> = fs::read_dir(&out).expect("a folder").flatten().map(|e| e.file_name().into_string()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(&out).expect("a folder").flatten().map(|e| e.file_name().into_string()).collect();
         names.sort();
         let expected = [
-            "index.html", "orbit-00.jpg", "pages.bin", "tessera-viewer.js", "tessera-viewer.wasm", "tessera.css", "tessera.js",
+            "index.html",
+            "orbit-00.jpg",
+            "pages.bin",
+            "tessera-viewer.js",
+            "tessera-viewer.wasm",
+            "tessera.css",
+            "tessera.js",
             "tiles.json",
         ];
         assert_eq!(names, expected.map(|name| Ok(name.to_owned())));

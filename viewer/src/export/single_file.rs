@@ -24,7 +24,8 @@ pub fn write_single_file(bundle: &Bundle, path: &Path, existing: Existing) -> Re
     let size: u64 = manifest.pages.iter().map(|page| page.length()).sum();
     if size > MAX_PAGE_BYTES {
         let reason = format!("would be {} MB, more than browsers open as one file", (size * 4 / 3) >> 20);
-        return Err(DataError::new(path, reason).remedy("give a folder in place of a .html file, or reduce the scene with --max-splats"));
+        return Err(DataError::new(path, reason)
+            .remedy("give a folder in place of a .html file, or reduce the scene with --max-splats"));
     }
     let orbit = bundle.orbit.iter().map(|jpeg| format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg))).collect();
     let html = page::index(&bundle.settings("inline:", orbit));

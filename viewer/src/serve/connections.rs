@@ -20,7 +20,8 @@ use tokio::sync::{Notify, watch};
 /// A connection that moved something this recently does not make way for a new one.
 const RECENT: Duration = Duration::from_secs(1);
 /// Sent, if it can be sent at once, to those for whom there is no room.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// The address at the other end, for the handlers.
 #[derive(Clone, Copy, Debug)]

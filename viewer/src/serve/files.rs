@@ -162,8 +162,24 @@ mod tests {
     fn only_plain_paths_are_looked_at() {
         assert_eq!(plain_path("/a/b%20c.json").as_deref(), Some("a/b c.json"));
         for path in [
-            "/", "", "a", "//a", "/a//b", "/../a", "/a/../b", "/%2e%2e/a", "/a%2f..%2fb", "/.git/config", "/a\\b", "/c:/a",
-            "/a%00b", "/a%0ab", "/%ff", "/a/.", "/a/", "/..%5ca",
+            "/",
+            "",
+            "a",
+            "//a",
+            "/a//b",
+            "/../a",
+            "/a/../b",
+            "/%2e%2e/a",
+            "/a%2f..%2fb",
+            "/.git/config",
+            "/a\\b",
+            "/c:/a",
+            "/a%00b",
+            "/a%0ab",
+            "/%ff",
+            "/a/.",
+            "/a/",
+            "/..%5ca",
         ] {
             assert_eq!(plain_path(path), None, "{path}");
         }

@@ -100,8 +100,11 @@ impl Server {
     /// # Errors
     /// When the address is taken or not ours, or the folder cannot be opened.
     pub fn start(address: SocketAddr, site: &Site, limits: Limits) -> io::Result<Self> {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(16).enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(16)
+            .enable_all()
+            .build()?;
         let listener = runtime.block_on(TcpListener::bind(address))?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);

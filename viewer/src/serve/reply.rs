@@ -37,7 +37,8 @@ pub(super) fn accepts_gzip(asked: &HeaderMap) -> bool {
     let accepted = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     accepted.split(',').any(|one| {
         let (coding, quality) = one.split_once(';').unwrap_or((one, ""));
-        let refused = matches!(quality.trim().trim_start_matches("q=").trim_end_matches(['0', '.']), "") && !quality.is_empty();
+        let refused =
+            matches!(quality.trim().trim_start_matches("q=").trim_end_matches(['0', '.']), "") && !quality.is_empty();
         coding.trim().eq_ignore_ascii_case("gzip") && !refused
     })
 }

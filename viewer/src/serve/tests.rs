@@ -43,7 +43,9 @@ struct Reply {
 
 impl Reply {
     fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| line.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name)))
+        self.head
+            .lines()
+            .find_map(|line| line.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name)))
             .map(|(_, value)| value)
     }
 }
@@ -93,8 +95,18 @@ fn ranges_give_exactly_the_bytes_asked_for() {
     let server = server(folder.path(), Limits::default());
     let all = get(&server, "/pages.bin", "Accept-Encoding: gzip\r\n");
     assert!(all.status == 200 && all.body == whole);
-    assert_eq!((all.header("accept-ranges"), all.header("content-encoding")), (Some("bytes"), None), "not compressed twice");
-    for (range, start, end) in [("0-0", 0, 1), ("100-199", 100, 200), ("199990-", 199_990, 200_000), ("-5", 199_995, 200_000), ("0-999999999", 0, 200_000)] {
+    assert_eq!(
+        (all.header("accept-ranges"), all.header("content-encoding")),
+        (Some("bytes"), None),
+        "not compressed twice"
+    );
+    for (range, start, end) in [
+        ("0-0", 0, 1),
+        ("100-199", 100, 200),
+        ("199990-", 199_990, 200_000),
+        ("-5", 199_995, 200_000),
+        ("0-999999999", 0, 200_000),
+    ] {
         let part = get(&server, "/pages.bin", &format!("Range: bytes={range}\r\n"));
         assert_eq!(part.status, 206, "{range}");
         assert_eq!(part.header("content-range"), Some(&*format!("bytes {start}-{}/200000", end - 1)));
@@ -130,10 +142,30 @@ fn no_path_leaves_the_folder() {
     }
     let server = server(folder.path(), Limits::default());
     for path in [
-        "/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt", "/deep/../../secret.txt", "/deep/%2e%2e/%2e%2e/secret.txt",
-        "/..\\secret.txt", "/..%5csecret.txt", "//secret.txt", "/./../secret.txt", "/%252e%252e/secret.txt", "/.hidden/file.txt",
-        "/deep/.hidden/file.txt", "/absolute.txt", "/relative.txt", "/above/secret.txt", "/deep", "/", "/pages.bin/",
-        "/pages.bin%00.json", "/etc/passwd", "/pipe", "http://localhost/../secret.txt", "/c:/secret.txt", "/%c0%ae%c0%ae/secret.txt",
+        "/../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/..%2fsecret.txt",
+        "/deep/../../secret.txt",
+        "/deep/%2e%2e/%2e%2e/secret.txt",
+        "/..\\secret.txt",
+        "/..%5csecret.txt",
+        "//secret.txt",
+        "/./../secret.txt",
+        "/%252e%252e/secret.txt",
+        "/.hidden/file.txt",
+        "/deep/.hidden/file.txt",
+        "/absolute.txt",
+        "/relative.txt",
+        "/above/secret.txt",
+        "/deep",
+        "/",
+        "/pages.bin/",
+        "/pages.bin%00.json",
+        "/etc/passwd",
+        "/pipe",
+        "http://localhost/../secret.txt",
+        "/c:/secret.txt",
+        "/%c0%ae%c0%ae/secret.txt",
     ] {
         let reply = get(&server, path, "");
         let is_page = path == "/" && reply.status == 200;
@@ -159,7 +191,8 @@ fn what_is_not_a_plain_request_is_refused() {
     assert_eq!(exchange(&server, huge.as_bytes()).status, 431);
     let many: String = (0..1000).map(|i| format!("X-{i}: 1\r\n")).collect();
     assert_eq!(exchange(&server, format!("GET / HTTP/1.1\r\nHost: localhost\r\n{many}\r\n").as_bytes()).status, 431);
-    let long = exchange(&server, format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(1 << 20)).as_bytes());
+    let long =
+        exchange(&server, format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(1 << 20)).as_bytes());
     assert!((400..500).contains(&long.status), "{}", long.status);
     let post = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\nxxxx";
     assert_eq!(exchange(&server, post).status, 405);

@@ -40,7 +40,8 @@ pub fn while_training<T>(
     let page = PageSettings { title: title.to_owned(), live: true, ..PageSettings::default() };
     let site = Site { folder: folder.path().to_owned(), page, live: Some(live.clone()) };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let taken = || format!("{address}: cannot be listened on; choose another port with --serve=PORT (0 takes any free one)");
+    let taken =
+        || format!("{address}: cannot be listened on; choose another port with --serve=PORT (0 takes any free one)");
     let server = Server::start(address, &site, Limits::default()).with_context(taken)?;
     console.note(format_args!("the training can be watched at http://{}/ while it runs", server.address()));
     let (sender, receiver) = channel();

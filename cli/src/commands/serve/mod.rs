@@ -30,7 +30,8 @@ pub fn run(args: &Serve, console: &Console) -> Result<()> {
         // For the place to begin looking from; one picture is drawn and not used.
         published.orbit(0, console)?;
     }
-    let page = PageSettings { title: published.title.clone(), scene: Some(MANIFEST.to_owned()), ..PageSettings::default() };
+    let page =
+        PageSettings { title: published.title.clone(), scene: Some(MANIFEST.to_owned()), ..PageSettings::default() };
     let site = Site { folder: published.tiles.clone(), page, live: None };
     serve(args, &site, console)
 }
