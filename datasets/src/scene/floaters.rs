@@ -369,11 +369,11 @@ mod tests {
         let far = |p: [f32; 3], least: f32| {
             places.iter().all(|q| (0..3).map(|k| (p[k] - q[k]).powi(2)).sum::<f32>() > least * least)
         };
-        // In the air within the scene: between two of its points.
+        // In the air: between two of the scene's points, or somewhat off, as over a terrain there is no between.
         let in_the_air = |rng: &mut StdRng, least: f32| loop {
             let [a, b] = [0, 1].map(|_| places[rng.random_range(0..places.len())]);
             let t = rng.random_range(0.2..0.8);
-            let p = [0, 1, 2].map(|k| a[k] + t * (b[k] - a[k]));
+            let p = [0, 1, 2].map(|k| a[k] + t * (b[k] - a[k]) + spacing * rng.random_range(-16.0..16.0));
             if far(p, least) {
                 break p;
             }

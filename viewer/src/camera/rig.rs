@@ -252,7 +252,7 @@ mod tests {
             framed.frame([[-1.0, -2.0, -3.0], [4.0, 5.0, 6.0]], aspect);
             let view = framed.view((1000.0 * aspect) as u32, 1000);
             for corner in 0..8 {
-                let at = |axis: usize| f64::from([[-1.0, -2.0, -3.0], [4.0, 5.0, 6.0]][corner >> axis & 1][axis]);
+                let at = |axis: usize| [[-1.0, -2.0, -3.0], [4.0, 5.0, 6.0]][corner >> axis & 1][axis];
                 let p = view.camera_from_world * Point3::new(at(0), at(1), at(2));
                 let lens = view.camera.lens;
                 let u = lens.focal[0] * p.x / p.z + lens.centre[0];

@@ -1,7 +1,7 @@
 //! The desktop window: a scene, a panel beside it, tools for looking, selecting, measuring and filming.
 //!
 //! The window opens no files and knows nothing of training: the program around it hands over [`Content`], does what a
-//! [`Host`] does, and may send [`Update`]s of a running training. `app` turns events into [`state::Command`]s and camera
+//! [`Host`] does, and may send [`Update`]s of a running training. `app` turns events into commands and camera
 //! motions, `commands` carries commands out, `frame` draws.
 
 mod app;

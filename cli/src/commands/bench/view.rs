@@ -40,7 +40,7 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
             "{frame:.1} ms a frame: project {project:.1}, sort {sort:.1}, draw {draw:.1} ({} visible)",
             count(u128::from(visible))
         );
-        facts.add(&format!("{} splats", count(u128::from(splats))), text);
+        facts.add(format!("{} splats", count(u128::from(splats))), text);
         scenes.push(json!({
             "splats": splats, "visible": visible, "frame_ms": frame, "project_ms": project, "sort_ms": sort,
             "draw_ms": draw,

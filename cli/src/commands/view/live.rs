@@ -41,8 +41,8 @@ impl<'a> Watched<'a> {
         let status =
             format!("step {} of {total}, {} {}, {:.2} dB", step + 1, report.count, report.count_name, report.psnr);
         // A window that was closed listens no more, and training goes on.
-        let sent = self.updates.send(Update::Status(status));
-        if sent.and_then(|()| self.updates.send(Update::Splats(self.training.cloud().into_world()))).is_ok() {
+        let told = self.updates.send(Update::Status(status)).is_ok();
+        if told && self.updates.send(Update::Splats(self.training.cloud().into_world())).is_ok() {
             self.next = Instant::now() + INTERVAL.max(SHARE * begin.elapsed());
         } else {
             self.next = Instant::now() + Duration::from_secs(3600);

@@ -61,7 +61,7 @@ pub(super) fn contents(path: &Path) -> Result<Contents> {
 /// Whether points are to be read with normals.
 ///
 /// # Errors
-/// As [`contents`].
+/// As `contents`.
 pub fn has_normals(path: &Path) -> Result<bool> {
     let mut reader = Input::open(path)?;
     let header = header::Header::read(&mut reader, path)?;

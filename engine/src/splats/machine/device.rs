@@ -1,7 +1,7 @@
 //! Training on a device: a GPU, or the emulator in tests.
 //!
 //! Parameters, optimiser and pictures stay there. A step sends a photo and launches kernels; nothing comes back, but for
-//! refined poses and learned appearance, which live on the host. What comparisons find is fetched every [`RING`] steps without
+//! refined poses and learned appearance, which live on the host. What comparisons find is fetched every `RING` steps without
 //! waiting. For refinements the host gets eight bytes for each splat and decides as it does for the CPU.
 
 use super::super::appearance::{Appearance, Planes};
