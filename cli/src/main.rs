@@ -7,7 +7,6 @@ mod inputs;
 mod interrupt;
 mod pictures;
 mod progress;
-mod published;
 mod report;
 mod settings;
 

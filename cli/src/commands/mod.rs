@@ -5,11 +5,9 @@ mod convert;
 mod demo;
 mod doctor;
 mod eval;
-mod export;
 mod info;
 mod reconstruct;
-pub mod render;
-mod serve;
+mod render;
 mod synth;
 mod view;
 
@@ -34,8 +32,6 @@ pub fn run(arguments: Arguments, console: &Console) -> Result<ExitCode> {
         Command::Reconstruct(args) => reconstruct::run(&args, console),
         Command::Eval(args) => eval::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Render(args) => render::run(&args, console).map(|()| ExitCode::SUCCESS),
-        Command::Serve(args) => serve::run(&args, console).map(|()| ExitCode::SUCCESS),
-        Command::Export(args) => export::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::View(args) => view::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Convert(args) => convert::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Synth(args) => synth::run(&args, console).map(|()| ExitCode::SUCCESS),

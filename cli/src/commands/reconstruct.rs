@@ -1,7 +1,6 @@
 //! `tessera reconstruct`: photos to a scene.
 
 use crate::args::{Method as MethodName, Reconstruct};
-use crate::commands::serve;
 use crate::commands::view::live::{self, Watched};
 use crate::console::{Console, INTERRUPTED, UsageError};
 use crate::inputs::{FOUND_POSES, open_capture};
@@ -46,15 +45,7 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     let device = chosen(args.device, console)?;
     let device = device.as_ref();
     let job = Job { capture: &path, output: &output, existing, config: &config, device, json: args.json };
-    let outcome = match args.serve {
-        Some(port) => {
-            let title = output.file_name().unwrap_or_default().to_string_lossy();
-            serve::live::while_training(port, &title, console, |updates| job.train_watched(console, Some(updates)))
-        }
-        None if args.view => job.train_in_view(console),
-        None => job.train(console),
-    };
-    match outcome? {
+    match if args.view { job.train_in_view(console)? } else { job.train(console)? } {
         Outcome::Finished { seconds, outputs, report } => {
             let mut facts = Facts::default();
             facts.add("trained", format!("{} steps in {}", count(config.steps), duration(seconds)));
