@@ -46,7 +46,6 @@ mod sog;
 mod splat;
 #[cfg(feature = "files")]
 mod spz;
-#[cfg(feature = "files")]
 pub mod stream;
 pub mod tiles;
 

@@ -76,7 +76,10 @@ pub trait SplatSink: Send {
 }
 
 /// Refuses what no sink for `sh_degree` can take; `path` is that of its file.
-pub(super) fn check_chunk(chunk: &SplatCloud, sh_degree: u8, path: &Path) -> Result<()> {
+///
+/// # Errors
+/// When its arrays differ in length, or its degree is another.
+pub fn check_chunk(chunk: &SplatCloud, sh_degree: u8, path: &Path) -> Result<()> {
     if chunk.is_consistent() && chunk.sh_degree == sh_degree {
         return Ok(());
     }
