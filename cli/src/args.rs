@@ -2,6 +2,7 @@
 
 mod bench;
 mod view;
+mod web;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use tessera_kernels::device::Request;
 
 pub use bench::Bench;
 pub use view::View;
+pub use web::{Export, Serve};
 
 /// Photos to 3D scenes.
 #[derive(Debug, Parser)]
@@ -51,6 +53,10 @@ pub enum Command {
     Render(Render),
     /// Look at a scene in a window, or take a screenshot without one
     View(View),
+    /// Show a scene in the browser, streamed from this program
+    Serve(Serve),
+    /// Write a scene as a web page: a folder for any file host, or one .html file
+    Export(Export),
     /// Convert between scene formats, by extension, and edit scenes on the way
     Convert(Convert),
     /// Make a capture with exact cameras, depth and geometry
@@ -127,6 +133,9 @@ pub struct Reconstruct {
     /// Show the scene in a window as it grows
     #[arg(long)]
     pub view: bool,
+    /// Let browsers on this machine watch the scene as it grows, on port 8080 or --serve=PORT
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "8080", conflicts_with = "view")]
+    pub serve: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

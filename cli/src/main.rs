@@ -7,6 +7,7 @@ mod inputs;
 mod interrupt;
 mod pictures;
 mod progress;
+mod published;
 mod report;
 mod settings;
 

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { compare, folder, host, missing, notices, openBrowser, picture, serve, status, tessera, until } from './tools.mjs';
+import { compare, folder, host, missing, notices, openBrowser, picture, serve, status, tessera, train, until } from './tools.mjs';
 
 const options = missing ? { skip: `skipped: ${missing} is not here` } : { timeout: 240_000 };
 const scene = path.join(folder, 'scene.ply');
@@ -13,8 +13,8 @@ let browser;
 let scale; // a page that compares pictures
 
 /** A page of its own, that fails the test when its script fails. */
-async function open(address, prepare = () => {}) {
-  const context = await browser.newContext({ viewport: { width: 640, height: 360 } });
+async function open(address, prepare = () => {}, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 640, height: 360 }, ...options });
   const page = await context.newPage();
   page.errors = [];
   page.on('pageerror', (error) => page.errors.push(String(error)));
@@ -166,6 +166,95 @@ test('a browser without WebGPU shows pictures and says why', options, async () =
   await picture(page, 'orbit');
   await close(page);
   await server.stop();
+});
+
+test('a scene of which nothing can be used is a sentence, and can be tried again', options, async () => {
+  let isSpoilt = true;
+  const fault = (name, from, bytes) => { if (name === 'pages.bin' && isSpoilt) bytes[50] ^= 1; return bytes; };
+  const server = await host(site, { fault });
+  const page = await open(server.address);
+  await page.waitForSelector('#message:not([hidden])', { timeout: 90_000 });
+  assert.match(await page.textContent('#message'), /could not be loaded.*damaged or missing \(page 0: .*checksum/s);
+  await picture(page, 'hopeless');
+  isSpoilt = false;
+  await page.click('#again');
+  await until(page, 'complete');
+  await close(page);
+  await server.stop();
+});
+
+test('fingers and keys turn the scene', options, async () => {
+  const server = await host(site);
+  const page = await open(server.address, () => {}, { hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
+  await until(page, 'complete');
+  const place = () => new URL(page.url()).hash;
+  const settled = async (before) => { await page.waitForFunction((hash) => location.hash !== hash, before); await page.waitForTimeout(800); };
+  await page.waitForTimeout(800);
+  const first = place();
+  const session = await page.context().newCDPSession(page);
+  const touch = (type, ...points) => session.send('Input.dispatchTouchEvent', { type, touchPoints: points.map(([x, y], id) => ({ x, y, id })) });
+  await touch('touchStart', [300, 150]);
+  for (let i = 1; i <= 8; i += 1) await touch('touchMove', [300 + 15 * i, 150]);
+  await touch('touchEnd');
+  await settled(first);
+  const turned = place();
+  // Two fingers, apart from each other: nearer.
+  const distance = (hash) => Number(hash.split('=')[1].split(',')[3]);
+  await touch('touchStart', [280, 180], [320, 180]);
+  for (let i = 1; i <= 8; i += 1) await touch('touchMove', [280 - 10 * i, 180], [320 + 10 * i, 180]);
+  await touch('touchEnd');
+  await settled(turned);
+  assert.ok(distance(place()) < 0.8 * distance(turned), `${turned} to ${place()}`);
+  const pinched = place();
+  await page.focus('#canvas');
+  await page.keyboard.press('ArrowLeft');
+  await settled(pinched);
+  const keyed = place();
+  await page.keyboard.down('w');
+  await settled(keyed);
+  await page.keyboard.up('w');
+  await picture(page, 'touched');
+  await close(page);
+  await server.stop();
+});
+
+test('a mesh is shown, from a host and as one file', options, async () => {
+  const cube = path.join(folder, 'cube.obj');
+  const corners = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => `v ${i & 1} ${(i >> 1) & 1} ${i >> 2} ${i & 1} ${(i >> 1) & 1} ${i >> 2}`);
+  const faces = ['1 3 4 2', '5 6 8 7', '1 2 6 5', '3 7 8 4', '1 5 7 3', '2 4 8 6'].map((face) => `f ${face}`);
+  fs.writeFileSync(cube, [...corners, ...faces, ''].join('\n'));
+  const [folderOut, file] = ['cube', 'cube.html'].map((name) => path.join(folder, name));
+  tessera('export', cube, '-o', folderOut, '--pictures', '0');
+  tessera('export', cube, '-o', file, '--pictures', '0');
+  const server = await host(folderOut);
+  for (const address of [server.address, pathToFileURL(file).href]) {
+    const page = await open(address);
+    await until(page, 'complete');
+    await page.waitForTimeout(500);
+    assert.equal(await page.textContent('#state'), '12 triangles');
+    const { colours } = await compare(scale, await picture(page, 'mesh'), await picture(page, 'mesh'));
+    assert.ok(colours > 200, `${colours} colours`);
+    await close(page);
+  }
+  await server.stop();
+});
+
+test('a training is watched as it goes on', options, async () => {
+  const capture = path.join(folder, 'capture');
+  tessera('synth', 'still-life', '-o', capture);
+  const training = await train(capture, path.join(folder, 'run'), '--steps', '100000', '--max-splats', '3000');
+  const page = await open(training.address);
+  await until(page, 'picture');
+  const text = () => page.textContent('#state');
+  const first = await text();
+  assert.match(first, /step \d+ of 100000, \d+ splats, [\d.]+ dB/);
+  await page.waitForFunction((before) => document.getElementById('state').textContent !== before, first, { timeout: 60_000 });
+  await picture(page, 'training');
+  const { colours } = await compare(scale, await picture(page, 'training'), await picture(page, 'training'));
+  assert.ok(colours > 200, `${colours} colours`);
+  await training.stop();
+  await page.waitForFunction(() => document.getElementById('notices').textContent.includes('not heard of'));
+  await close(page);
 });
 
 test('a scene that is not there is a sentence, not a blank page', options, async () => {

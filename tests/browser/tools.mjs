@@ -41,7 +41,24 @@ export async function serve(...args) {
   return { address, stop };
 }
 
-const types = { html: 'text/html', js: 'text/javascript', css: 'text/css', json: 'application/json', wasm: 'application/wasm', jpg: 'image/jpeg' };
+/** A training that browsers may watch; resolves to where, and ends it with `stop`. */
+export async function train(capture, run, ...args) {
+  const child = spawn(program, ['reconstruct', capture, '-o', run, '--serve=0', ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const ended = new Promise((done) => { child.once('exit', done); });
+  let said = '';
+  const address = await new Promise((resolve, reject) => {
+    child.stderr.on('data', (text) => {
+      said += text;
+      const [found] = /http:[^ ]+/.exec(said) ?? [];
+      if (found) resolve(found);
+    });
+    child.once('exit', (code) => reject(new Error(`reconstruct ended with ${code}: ${said}`)));
+  });
+  return { address, ended, stop: () => { child.kill('SIGINT'); return ended; } };
+}
+
+const types = { html: 'text/html', js: 'text/javascript', css: 'text/css', json: 'application/json', wasm: 'application/wasm', jpg: 'image/jpeg',
+  glb: 'model/gltf-binary' };
 
 /** A file host. `fault(name, range, response)` may answer in its place by returning true, or change the bytes it is given. */
 export async function host(site, { ranges = true, fault = () => {} } = {}) {

@@ -12,7 +12,9 @@ fn the_demo_leaves_a_scene_and_pictures_and_can_be_repeated() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let folder = root.path().join("demo");
     tiny_demo(&folder);
-    for file in ["capture/transforms.json", "run/scene.ply", "run/config.toml", "comparison.png", "orbit.png"] {
+    for file in
+        ["capture/transforms.json", "run/scene.ply", "run/config.toml", "comparison.png", "orbit.png", "scene.html"]
+    {
         assert!(folder.join(file).is_file(), "{file} is missing");
     }
     let comparison = image::open(folder.join("comparison.png")).expect("a PNG file").into_rgb8();

@@ -9,6 +9,7 @@ mod scenes;
 mod shared_data;
 mod usage;
 mod view;
+mod web;
 
 use std::path::Path;
 use tessera_tests::Program;

@@ -6,7 +6,6 @@
 use crate::renderer::{Page, PageId, Renderer, View};
 use std::collections::HashMap;
 use tessera_datasets::format::tiles::Manifest;
-use tessera_datasets::scene::SplatCloud;
 use tessera_datasets::scene::tile_tree::{LodView, PageStream, StreamLimits, StreamProblem};
 
 /// Bytes to fetch: a page.
@@ -114,7 +113,7 @@ impl StreamedScene {
     fn place(&mut self, node: u32, bytes: &[u8], renderer: &mut Renderer) -> Result<(), String> {
         let cloud = self.manifest.decode_page(node, bytes).map_err(|error| error.to_string())?;
         if node == 0 {
-            self.surroundings = surroundings(&cloud);
+            self.surroundings = Surroundings::of(&cloud.means);
         }
         let page = Page::of_cloud(&cloud, 0..cloud.len()).map_err(|error| error.to_string())?;
         let id = renderer.add_page(&page).map_err(|error| error.to_string())?;
@@ -143,17 +142,17 @@ impl StreamedScene {
     }
 }
 
-fn surroundings(cloud: &SplatCloud) -> Option<Surroundings> {
-    if cloud.is_empty() {
-        return None;
+impl Surroundings {
+    /// Of points, `[N, 3]`; `None` without any.
+    pub fn of(points: &[[f32; 3]]) -> Option<Self> {
+        let mut bounds = [[0.0; 3]; 2];
+        for axis in 0..3 {
+            let mut values: Vec<f32> = points.iter().map(|point| point[axis]).collect();
+            values.sort_unstable_by(f32::total_cmp);
+            let left_out = (OUTERMOST * values.len() as f64) as usize;
+            bounds[0][axis] = *values.get(left_out)?;
+            bounds[1][axis] = values[values.len() - 1 - left_out];
+        }
+        Some(Self { bounds })
     }
-    let mut bounds = [[0.0; 3]; 2];
-    for axis in 0..3 {
-        let mut values: Vec<f32> = cloud.means.iter().map(|mean| mean[axis]).collect();
-        values.sort_unstable_by(f32::total_cmp);
-        let left_out = (OUTERMOST * values.len() as f64) as usize;
-        bounds[0][axis] = values[left_out];
-        bounds[1][axis] = values[values.len() - 1 - left_out];
-    }
-    Some(Surroundings { bounds })
 }

@@ -1,8 +1,9 @@
-// The page around the renderer: network, clock, pointers, keys and words. The renderer, the cameras and the choice of what to
-// load are WebAssembly (viewer/src/web); `wasm_bindgen` is the way in, from tessera-viewer.js.
+// The page around the renderer: clock, pointers, keys and words. The renderer, the cameras and the choice of what to load are
+// WebAssembly (viewer/src/web); `wasm_bindgen` is the way in, from tessera-viewer.js. Bytes come through tessera-files.js.
 'use strict';
 
 (() => {
+const { ConnectionLost, traffic } = sceneFiles;
 const settings = JSON.parse(document.getElementById('settings').textContent);
 const query = new URLSearchParams(location.search);
 const $ = (id) => document.getElementById(id);
@@ -42,140 +43,6 @@ function stopWith(title, text, { again = null, low = false } = {}) {
   $('progress').className = 'done';
 }
 
-// --- Bytes ---------------------------------------------------------------------------------------------------------------
-
-/** The connection is gone: to be tried again for as long as it takes. */
-class ConnectionLost extends Error {}
-
-const traffic = { bytes: 0, requests: 0 };
-/** Bytes that a page may hold in memory for a host that cannot send parts of a file. */
-const MAX_WHOLE_FILE = 1 << 30;
-const REQUEST_MS = 60_000;
-
-async function request(url, options = {}) {
-  const timeout = AbortSignal.timeout(REQUEST_MS);
-  const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
-  traffic.requests += 1;
-  try {
-    return await fetch(url, { ...options, signal });
-  } catch (error) {
-    if (options.signal?.aborted) throw error;
-    throw new ConnectionLost(error.message);
-  }
-}
-
-async function readAll(response, signal) {
-  try {
-    const bytes = new Uint8Array(await response.arrayBuffer());
-    traffic.bytes += bytes.length;
-    return bytes;
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new ConnectionLost(error.message);
-  }
-}
-
-/** A file of a host that sends only whole files: read once, and handed out as it comes. Pages lie coarse to fine, so a scene
-    streams from such hosts too. */
-class WholeFile {
-  constructor(response) {
-    const length = Number(response.headers.get('content-length')) || 0;
-    this.bytes = new Uint8Array(Math.min(length || 1 << 20, MAX_WHOLE_FILE));
-    this.filled = 0;
-    this.waiting = [];
-    this.ended = null;
-    this.#read(response.body.getReader());
-  }
-
-  async #read(reader) {
-    try {
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        if (this.filled + value.length > MAX_WHOLE_FILE) throw new Error('the host sends only whole files, and this one is too large');
-        if (this.filled + value.length > this.bytes.length) {
-          const larger = new Uint8Array(2 * (this.filled + value.length));
-          larger.set(this.bytes.subarray(0, this.filled));
-          this.bytes = larger;
-        }
-        this.bytes.set(value, this.filled);
-        this.filled += value.length;
-        traffic.bytes += value.length;
-        this.#wake();
-      }
-      this.ended = new Error('the file ends before this page does');
-    } catch (error) {
-      this.ended = error instanceof TypeError ? new ConnectionLost(error.message) : error;
-    }
-    this.#wake();
-  }
-
-  #wake() {
-    this.waiting = this.waiting.filter(({ end, resolve, reject }) => {
-      if (end <= this.filled) resolve();
-      else if (this.ended) reject(this.ended);
-      else return true;
-      return false;
-    });
-  }
-
-  async part(offset, length) {
-    const end = offset + length;
-    await new Promise((resolve, reject) => { this.waiting.push({ end, resolve, reject }); this.#wake(); });
-    return this.bytes.subarray(offset, end);
-  }
-}
-
-/** The files of a scene at an address. */
-class RemoteScene {
-  constructor(address) {
-    this.address = new URL(address, location.href);
-    this.whole = new Map();
-  }
-
-  async manifest() {
-    const response = await request(this.address, { cache: 'no-cache' });
-    if (!response.ok) throw new Error(`the server answers ${response.status} for ${this.address.pathname}`);
-    return readAll(response);
-  }
-
-  async part(file, offset, length, signal) {
-    const whole = this.whole.get(file);
-    if (whole && !(whole.ended instanceof ConnectionLost)) return whole.part(offset, length);
-    const url = new URL(file.split('/').map(encodeURIComponent).join('/'), this.address);
-    const headers = { Range: `bytes=${offset}-${offset + length - 1}` };
-    const response = await request(url, { headers, signal });
-    if (response.status === 200 && !(offset === 0 && Number(response.headers.get('content-length')) === length)) {
-      // Several requests may learn this at the same time; one file is enough.
-      const known = this.whole.get(file);
-      if (known && !known.ended) { response.body.cancel(); return known.part(offset, length); }
-      const fresh = new WholeFile(response);
-      this.whole.set(file, fresh);
-      return fresh.part(offset, length);
-    }
-    if (!response.ok) throw new Error(`the server answers ${response.status}`);
-    const bytes = await readAll(response, signal);
-    if (bytes.length !== length) throw new Error(`${bytes.length} bytes came in place of ${length}`);
-    return bytes;
-  }
-}
-
-/** A scene inside of the page. */
-class InlineScene {
-  async manifest() { return InlineScene.bytes('scene-manifest'); }
-  async part(file, offset) { await wait(0); return InlineScene.bytes(`scene-${file}-${offset}`); }
-
-  static async bytes(id) {
-    const element = $(id);
-    if (!element) throw new Error('it is missing from the page');
-    const text = element.textContent.trim();
-    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-    return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  }
-}
-
-const openScene = (address) => (address === 'inline:' ? new InlineScene() : new RemoteScene(address));
-
 // --- Budgets -------------------------------------------------------------------------------------------------------------
 
 /** What this device can draw and hold. Values of widespread viewers for the same classes of devices. */
@@ -197,7 +64,8 @@ function budget(isSoftware) {
 let viewer = null;
 let limits = null;
 let scene = null;
-let manifest = null;
+/** The manifest or the mesh, for when the graphics device is lost. */
+let main = null;
 let isScheduled = false;
 let sharpness = 1;
 let lastFrame = 0;
@@ -312,10 +180,20 @@ function connectionIsBack() {
   say('offline', 'The connection is back.', { forMs: 2500 });
 }
 
+/** How much has been loaded of what is wanted now, 0 to 1. */
+function tellShare(share) {
+  const bar = $('progress');
+  bar.className = share < 1 ? '' : 'done';
+  bar.setAttribute('aria-valuenow', share.toFixed(2));
+  bar.firstElementChild.style.width = `${Math.round(100 * share)}%`;
+}
+
 let lost = 0;
+let lastProblem = '';
 /** Words and numbers around the picture. */
 function tell() {
   const status = viewer.status();
+  const kind = viewer.kind();
   const { drawn, total, needed, there, complete, megabytes } = status;
   status.free();
   if (drawn > 0 && !hasPicture) {
@@ -328,17 +206,19 @@ function tell() {
     canvas.dataset.state = 'complete';
     performance.mark('tessera:complete');
   } else if (!isComplete && canvas.dataset.state === 'complete') canvas.dataset.state = 'picture';
-  const share = isComplete ? 100 : Math.round((100 * there) / Math.max(1, needed));
-  $('progress').className = isComplete ? 'done' : '';
-  $('progress').setAttribute('aria-valuenow', share);
-  $('progress').firstElementChild.style.width = `${share}%`;
-  if (!live.text) $('state').textContent = isComplete ? `${count(total)} splats` : hasPicture ? 'loading detail …' : 'loading …';
-  $('numbers').textContent = `${count(drawn)} of ${count(total)} splats drawn, ${count(megabytes)} MB on the graphics device; `
+  if (total > 0) tellShare(isComplete ? 1 : there / Math.max(1, needed));
+  if (!live.text) $('state').textContent = isComplete ? `${count(total)} ${kind}` : hasPicture ? 'loading detail …' : 'loading …';
+  $('numbers').textContent = `${count(drawn)} of ${count(total)} ${kind} drawn, ${count(megabytes)} MB on the graphics device; `
     + `${(traffic.bytes / 1e6).toFixed(1)} MB loaded in ${traffic.requests} requests; ${canvas.width} × ${canvas.height} pixels on ${viewer.adapter()}`;
   for (const problem of viewer.take_problems()) {
     lost += 1;
+    lastProblem = problem;
     const parts = lost === 1 ? 'A part of the scene' : `${lost} parts of the scene`;
-    say('lost', `${parts} could not be loaded and ${lost === 1 ? 'is' : 'are'} shown coarser (${problem}).`, { warn: true });
+    if (hasPicture) say('lost', `${parts} could not be loaded and ${lost === 1 ? 'is' : 'are'} shown coarser (${problem}).`, { warn: true });
+  }
+  if (viewer.is_hopeless()) {
+    const again = () => { viewer.retry_all(); lost = 0; redraw(); };
+    stopWith('The scene could not be loaded', `All that was tried of it is damaged or missing (${lastProblem}).`, { again });
   }
   window.tessera.status = { drawn, total, needed, there, complete: isComplete, lost, ...traffic };
 }
@@ -447,7 +327,7 @@ function toggleFull() {
 function toggleHelp() {
   $('sheet').hidden = !$('sheet').hidden;
   $('help').ariaExpanded = String(!$('sheet').hidden);
-  if (!$('sheet').hidden) $('close').focus();
+  if (!$('sheet').hidden) $('close').focus({ preventScroll: true });
 }
 
 function listenToButtons() {
@@ -493,6 +373,8 @@ function showOrbit() {
   image.hidden = false;
   image.alt = `Pictures of ${settings.title} from all sides`;
   image.dataset.state = 'orbit';
+  // A server may draw them only now.
+  image.onerror = () => setTimeout(() => turn(at), 1000);
   turn(0);
   pictures.forEach((picture) => { new Image().src = picture; });
   image.onpointerdown = (event) => { image.setPointerCapture(event.pointerId); start = { x: event.clientX, at }; };
@@ -516,16 +398,16 @@ function cannotDraw(reason) {
 async function loadWasm() {
   if (loadWasm.done) return;
   const inline = $('wasm');
-  await wasm_bindgen({ module_or_path: inline ? await InlineScene.bytes('wasm') : new URL('tessera-viewer.wasm', location.href) });
+  await wasm_bindgen({ module_or_path: inline ? await sceneFiles.embedded('wasm') : new URL('tessera-viewer.wasm', location.href) });
   loadWasm.done = true;
 }
 
-/** Loads a scene and shows it as soon as its first page is there. */
+/** Loads a scene and shows it as soon as its first page is there, or all of a mesh. */
 async function show(address) {
-  const opened = openScene(address);
+  const opened = sceneFiles.open(address);
   for (let delay = 500; ; delay = Math.min(15_000, 2 * delay)) {
     try {
-      manifest = await opened.manifest();
+      main = await opened.main(opened.isMesh ? tellShare : undefined);
       break;
     } catch (error) {
       if (!(error instanceof ConnectionLost)) throw error;
@@ -536,8 +418,17 @@ async function show(address) {
   say('offline', '');
   for (const { abort } of inFlight.values()) abort.abort();
   inFlight.clear();
-  viewer.set_scene(manifest);
   scene = opened;
+  await place();
+}
+
+/** Gives the renderer what has been loaded. */
+async function place() {
+  if (scene.isMesh) {
+    const builder = new wasm_bindgen.MeshBuilder();
+    await glb.read(main, builder);
+    viewer.set_mesh(builder);
+  } else viewer.set_scene(main);
   redraw();
 }
 
@@ -559,10 +450,11 @@ async function start() {
   viewer = opened;
   limits = budget(viewer.is_software());
   viewer.set_limits(limits.splats, limits.cached, limits.error, limits.requests);
+  viewer.set_background(...settings.background);
   if (placeInLink()) viewer.set_camera_text(placeInLink());
   resize();
   try {
-    if (manifest) viewer.set_scene(manifest);
+    if (main) await place();
     else if (query.get('scene') ?? settings.scene) await show(query.get('scene') ?? settings.scene);
     else if (settings.live) $('state').textContent = 'waiting for the first state of the training …';
     else return stopWith('No scene', 'The page was not told which scene to show: add ?scene=ADDRESS.');

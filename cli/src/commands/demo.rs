@@ -1,21 +1,24 @@
 //! `tessera demo`: a made scene from its pictures to a reconstruction, with everything to look at.
 
 use crate::args::{Demo, Photos, SplitName};
-use crate::commands::{eval, reconstruct, render, synth};
+use crate::commands::{eval, export, reconstruct, render, synth};
 use crate::console::{Console, INTERRUPTED};
 use crate::inputs::Scene;
 use crate::pictures::{below, compare, sheet};
+use crate::published::Look;
 use crate::report::{Facts, count, duration};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::ExitCode;
 use tessera_engine::datasets::capture::Capture;
+use tessera_engine::datasets::format;
 use tessera_engine::datasets::image::save_png;
 use tessera_engine::datasets::synthetic::{Options, SceneKind};
 use tessera_engine::evaluate::EvalReport;
 use tessera_engine::render::{SplatPainter, scene_of_cloud, to_image};
 use tessera_engine::splats::SplatsConfig;
 use tessera_engine::train::{Existing, Outcome, RunFolder};
+use tessera_viewer::export::write_single_file;
 
 /// Every so many photos are held out and never trained on.
 const TEST_EVERY: usize = 8;
@@ -25,6 +28,9 @@ const MAX_SPLATS: usize = 40_000;
 const COMPARED: usize = 3;
 /// Pictures around the scene, and how many of them stand in a row.
 const ORBIT: (u32, usize) = (12, 4);
+
+/// Pictures in the web page for browsers that cannot draw.
+const PAGE_PICTURES: u32 = 24;
 
 /// Runs the command.
 ///
@@ -62,6 +68,7 @@ pub fn run(args: &Demo, console: &Console) -> Result<ExitCode> {
     let scene = Scene::open(&run_folder)?;
     let capture = Capture::open(&capture_folder)?;
     let report = look(&args.output, &scene, &capture, console)?;
+    web_page(&args.output, &run_folder, console)?;
     let (photos, splats) = (capture.frames.len(), scene.cloud.len());
     summary(args, photos, splats, seconds, &report, console)?;
     Ok(ExitCode::SUCCESS)
@@ -91,6 +98,13 @@ fn look(folder: &Path, scene: &Scene, capture: &Capture, console: &Console) -> R
     Ok(report)
 }
 
+/// Writes `scene.html`.
+fn web_page(folder: &Path, run: &Path, console: &Console) -> Result<()> {
+    let look = Look { title: Some("Still life".to_owned()), ..Look::default() };
+    let (bundle, _files) = export::bundle(run, &look, PAGE_PICTURES, console)?;
+    Ok(write_single_file(&bundle, &folder.join("scene.html"), format::Existing::Replace)?)
+}
+
 fn summary(
     args: &Demo,
     photos: usize,
@@ -108,6 +122,7 @@ fn summary(
     facts.add("capture", format!("{folder}/capture"));
     facts.add("scene", format!("{folder}/run/scene.ply (opens in any viewer of Gaussian splats)"));
     facts.add("photo | scene | error", format!("{folder}/comparison.png"));
+    facts.add("web page", format!("{folder}/scene.html (opens in a browser by a double click)"));
     facts.add("around the scene", format!("{folder}/orbit.png"));
     console.result(&facts)?;
     let mut next = Facts::default();

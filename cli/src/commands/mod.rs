@@ -5,11 +5,13 @@ mod convert;
 mod demo;
 mod doctor;
 mod eval;
+mod export;
 mod info;
 mod reconstruct;
-mod render;
+pub mod render;
+mod serve;
 mod synth;
-mod view;
+pub mod view;
 
 use crate::args::{Arguments, Command};
 use crate::console::Console;
@@ -32,6 +34,8 @@ pub fn run(arguments: Arguments, console: &Console) -> Result<ExitCode> {
         Command::Reconstruct(args) => reconstruct::run(&args, console),
         Command::Eval(args) => eval::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Render(args) => render::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::Serve(args) => serve::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::Export(args) => export::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::View(args) => view::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Convert(args) => convert::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Synth(args) => synth::run(&args, console).map(|()| ExitCode::SUCCESS),

@@ -1,6 +1,7 @@
 //! `tessera reconstruct`: photos to a scene.
 
 use crate::args::{Method as MethodName, Reconstruct};
+use crate::commands::serve;
 use crate::commands::view::live::{self, Watched};
 use crate::console::{Console, INTERRUPTED, UsageError};
 use crate::inputs::{FOUND_POSES, open_capture};
@@ -45,7 +46,15 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     let device = chosen(args.device, console)?;
     let device = device.as_ref();
     let job = Job { capture: &path, output: &output, existing, config: &config, device, json: args.json };
-    match if args.view { job.train_in_view(console)? } else { job.train(console)? } {
+    let outcome = match args.serve {
+        Some(port) => {
+            let train = |updates: &mpsc::Sender<Update>| job.train_watched(console, Some(updates));
+            serve::live::while_training(port, &job, console, train)
+        }
+        None if args.view => job.train_in_view(console),
+        None => job.train(console),
+    };
+    match outcome? {
         Outcome::Finished { seconds, outputs, report } => {
             let mut facts = Facts::default();
             facts.add("trained", format!("{} steps in {}", count(config.steps), duration(seconds)));

@@ -2,34 +2,57 @@
 
 mod single_file;
 
-use crate::page::{self, PageSettings};
+use crate::page::{self, MESH, PageSettings};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use tessera_datasets::format::tiles::{self, MANIFEST, Manifest};
+use tessera_datasets::format::tiles::{self, MANIFEST};
 use tessera_datasets::format::{AtomicFolder, Existing};
 use tessera_datasets::{DataError, Result};
 
-pub use single_file::{MAX_PAGE_BYTES, write_single_file};
+pub use single_file::{MAX_SCENE_BYTES, write_single_file};
 
 /// What becomes a page.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     /// What the scene is called.
     pub title: String,
-    /// The folder with the streamed scene.
-    pub tiles: PathBuf,
+    /// What is shown.
+    pub scene: Scene,
+    /// Behind the scene, sRGB.
+    pub background: [u8; 3],
     /// Pictures of a walk around the scene, as JPEG, for browsers that cannot draw it.
     pub orbit: Vec<Vec<u8>>,
 }
 
-impl Bundle {
-    fn manifest(&self) -> Result<Manifest> {
-        tiles::open_manifest(&self.tiles)
-    }
+/// A scene as the page takes it.
+#[derive(Clone, Debug)]
+pub enum Scene {
+    /// Splats: a folder with a streamed scene.
+    Tiles(PathBuf),
+    /// A mesh or a point cloud: a GLB file that we wrote.
+    Mesh(PathBuf),
+}
 
+impl Scene {
+    /// What the page is told of where it is.
+    pub fn address(&self) -> &'static str {
+        match self {
+            Self::Tiles(_) => MANIFEST,
+            Self::Mesh(_) => MESH,
+        }
+    }
+}
+
+impl Bundle {
     fn settings(&self, scene: &str, orbit: Vec<String>) -> PageSettings {
-        PageSettings { title: self.title.clone(), scene: Some(scene.to_owned()), live: false, orbit }
+        PageSettings {
+            title: self.title.clone(),
+            scene: Some(scene.to_owned()),
+            background: self.background,
+            live: false,
+            orbit,
+        }
     }
 }
 
@@ -38,26 +61,29 @@ impl Bundle {
 /// # Errors
 /// When the folder exists and is to be kept, the scene cannot be read, or the disk refuses.
 pub fn write_folder(bundle: &Bundle, path: &Path, existing: Existing) -> Result<()> {
-    let manifest = bundle.manifest()?;
     let out = AtomicFolder::create(path, existing)?;
-    for file in manifest.files.iter().map(String::as_str).chain([MANIFEST]) {
-        copy(&bundle.tiles.join(file), file, &out)?;
+    match &bundle.scene {
+        Scene::Tiles(tiles) => {
+            let manifest = tiles::open_manifest(tiles)?;
+            let files = manifest.files.iter().map(String::as_str).chain([MANIFEST]);
+            files.into_iter().try_for_each(|file| copy(&tiles.join(file), file, &out))?;
+        }
+        Scene::Mesh(mesh) => copy(mesh, MESH, &out)?,
     }
     let mut orbit = Vec::new();
     for (i, picture) in bundle.orbit.iter().enumerate() {
-        let name = format!("orbit-{i:02}.jpg");
+        let name = page::orbit_name(i);
         out.write(&name, picture)?;
         orbit.push(name);
     }
-    out.write("index.html", page::index(&bundle.settings(MANIFEST, orbit)).as_bytes())?;
+    out.write("index.html", page::index(&bundle.settings(bundle.scene.address(), orbit)).as_bytes())?;
     page::FILES.iter().try_for_each(|(name, bytes)| out.write(name, bytes))?;
     out.commit()
 }
 
 /// Copies a file into a folder, under a name that may have folders in it.
 fn copy(from: &Path, name: &str, out: &AtomicFolder) -> Result<()> {
-    let unreadable = |e: io::Error| DataError::new(from, format!("cannot be read ({e})"));
-    let mut source = File::open(from).map_err(unreadable)?;
+    let mut source = File::open(from).map_err(|e| DataError::new(from, format!("cannot be read ({e})")))?;
     if let Some(folder) = Path::new(name).parent() {
         fs::create_dir_all(out.temporary().join(folder)).map_err(|e| out.unwritable(&e))?;
     }
@@ -67,8 +93,8 @@ fn copy(from: &Path, name: &str, out: &AtomicFolder) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tessera_datasets::format::write_splats;
-    use tessera_datasets::scene::SplatCloud;
+    use tessera_datasets::format::{write_mesh, write_splats};
+    use tessera_datasets::scene::{Mesh, SplatCloud};
 
     /// A small scene as tiles, in a folder.
     fn bundle(folder: &Path) -> Bundle {
@@ -82,14 +108,15 @@ mod tests {
         }
         let tiles = folder.join("scene.tiles");
         write_splats(&tiles, &cloud, false).expect("a scene");
-        Bundle { title: "</script> & co".to_owned(), tiles, orbit: vec![vec![0xff, 0xd8]] }
+        let (title, orbit) = ("</script> & co".to_owned(), vec![vec![0xff, 0xd8]]);
+        Bundle { title, scene: Scene::Tiles(tiles), background: [0; 3], orbit }
     }
 
     #[test]
     fn a_folder_holds_all_that_the_page_asks_for() {
         let folder = tempfile::tempdir().expect("a folder");
-        let out = folder.path().join("site");
-        write_folder(&bundle(folder.path()), &out, Existing::Keep).expect("a site");
+        let (bundle, out) = (bundle(folder.path()), folder.path().join("site"));
+        write_folder(&bundle, &out, Existing::Keep).expect("a site");
         let mut names: Vec<_> =
             fs::read_dir(&out).expect("a folder").flatten().map(|e| e.file_name().into_string()).collect();
         names.sort();
@@ -97,6 +124,8 @@ mod tests {
             "index.html",
             "orbit-00.jpg",
             "pages.bin",
+            "tessera-files.js",
+            "tessera-mesh.js",
             "tessera-viewer.js",
             "tessera-viewer.wasm",
             "tessera.css",
@@ -104,8 +133,25 @@ mod tests {
             "tiles.json",
         ];
         assert_eq!(names, expected.map(|name| Ok(name.to_owned())));
-        let again = write_folder(&bundle(folder.path()), &out, Existing::Keep);
+        let again = write_folder(&bundle, &out, Existing::Keep);
         assert!(again.expect_err("in the way").to_string().contains("exists"));
+    }
+
+    #[test]
+    fn meshes_are_pages_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("triangle.glb");
+        let positions = vec![[0.0; 3], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
+        let mesh = Mesh { positions, triangles: vec![[0, 1, 2]], ..Mesh::default() };
+        write_mesh(&file, &mesh, Existing::Keep).expect("a mesh");
+        let bundle =
+            Bundle { title: String::new(), scene: Scene::Mesh(file.clone()), background: [0; 3], orbit: Vec::new() };
+        let out = folder.path().join("site");
+        write_folder(&bundle, &out, Existing::Keep).expect("a site");
+        assert_eq!(fs::read(out.join(MESH)).expect("the mesh"), fs::read(&file).expect("the mesh"));
+        write_single_file(&bundle, &folder.path().join("mesh.html"), Existing::Keep).expect("a file");
+        let html = fs::read_to_string(folder.path().join("mesh.html")).expect("text");
+        assert!(html.contains("id=\"scene-mesh\"") && !html.contains("scene-manifest\">"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A scene as one HTML file: scripts, WebAssembly and pages inside of it, the last two in base64.
 
-use super::Bundle;
+use super::{Bundle, Scene};
 use crate::page::{self, SCRIPTS, STYLE, WASM};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,46 +8,68 @@ use base64::write::EncoderWriter;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use tessera_datasets::format::tiles::{MANIFEST, PageFiles};
+use tessera_datasets::format::tiles::{self, MANIFEST, PageFiles};
 use tessera_datasets::format::{AtomicFile, Existing};
 use tessera_datasets::{DataError, Result};
 
-/// The most bytes of pages in one file: browsers hold the file as text, and then some.
-pub const MAX_PAGE_BYTES: u64 = 200 << 20;
+/// The most bytes of a scene in one file: browsers hold the file as text, and then some.
+pub const MAX_SCENE_BYTES: u64 = 200 << 20;
 
 /// Writes a scene as one HTML file.
 ///
 /// # Errors
 /// When the file exists and is to be kept, the scene cannot be read or is too large for this, or the disk refuses.
 pub fn write_single_file(bundle: &Bundle, path: &Path, existing: Existing) -> Result<()> {
-    let manifest = bundle.manifest()?;
-    let size: u64 = manifest.pages.iter().map(|page| page.length()).sum();
-    if size > MAX_PAGE_BYTES {
-        let reason = format!("would be {} MB, more than browsers open as one file", (size * 4 / 3) >> 20);
-        return Err(DataError::new(path, reason)
-            .remedy("give a folder in place of a .html file, or reduce the scene with --max-splats"));
-    }
+    check_size(&bundle.scene, path)?;
     let orbit = bundle.orbit.iter().map(|jpeg| format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg))).collect();
     let html = page::index(&bundle.settings("inline:", orbit));
     let style = format!("<link rel=\"stylesheet\" href=\"{STYLE}\">");
-    let scripts = SCRIPTS.map(|name| format!("<script src=\"{name}\"></script>"));
+    let scripts = SCRIPTS.map(|name| format!("<script src=\"{name}\"></script>")).join("\n");
     let mut out = AtomicFile::create(path, existing)?;
     let (head, rest) = around(&html, &style);
-    let (body, end) = around(rest, &format!("{}\n{}", scripts[0], scripts[1]));
+    let (body, end) = around(rest, &scripts);
     out.put(head.as_bytes())?;
     element(&mut out, "style", text_of(STYLE))?;
     out.put(body.as_bytes())?;
-    let manifest_bytes = fs::read(bundle.tiles.join(MANIFEST)).map_err(|e| out.unwritable(&e))?;
     data(&mut out, "wasm", page::file(WASM).unwrap_or_default())?;
-    data(&mut out, "scene-manifest", &manifest_bytes)?;
-    let mut files = PageFiles::beside(&bundle.tiles);
-    for (node, place) in manifest.pages.iter().enumerate() {
-        let bytes = files.read(&manifest, node as u32)?;
-        data(&mut out, &format!("scene-{}-{}", manifest.files[place.file as usize], place.offset), &bytes)?;
+    match &bundle.scene {
+        Scene::Tiles(tiles) => put_tiles(&mut out, tiles)?,
+        Scene::Mesh(mesh) => data(&mut out, "scene-mesh", &read(mesh)?)?,
     }
     SCRIPTS.iter().try_for_each(|name| element(&mut out, "script", text_of(name)))?;
     out.put(end.as_bytes())?;
     out.commit()
+}
+
+fn check_size(scene: &Scene, path: &Path) -> Result<()> {
+    let size: u64 = match scene {
+        Scene::Tiles(tiles) => tiles::open_manifest(tiles)?.pages.iter().map(|page| page.length()).sum(),
+        Scene::Mesh(mesh) => fs::metadata(mesh).map_err(|e| unreadable(mesh, &e))?.len(),
+    };
+    if size <= MAX_SCENE_BYTES {
+        return Ok(());
+    }
+    let reason = format!("would be {} MB, more than browsers open as one file", (size * 4 / 3) >> 20);
+    Err(DataError::new(path, reason).remedy("give a folder in place of a .html file, or a smaller scene"))
+}
+
+fn put_tiles(out: &mut AtomicFile, tiles: &Path) -> Result<()> {
+    let manifest = tiles::open_manifest(tiles)?;
+    data(out, "scene-manifest", &read(&tiles.join(MANIFEST))?)?;
+    let mut files = PageFiles::beside(tiles);
+    for (node, place) in manifest.pages.iter().enumerate() {
+        let bytes = files.read(&manifest, node as u32)?;
+        data(out, &format!("scene-{}-{}", manifest.files[place.file as usize], place.offset), &bytes)?;
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|e| unreadable(path, &e))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> DataError {
+    DataError::new(path, format!("cannot be read ({error})"))
 }
 
 /// What comes before and after a part of the page.

@@ -15,15 +15,19 @@ const SETTINGS: &str = "{{settings}}";
 /// The name of the page's style sheet.
 pub const STYLE: &str = "tessera.css";
 /// The names of its scripts, in their order: the way into the WebAssembly, and the page's own.
-pub const SCRIPTS: [&str; 2] = ["tessera-viewer.js", "tessera.js"];
+pub const SCRIPTS: [&str; 4] = ["tessera-viewer.js", "tessera-files.js", "tessera-mesh.js", "tessera.js"];
+/// The name of a mesh beside the page.
+pub const MESH: &str = "mesh.glb";
 /// The name of the renderer as WebAssembly.
 pub const WASM: &str = "tessera-viewer.wasm";
 
 /// The files beside `index.html`, by name.
-pub static FILES: [(&str, &[u8]); 4] = [
+pub static FILES: [(&str, &[u8]); 6] = [
     (STYLE, include_bytes!("../../web/tessera.css")),
     (SCRIPTS[0], include_bytes!("../../web/dist/tessera-viewer.js")),
-    (SCRIPTS[1], include_bytes!("../../web/tessera.js")),
+    (SCRIPTS[1], include_bytes!("../../web/tessera-files.js")),
+    (SCRIPTS[2], include_bytes!("../../web/tessera-mesh.js")),
+    (SCRIPTS[3], include_bytes!("../../web/tessera.js")),
     (WASM, include_bytes!("../../web/dist/tessera-viewer.wasm")),
 ];
 
@@ -32,8 +36,10 @@ pub static FILES: [(&str, &[u8]); 4] = [
 pub struct PageSettings {
     /// What the scene is called.
     pub title: String,
-    /// Where the manifest of the scene is, relative to the page; nothing while a training has no scene yet.
+    /// Where the scene's manifest or mesh is, relative to the page; nothing while a training has no scene yet.
     pub scene: Option<String>,
+    /// Behind the scene, sRGB.
+    pub background: [u8; 3],
     /// Whether `live` beside the page is a WebSocket with the state of a training.
     pub live: bool,
     /// Pictures of a walk around the scene, relative to the page, for browsers that cannot draw it.
@@ -45,6 +51,11 @@ pub fn index(settings: &PageSettings) -> String {
     // In a script element `<` could end it.
     let json = serde_json::to_string(settings).unwrap_or_default().replace('<', "\\u003c");
     INDEX.replacen(TITLE, &escaped(&settings.title), 1).replacen(SETTINGS, &json, 1)
+}
+
+/// The name of a picture of a walk around the scene, numbered from 0.
+pub fn orbit_name(index: usize) -> String {
+    format!("orbit-{index:02}.jpg")
 }
 
 /// A file of the page.
@@ -73,7 +84,7 @@ mod tests {
     #[test]
     fn the_page_refers_to_its_files_and_to_nothing_elsewhere() {
         let page = index(&PageSettings::default());
-        for name in [STYLE, SCRIPTS[0], SCRIPTS[1]] {
+        for name in SCRIPTS.into_iter().chain([STYLE]) {
             assert!(page.contains(&format!("\"{name}\"")), "{name}");
         }
         assert!(!page.contains("https://") && !page.contains("http://"));

@@ -4,7 +4,7 @@
 //! nothing queues up. A state names the scene that belongs to it (`"scene": "live-3/tiles.json"`), and its pages are
 //! fetched like any other scene's, so that they are streamed, cached and bounded in the same way.
 
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +88,7 @@ async fn tell_all(mut socket: WebSocket, mut states: watch::Receiver<Arc<str>>, 
                 }
                 Message::Ping(Vec::new().into())
             }
-            _ = stopped.changed() => Message::Close(None),
+            _ = stopped.changed() => Message::Close(Some(CloseFrame { code: close_code::AWAY, reason: "".into() })),
         };
         let is_last = matches!(message, Message::Close(_));
         if !matches!(timeout(SEND, socket.send(message)).await, Ok(Ok(()))) || is_last {

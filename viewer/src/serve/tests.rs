@@ -8,6 +8,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// The kind of frame by which a WebSocket ends.
+const CLOSE: u8 = 8;
 const SECRET: &str = "nobody reads this";
 
 /// A folder with a file, beside a secret.
@@ -317,7 +319,21 @@ fn a_training_is_told_to_browsers_newest_first() {
     server.stop(Duration::from_secs(5));
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest);
-    assert!(begun.elapsed() < Duration::from_secs(4) && rest.contains(&0x88), "{rest:?}");
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert_eq!(frames(&rest).last(), Some(&(CLOSE, 1001u16.to_be_bytes().to_vec())), "going away");
+}
+
+/// Frames of a server (RFC 6455, section 5.2), none of which is long, masked or one of several parts: kinds and payloads.
+fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while let [first, length, rest @ ..] = bytes {
+        assert!(first & 0xf0 == 0x80 && *length < 126 && rest.len() >= usize::from(*length), "{bytes:?}");
+        let (payload, after) = rest.split_at(usize::from(*length));
+        frames.push((first & 0x0f, payload.to_vec()));
+        bytes = after;
+    }
+    assert!(bytes.is_empty(), "half a frame: {bytes:?}");
+    frames
 }
 
 fn read_until(stream: &mut TcpStream, wanted: &str) -> String {

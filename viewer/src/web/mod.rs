@@ -4,13 +4,14 @@
 //! [`WebViewer::frame`] when something may have changed, asks [`WebViewer::next_fetch`] what to load, and hands in what came.
 
 mod input;
+mod mesh;
 
 use crate::ViewerError;
 use crate::camera::{Controls, Navigator, Rig};
 use crate::renderer::{Gpu, Renderer, Style};
-use crate::streamed::{PageFetch, StreamedScene};
+use crate::streamed::{PageFetch, StreamedScene, Surroundings};
 use nalgebra::{Unit, Vector3};
-use tessera_datasets::format::tiles::Manifest;
+use tessera_datasets::format::tiles::{Manifest, StartCamera};
 use tessera_datasets::scene::tile_tree::{CutLimits, StreamLimits};
 use wasm_bindgen::prelude::*;
 use web_sys::HtmlCanvasElement;
@@ -28,6 +29,7 @@ pub struct WebViewer {
     scene: Option<StreamedScene>,
     /// A newer state of the scene, until it can be shown.
     next: Option<StreamedScene>,
+    mesh: Option<mesh::Shown>,
     /// How many scenes there have been; pages are asked for with it.
     generation: u32,
     limits: StreamLimits,
@@ -61,9 +63,9 @@ pub struct Fetch {
 #[wasm_bindgen]
 #[derive(Clone, Copy)]
 pub struct Status {
-    /// Splats drawn.
+    /// Splats drawn, or triangles or points.
     pub drawn: f64,
-    /// Splats in the scene.
+    /// How many there are in the scene.
     pub total: f64,
     /// Pages that the view needs.
     pub needed: u32,
@@ -100,6 +102,7 @@ impl WebViewer {
             renderer: Renderer::new(&gpu),
             scene: None,
             next: None,
+            mesh: None,
             generation: 0,
             limits: StreamLimits::default(),
             navigator: Navigator::new(rig),
@@ -160,6 +163,11 @@ impl WebViewer {
         }
     }
 
+    /// What is behind the scene: red, green and blue, sRGB, 0 to 255.
+    pub fn set_background(&mut self, red: f32, green: f32, blue: f32) {
+        self.style.background = [red, green, blue].map(|value| value / 255.0);
+    }
+
     /// Begins to load a scene from the bytes of its manifest; one that is shown stays until the new one can be.
     ///
     /// # Errors
@@ -192,11 +200,24 @@ impl WebViewer {
         }
         if let Some(scene) = &mut self.scene {
             scene.update(&view, &mut self.renderer);
-            let lost = scene.take_problems();
-            self.problems.extend(lost.into_iter().map(|problem| format!("page {}: {}", problem.node, problem.reason)));
         }
+        self.note_problems();
         self.draw()?;
         Ok(is_moving)
+    }
+
+    /// Takes note of lost pages. Without the root's, the manifest says where the scene is.
+    fn note_problems(&mut self) {
+        let scenes = self.scene.iter_mut().chain(&mut self.next);
+        let lost: Vec<_> = scenes.flat_map(StreamedScene::take_problems).collect();
+        if lost.iter().any(|problem| problem.node == 0)
+            && let Some(scene) = self.next.as_ref().or(self.scene.as_ref())
+        {
+            let Manifest { up, camera, tree, .. } = scene.manifest();
+            let bounds = tree.node(0).bounds;
+            self.find_home(Surroundings { bounds: [bounds.low, bounds.high] }, *up, *camera);
+        }
+        self.problems.extend(lost.into_iter().map(|problem| format!("page {}: {}", problem.node, problem.reason)));
     }
 
     /// Everything is drawn, as far as the device knows.
@@ -254,8 +275,9 @@ impl WebViewer {
         }
         let Some(scene) = self.next.as_mut().or(self.scene.as_mut()) else { return Ok(()) };
         let outcome = scene.arrived(node, bytes, now, &mut self.renderer);
-        if node == 0 {
-            self.find_home();
+        if let Some(surroundings) = scene.surroundings().filter(|_| node == 0) {
+            let (up, camera) = (scene.manifest().up, scene.manifest().camera);
+            self.find_home(surroundings, up, camera);
         }
         outcome.map_err(|reason| JsError::new(&reason))
     }
@@ -299,7 +321,8 @@ impl WebViewer {
     pub fn status(&mut self) -> Status {
         let megabytes = self.renderer.load().bytes as f64 / 1e6;
         let Some(scene) = &mut self.scene else {
-            return Status { drawn: 0.0, total: 0.0, needed: 1, there: 0, complete: false, megabytes };
+            let (total, complete) = self.mesh.as_ref().map_or((0.0, false), |mesh| (mesh.count as f64, true));
+            return Status { drawn: total, total, needed: 1, there: u32::from(complete), complete, megabytes };
         };
         let total = scene.manifest().header.count as f64;
         let stream = scene.stream();
@@ -314,20 +337,30 @@ impl WebViewer {
         }
     }
 
-    /// Where to look from at first, once the first page says where the scene is.
-    fn find_home(&mut self) {
+    /// Whether nothing of the scene can be shown, because too much of it was lost.
+    pub fn is_hopeless(&mut self) -> bool {
+        self.scene.is_none() && self.next.as_mut().is_some_and(|next| !next.is_begun() && next.stream().is_complete())
+    }
+
+    /// What `Status` counts.
+    pub fn kind(&self) -> String {
+        self.mesh.as_ref().map_or("splats", |mesh| mesh.kind).to_owned()
+    }
+}
+
+impl WebViewer {
+    /// Where to look from at first, once it is known where the scene is.
+    fn find_home(&mut self, surroundings: Surroundings, up: Option<[f32; 3]>, camera: Option<StartCamera>) {
         if self.home.is_some() {
             return;
         }
-        let Some(scene) = self.next.as_ref().or(self.scene.as_ref()) else { return };
-        let Some(surroundings) = scene.surroundings() else { return };
         let mut rig = *self.navigator.rig();
-        if let Some([x, y, z]) = scene.manifest().up {
+        if let Some([x, y, z]) = up {
             rig.up = Unit::new_normalize(Vector3::new(x, y, z).map(f64::from));
         }
         let [low, high] = surroundings.bounds.map(|corner| Vector3::from(corner.map(f64::from)));
         let extent = (high - low).norm().max(1e-6);
-        match scene.manifest().camera {
+        match camera {
             Some(camera) => {
                 let [eye, target] = [camera.position, camera.target].map(|p| p.map(f64::from));
                 let pose = crate::camera::looking_at(eye, target, rig.up.into_inner().into());
@@ -337,7 +370,6 @@ impl WebViewer {
             None => {
                 rig.pitch = -0.25;
                 rig.frame(surroundings.bounds, f64::from(self.size[0]) / f64::from(self.size[1]));
-                rig.distance *= 0.8;
             }
         }
         self.controls.extent = extent;

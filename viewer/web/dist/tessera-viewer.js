@@ -114,6 +114,99 @@ let wasm_bindgen = (function(exports) {
     exports.Fetch = Fetch;
 
     /**
+     * A mesh that is put together from the arrays of a GLB file.
+     */
+    class MeshBuilder {
+        __destroy_into_raw() {
+            const ptr = this.__wbg_ptr;
+            this.__wbg_ptr = 0;
+            MeshBuilderFinalization.unregister(this);
+            return ptr;
+        }
+        free() {
+            const ptr = this.__destroy_into_raw();
+            wasm.__wbg_meshbuilder_free(ptr, 0);
+        }
+        /**
+         * Adds triangles, three indices each, of one material, whose colour is red, green, blue and opacity in linear light.
+         * @param {Uint32Array | number[]} indices
+         * @param {Float32Array | number[]} colour
+         */
+        add_part(indices, colour) {
+            let ptr0, len0, ptr1, len1;
+            try {
+                ptr0 = passArray32ToWasm0(indices, wasm.__wbindgen_malloc);
+                len0 = WASM_VECTOR_LEN;
+                ptr1 = passArrayF32ToWasm0(colour, wasm.__wbindgen_malloc);
+                len1 = WASM_VECTOR_LEN;
+            } catch (e) {
+                if (ptr1) { wasm.__wbindgen_free(ptr1, len1 * 4, 4); }
+                if (ptr0) { wasm.__wbindgen_free(ptr0, len0 * 4, 4); }
+                throw e;
+            }
+            wasm.meshbuilder_add_part(this.__wbg_ptr, ptr0, len0, ptr1, len1);
+        }
+        /**
+         * Nothing yet.
+         */
+        constructor() {
+            const ret = wasm.meshbuilder_new();
+            this.__wbg_ptr = ret;
+            MeshBuilderFinalization.register(this, this.__wbg_ptr, this);
+            return this;
+        }
+        /**
+         * Gives the triangles that were added last a picture, `[height, width, 4]`.
+         * @param {number} width
+         * @param {number} height
+         * @param {Uint8Array | number[]} rgba
+         */
+        set_texture(width, height, rgba) {
+            const val2 = +width;
+            const val3 = +height;
+            const ptr0 = passArray8ToWasm0(rgba, wasm.__wbindgen_malloc);
+            const len0 = WASM_VECTOR_LEN;
+            wasm.meshbuilder_set_texture(this.__wbg_ptr, val2, val3, ptr0, len0);
+        }
+        /**
+         * Takes vertices: `positions` and `normals` `[N, 3]`, `colours` `[N, 4]` in linear light and 16 bits, `uvs` `[N, 2]`; all but
+         * positions may be empty.
+         *
+         * # Errors
+         * When there are more or fewer of something than vertices.
+         * @param {Float32Array | number[]} positions
+         * @param {Float32Array | number[]} normals
+         * @param {Uint16Array | number[]} colours
+         * @param {Float32Array | number[]} uvs
+         */
+        set_vertices(positions, normals, colours, uvs) {
+            let ptr0, len0, ptr1, len1, ptr2, len2, ptr3, len3;
+            try {
+                ptr0 = passArrayF32ToWasm0(positions, wasm.__wbindgen_malloc);
+                len0 = WASM_VECTOR_LEN;
+                ptr1 = passArrayF32ToWasm0(normals, wasm.__wbindgen_malloc);
+                len1 = WASM_VECTOR_LEN;
+                ptr2 = passArray16ToWasm0(colours, wasm.__wbindgen_malloc);
+                len2 = WASM_VECTOR_LEN;
+                ptr3 = passArrayF32ToWasm0(uvs, wasm.__wbindgen_malloc);
+                len3 = WASM_VECTOR_LEN;
+            } catch (e) {
+                if (ptr3) { wasm.__wbindgen_free(ptr3, len3 * 4, 4); }
+                if (ptr2) { wasm.__wbindgen_free(ptr2, len2 * 2, 2); }
+                if (ptr1) { wasm.__wbindgen_free(ptr1, len1 * 4, 4); }
+                if (ptr0) { wasm.__wbindgen_free(ptr0, len0 * 4, 4); }
+                throw e;
+            }
+            const ret = wasm.meshbuilder_set_vertices(this.__wbg_ptr, ptr0, len0, ptr1, len1, ptr2, len2, ptr3, len3);
+            if (ret[1]) {
+                throw takeFromExternrefTable0(ret[0]);
+            }
+        }
+    }
+    if (Symbol.dispose) MeshBuilder.prototype[Symbol.dispose] = MeshBuilder.prototype.free;
+    exports.MeshBuilder = MeshBuilder;
+
+    /**
      * What is shown and what is still to come.
      */
     class Status {
@@ -142,7 +235,7 @@ let wasm_bindgen = (function(exports) {
             return ret !== 0;
         }
         /**
-         * Splats drawn.
+         * Splats drawn, or triangles or points.
          * @returns {number}
          */
         get drawn() {
@@ -174,7 +267,7 @@ let wasm_bindgen = (function(exports) {
             return ret >>> 0;
         }
         /**
-         * Splats in the scene.
+         * How many there are in the scene.
          * @returns {number}
          */
         get total() {
@@ -189,7 +282,7 @@ let wasm_bindgen = (function(exports) {
             wasm.__wbg_set_status_complete(this.__wbg_ptr, arg0);
         }
         /**
-         * Splats drawn.
+         * Splats drawn, or triangles or points.
          * @param {number} arg0
          */
         set drawn(arg0) {
@@ -217,7 +310,7 @@ let wasm_bindgen = (function(exports) {
             wasm.__wbg_set_status_there(this.__wbg_ptr, arg0);
         }
         /**
-         * Splats in the scene.
+         * How many there are in the scene.
          * @param {number} arg0
          */
         set total(arg0) {
@@ -364,6 +457,14 @@ let wasm_bindgen = (function(exports) {
             wasm.webviewer_go_home(this.__wbg_ptr);
         }
         /**
+         * Whether nothing of the scene can be shown, because too much of it was lost.
+         * @returns {boolean}
+         */
+        is_hopeless() {
+            const ret = wasm.webviewer_is_hopeless(this.__wbg_ptr);
+            return ret !== 0;
+        }
+        /**
          * Whether the view still needs a page that is on its way.
          * @param {number} generation
          * @param {number} node
@@ -393,6 +494,22 @@ let wasm_bindgen = (function(exports) {
             const len0 = WASM_VECTOR_LEN;
             const ret = wasm.webviewer_key(this.__wbg_ptr, ptr0, len0, val2);
             return ret !== 0;
+        }
+        /**
+         * What `Status` counts.
+         * @returns {string}
+         */
+        kind() {
+            let deferred1_0;
+            let deferred1_1;
+            try {
+                const ret = wasm.webviewer_kind(this.__wbg_ptr);
+                deferred1_0 = ret[0];
+                deferred1_1 = ret[1];
+                return getStringFromWasm0(ret[0], ret[1]);
+            } finally {
+                wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+            }
         }
         /**
          * The page is no longer in front: nothing is held.
@@ -487,6 +604,15 @@ let wasm_bindgen = (function(exports) {
             return ret[0] === 0 ? undefined : ret[1];
         }
         /**
+         * What is behind the scene: red, green and blue, sRGB, 0 to 255.
+         * @param {number} red
+         * @param {number} green
+         * @param {number} blue
+         */
+        set_background(red, green, blue) {
+            wasm.webviewer_set_background(this.__wbg_ptr, red, green, blue);
+        }
+        /**
          * Goes where a link says; whether it says anything that can be understood.
          * @param {string} text
          * @returns {boolean}
@@ -506,6 +632,21 @@ let wasm_bindgen = (function(exports) {
          */
         set_limits(splats, cached, screen_error, requests) {
             wasm.webviewer_set_limits(this.__wbg_ptr, splats, cached, screen_error, requests);
+        }
+        /**
+         * Shows a mesh, or a point cloud when it has no triangles, in place of the one before.
+         *
+         * # Errors
+         * When it contradicts itself, or is too large for the device.
+         * @param {MeshBuilder} builder
+         */
+        set_mesh(builder) {
+            _assertClass(builder, MeshBuilder);
+            var ptr0 = builder.__destroy_into_raw();
+            const ret = wasm.webviewer_set_mesh(this.__wbg_ptr, ptr0);
+            if (ret[1]) {
+                throw takeFromExternrefTable0(ret[0]);
+            }
         }
         /**
          * Begins to load a scene from the bytes of its manifest; one that is shown stays until the new one can be.
@@ -1054,6 +1195,9 @@ let wasm_bindgen = (function(exports) {
             __wbg_set_array_stride_f64_d4a555ef4287a90a: function(arg0, arg1) {
                 arg0.arrayStride = arg1;
             },
+            __wbg_set_aspect_0820f36ab69e69c7: function(arg0, arg1) {
+                arg0.aspect = __wbindgen_enum_GpuTextureAspect[arg1];
+            },
             __wbg_set_aspect_4eaf6e4f871485aa: function(arg0, arg1) {
                 arg0.aspect = __wbindgen_enum_GpuTextureAspect[arg1];
             },
@@ -1095,6 +1239,9 @@ let wasm_bindgen = (function(exports) {
             },
             __wbg_set_buffers_4bae4e561a9fa5bc: function(arg0, arg1, arg2) {
                 arg0.buffers = getArrayJsValueViewFromWasm0(arg1, arg2);
+            },
+            __wbg_set_bytes_per_row_2edc74cba6ac1b69: function(arg0, arg1) {
+                arg0.bytesPerRow = arg1 >>> 0;
             },
             __wbg_set_clear_value_gpu_color_dict_b12131c44b7f5a0b: function(arg0, arg1) {
                 arg0.clearValue = arg1;
@@ -1321,6 +1468,9 @@ let wasm_bindgen = (function(exports) {
             __wbg_set_mip_level_count_ef313d3a441aa51e: function(arg0, arg1) {
                 arg0.mipLevelCount = arg1 >>> 0;
             },
+            __wbg_set_mip_level_dbdf4ee3ba07c689: function(arg0, arg1) {
+                arg0.mipLevel = arg1 >>> 0;
+            },
             __wbg_set_mipmap_filter_aacb60d49a794ef5: function(arg0, arg1) {
                 arg0.mipmapFilter = __wbindgen_enum_GpuMipmapFilterMode[arg1];
             },
@@ -1342,11 +1492,17 @@ let wasm_bindgen = (function(exports) {
             __wbg_set_offset_f64_106ac70d42ed0b22: function(arg0, arg1) {
                 arg0.offset = arg1;
             },
+            __wbg_set_offset_f64_b1157147188cb175: function(arg0, arg1) {
+                arg0.offset = arg1;
+            },
             __wbg_set_offset_f64_f65aa794a52b87dc: function(arg0, arg1) {
                 arg0.offset = arg1;
             },
             __wbg_set_operation_b82c9485304b393c: function(arg0, arg1) {
                 arg0.operation = __wbindgen_enum_GpuBlendOperation[arg1];
+            },
+            __wbg_set_origin_gpu_origin_3d_dict_c2b5dc3bd3763139: function(arg0, arg1) {
+                arg0.origin = arg1;
             },
             __wbg_set_pass_op_3b1d192c54b1a827: function(arg0, arg1) {
                 arg0.passOp = __wbindgen_enum_GpuStencilOperation[arg1];
@@ -1383,6 +1539,9 @@ let wasm_bindgen = (function(exports) {
             },
             __wbg_set_resource_gpu_texture_view_e3bf3810e7168d2b: function(arg0, arg1) {
                 arg0.resource = arg1;
+            },
+            __wbg_set_rows_per_image_e9f4da51b05f4ee1: function(arg0, arg1) {
+                arg0.rowsPerImage = arg1 >>> 0;
             },
             __wbg_set_sample_count_a4d54cf5bcf23914: function(arg0, arg1) {
                 arg0.sampleCount = arg1 >>> 0;
@@ -1448,6 +1607,9 @@ let wasm_bindgen = (function(exports) {
                 arg0.targets = getArrayJsValueViewFromWasm0(arg1, arg2);
             },
             __wbg_set_texture_39ac35f54ef4c3ba: function(arg0, arg1) {
+                arg0.texture = arg1;
+            },
+            __wbg_set_texture_c89ca659682f2fd6: function(arg0, arg1) {
                 arg0.texture = arg1;
             },
             __wbg_set_timestamp_writes_90e77f617d9af260: function(arg0, arg1) {
@@ -1516,6 +1678,15 @@ let wasm_bindgen = (function(exports) {
             __wbg_set_write_mask_51378295d978a0f8: function(arg0, arg1) {
                 arg0.writeMask = arg1 >>> 0;
             },
+            __wbg_set_x_aa58610e8a2b3347: function(arg0, arg1) {
+                arg0.x = arg1 >>> 0;
+            },
+            __wbg_set_y_6a3e943d5ad07e0d: function(arg0, arg1) {
+                arg0.y = arg1 >>> 0;
+            },
+            __wbg_set_z_dc1a88e5f0e1508d: function(arg0, arg1) {
+                arg0.z = arg1 >>> 0;
+            },
             __wbg_static_accessor_GLOBAL_THIS_003ee833af9699fc: function() {
                 const ret = typeof globalThis === 'undefined' ? undefined : globalThis;
                 return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
@@ -1572,29 +1743,32 @@ let wasm_bindgen = (function(exports) {
             __wbg_writeBuffer_dbc00ede89a23b5e: function() { return handleError(function (arg0, arg1, arg2, arg3, arg4, arg5, arg6) {
                 arg0.writeBuffer(arg1, arg2, getArrayU8FromWasm0(arg3, arg4), arg5, arg6);
             }, arguments); },
+            __wbg_writeTexture_ddcddb10ef4a4155: function() { return handleError(function (arg0, arg1, arg2, arg3, arg4, arg5) {
+                arg0.writeTexture(arg1, getArrayU8FromWasm0(arg2, arg3), arg4, arg5);
+            }, arguments); },
             __wbindgen_generic_0000000000000001: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 9, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 7, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
                 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true_);
                 return ret;
             },
             __wbindgen_generic_0000000000000002: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUDevice")], shim_idx: 9, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__55);
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUDevice")], shim_idx: 7, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__63);
                 return ret;
             },
             __wbindgen_generic_0000000000000003: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUDeviceLostInfo")], shim_idx: 25, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUDeviceLostInfo")], shim_idx: 12, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
                 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true_);
                 return ret;
             },
             __wbindgen_generic_0000000000000004: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("any")], shim_idx: 9, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__57);
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("any")], shim_idx: 7, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__65);
                 return ret;
             },
             __wbindgen_generic_0000000000000005: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("undefined")], shim_idx: 9, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__58);
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("undefined")], shim_idx: 7, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__66);
                 return ret;
             },
             __wbindgen_generic_0000000000000006: function(arg0) {
@@ -1638,22 +1812,22 @@ let wasm_bindgen = (function(exports) {
         }
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__55(arg0, arg1, arg2) {
-        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__55(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__63(arg0, arg1, arg2) {
+        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__63(arg0, arg1, arg2);
         if (ret[1]) {
             throw takeFromExternrefTable0(ret[0]);
         }
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__57(arg0, arg1, arg2) {
-        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__57(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__65(arg0, arg1, arg2) {
+        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__65(arg0, arg1, arg2);
         if (ret[1]) {
             throw takeFromExternrefTable0(ret[0]);
         }
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__58(arg0, arg1, arg2) {
-        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__58(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__66(arg0, arg1, arg2) {
+        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__66(arg0, arg1, arg2);
         if (ret[1]) {
             throw takeFromExternrefTable0(ret[0]);
         }
@@ -1749,6 +1923,9 @@ let wasm_bindgen = (function(exports) {
     const FetchFinalization = (typeof FinalizationRegistry === 'undefined')
         ? { register: () => {}, unregister: () => {} }
         : new FinalizationRegistry(ptr => wasm.__wbg_fetch_free(ptr, 1));
+    const MeshBuilderFinalization = (typeof FinalizationRegistry === 'undefined')
+        ? { register: () => {}, unregister: () => {} }
+        : new FinalizationRegistry(ptr => wasm.__wbg_meshbuilder_free(ptr, 1));
     const StatusFinalization = (typeof FinalizationRegistry === 'undefined')
         ? { register: () => {}, unregister: () => {} }
         : new FinalizationRegistry(ptr => wasm.__wbg_status_free(ptr, 1));
@@ -1760,6 +1937,12 @@ let wasm_bindgen = (function(exports) {
         const idx = wasm.__externref_table_alloc();
         wasm.__wbindgen_externrefs.set(idx, obj);
         return idx;
+    }
+
+    function _assertClass(instance, klass) {
+        if (!(instance instanceof klass)) {
+            throw new Error(`expected instance of ${klass.name}`);
+        }
     }
 
     const CLOSURE_DTORS = (typeof FinalizationRegistry === 'undefined')
@@ -1858,9 +2041,33 @@ let wasm_bindgen = (function(exports) {
         return cachedDataViewMemory0;
     }
 
+    let cachedFloat32ArrayMemory0 = null;
+    function getFloat32ArrayMemory0() {
+        if (cachedFloat32ArrayMemory0 === null || cachedFloat32ArrayMemory0.byteLength === 0) {
+            cachedFloat32ArrayMemory0 = new Float32Array(wasm.memory.buffer);
+        }
+        return cachedFloat32ArrayMemory0;
+    }
+
     function getStringFromWasm0(ptr, len) {
         ptr = ptr >>> 0;
         return decodeText(getUint8ArrayMemory0().subarray(ptr, ptr + len));
+    }
+
+    let cachedUint16ArrayMemory0 = null;
+    function getUint16ArrayMemory0() {
+        if (cachedUint16ArrayMemory0 === null || cachedUint16ArrayMemory0.byteLength === 0) {
+            cachedUint16ArrayMemory0 = new Uint16Array(wasm.memory.buffer);
+        }
+        return cachedUint16ArrayMemory0;
+    }
+
+    let cachedUint32ArrayMemory0 = null;
+    function getUint32ArrayMemory0() {
+        if (cachedUint32ArrayMemory0 === null || cachedUint32ArrayMemory0.byteLength === 0) {
+            cachedUint32ArrayMemory0 = new Uint32Array(wasm.memory.buffer);
+        }
+        return cachedUint32ArrayMemory0;
     }
 
     let cachedUint8ArrayMemory0 = null;
@@ -1912,9 +2119,30 @@ let wasm_bindgen = (function(exports) {
         return real;
     }
 
+    function passArray16ToWasm0(arg, malloc) {
+        const ptr = malloc(arg.length * 2, 2) >>> 0;
+        getUint16ArrayMemory0().set(arg, ptr / 2);
+        WASM_VECTOR_LEN = arg.length;
+        return ptr;
+    }
+
+    function passArray32ToWasm0(arg, malloc) {
+        const ptr = malloc(arg.length * 4, 4) >>> 0;
+        getUint32ArrayMemory0().set(arg, ptr / 4);
+        WASM_VECTOR_LEN = arg.length;
+        return ptr;
+    }
+
     function passArray8ToWasm0(arg, malloc) {
         const ptr = malloc(arg.length * 1, 1) >>> 0;
         getUint8ArrayMemory0().set(arg, ptr / 1);
+        WASM_VECTOR_LEN = arg.length;
+        return ptr;
+    }
+
+    function passArrayF32ToWasm0(arg, malloc) {
+        const ptr = malloc(arg.length * 4, 4) >>> 0;
+        getFloat32ArrayMemory0().set(arg, ptr / 4);
         WASM_VECTOR_LEN = arg.length;
         return ptr;
     }
@@ -1989,6 +2217,9 @@ let wasm_bindgen = (function(exports) {
         wasm = instance.exports;
         wasmModule = module;
         cachedDataViewMemory0 = null;
+        cachedFloat32ArrayMemory0 = null;
+        cachedUint16ArrayMemory0 = null;
+        cachedUint32ArrayMemory0 = null;
         cachedUint8ArrayMemory0 = null;
         wasm.__wbindgen_start();
         return wasm;

@@ -1,6 +1,7 @@
-//! `tessera bench`: how fast this machine trains, and with --view, how fast it draws.
+//! `tessera bench`: how fast this machine trains, and with --view, how fast it draws and how scenes stream.
 
 mod arithmetic;
+mod streaming;
 mod view;
 
 use crate::args::Bench;

@@ -1,5 +1,6 @@
-//! How fast this machine draws: `tessera bench --view`.
+//! How fast this machine draws, and how much must come before there is something to draw: `tessera bench --view`.
 
+use super::streaming;
 use crate::args::Bench;
 use crate::console::Console;
 use crate::progress::Progress;
@@ -11,7 +12,7 @@ use tessera_engine::datasets::format::stream;
 use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::datasets::synthetic::{self, Options, SceneKind};
 use tessera_engine::render::orbit;
-use tessera_viewer::renderer::{FrameTimes, Gpu, Page, Renderer, Style, View};
+use tessera_viewer::renderer::{FrameTimes, Gpu, Page, Picture, Renderer, Style, View};
 
 /// Splats of the scenes that are drawn, where nothing else is asked for.
 const SIZES: [u64; 3] = [100_000, 1_000_000, 4_000_000];
@@ -32,7 +33,9 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
     let mut scenes = Vec::new();
     for splats in sizes {
         let cloud = terrain(splats, console)?;
-        let times = measure(&gpu, &cloud, args)?;
+        let views = views(&cloud, args);
+        let (times, whole) = measure(&gpu, &cloud, &views)?;
+        let streaming = streaming::measure(&gpu, &cloud, &views[0], &style(), &whole)?;
         let [project, sort, draw] = [0, 1, 2].map(|step| median(&times, |t| [t.project, t.sort, t.draw][step]));
         let frame = median(&times, FrameTimes::total);
         let visible = times.iter().map(|t| u64::from(t.visible)).sum::<u64>() / times.len().max(1) as u64;
@@ -41,9 +44,10 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
             count(u128::from(visible))
         );
         facts.add(format!("{} splats", count(u128::from(splats))), text);
+        facts.add("  streamed", streaming.text());
         scenes.push(json!({
             "splats": splats, "visible": visible, "frame_ms": frame, "project_ms": project, "sort_ms": sort,
-            "draw_ms": draw,
+            "draw_ms": draw, "streaming": streaming.json(),
         }));
     }
     if args.json {
@@ -64,18 +68,27 @@ fn terrain(splats: u64, console: &Console) -> Result<SplatCloud> {
     Ok(stream::collect(&mut source)?)
 }
 
-fn measure(gpu: &Gpu, cloud: &SplatCloud, args: &Bench) -> Result<Vec<FrameTimes>> {
+fn style() -> Style {
+    Style { near: 0.2, ..Style::default() }
+}
+
+fn views(cloud: &SplatCloud, args: &Bench) -> Vec<View> {
+    let cameras = orbit(cloud, args.frames + WARM_UP, args.size);
+    cameras.into_iter().map(|c| View { camera: c.camera, camera_from_world: c.camera_from_world }).collect()
+}
+
+/// Times of frames, and the picture of the first view.
+fn measure(gpu: &Gpu, cloud: &SplatCloud, views: &[View]) -> Result<(Vec<FrameTimes>, Picture)> {
     let mut renderer = Renderer::new(gpu);
     for page in Page::all_of_cloud(cloud) {
         renderer.add_page(&page?)?;
     }
-    let cameras = orbit(cloud, args.frames + WARM_UP, args.size);
     let mut times = Vec::new();
-    for camera in cameras {
-        let view = View { camera: camera.camera, camera_from_world: camera.camera_from_world };
-        times.push(renderer.time_frame(&view, &Style { near: 0.2, ..Style::default() })?);
+    for view in views {
+        times.push(renderer.time_frame(view, &style())?);
     }
-    Ok(times.split_off(WARM_UP))
+    let picture = renderer.picture(&views[0], &style())?;
+    Ok((times.split_off(WARM_UP), picture))
 }
 
 /// Milliseconds.

@@ -63,14 +63,10 @@ fn of_scene(mut scene: Scene, name: String, args: &Arguments, console: &Console)
 }
 
 fn of_mesh(mesh: Mesh, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
-    // What looks at its vertices well looks at splats in their places well.
-    let mut cloud = SplatCloud::with_capacity(mesh.positions.len(), 0);
-    // Meshes have y upwards by custom, splats downwards: half a turn about x.
-    cloud.means.extend(mesh.positions.iter().map(|&[x, y, z]| [x, -y, -z]));
-    let mut first = first_camera(args, &Scene { cloud, run: None }, console)?;
-    if args.camera.is_none() && args.cameras.is_none() {
-        first.camera_from_world *= UnitQuaternion::from_axis_angle(&Vector3::x_axis(), std::f64::consts::PI);
-    }
+    let first = match stated_camera(args)? {
+        Some(camera) => camera,
+        None => orbit_of_mesh(&mesh, 1, args.size, console).remove(0),
+    };
     let background = args.background.unwrap_or(DEFAULT_BACKGROUND);
     Ok(opened(name, None, Some(mesh), Vec::new(), background, &first, [0.0, 1.0, 0.0]))
 }
@@ -89,22 +85,41 @@ fn opened(
     Opened { shown: Content { name, cloud, mesh, photos, background, start, fov, up }, camera: first.camera }
 }
 
+/// A circle of at least one camera around a mesh or point cloud.
+pub fn orbit_of_mesh(mesh: &Mesh, count: usize, size: [u32; 2], console: &Console) -> Vec<PathCamera> {
+    // What looks at its vertices well looks at splats in their places well.
+    let mut cloud = SplatCloud::with_capacity(mesh.positions.len(), 0);
+    // Meshes have y upwards by custom, splats downwards: half a turn about x.
+    cloud.means.extend(mesh.positions.iter().map(|&[x, y, z]| [x, -y, -z]));
+    let mut cameras = orbit_cameras(&Scene { cloud, run: None }, count.max(1) as u32, size, console);
+    for camera in &mut cameras {
+        camera.camera_from_world *= UnitQuaternion::from_axis_angle(&Vector3::x_axis(), std::f64::consts::PI);
+    }
+    cameras
+}
+
 /// The camera that was asked for, else one that looks at the scene as its photos did.
 fn first_camera(args: &Arguments, scene: &Scene, console: &Console) -> Result<PathCamera> {
+    Ok(match stated_camera(args)? {
+        Some(camera) => camera,
+        None => orbit_cameras(scene, 1, args.size, console).remove(0),
+    })
+}
+
+/// The camera that was asked for.
+fn stated_camera(args: &Arguments) -> Result<Option<PathCamera>> {
     if let Some([x, y, z, tx, ty, tz]) = args.camera {
         let camera = Camera::from_horizontal_fov(args.size[0], args.size[1], FIELD_OF_VIEW);
         let camera_from_world = looking_at([x, y, z], [tx, ty, tz], [0.0, -1.0, 0.0]);
-        return Ok(PathCamera { name: String::new(), camera, camera_from_world });
+        return Ok(Some(PathCamera { name: String::new(), camera, camera_from_world }));
     }
-    let Some(file) = &args.cameras else {
-        return Ok(orbit_cameras(scene, 1, args.size, console).remove(0));
-    };
+    let Some(file) = &args.cameras else { return Ok(None) };
     let mut cameras = stated_cameras(file)?;
     if args.frame >= cameras.len() {
         let (name, n) = (file.display(), cameras.len());
         bail!("{name}: has {n} cameras, numbered from 0; --frame {} is not among them", args.frame);
     }
-    Ok(cameras.swap_remove(args.frame))
+    Ok(Some(cameras.swap_remove(args.frame)))
 }
 
 /// The photos of a capture, decoded when they are looked at.

@@ -1,0 +1,157 @@
+//! Scenes made ready for the web page: splats as tiles, meshes as GLB, with a place to begin looking from, and pictures for
+//! browsers that cannot draw.
+
+mod orbit;
+
+use crate::console::Console;
+use crate::inputs::{Run, scene_file};
+use crate::progress::Progress;
+use crate::report::count;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use tessera_engine::datasets::format::stream::{CHUNK_SPLATS, SplatSource};
+use tessera_engine::datasets::format::tiles::{self, MANIFEST};
+use tessera_engine::datasets::format::{self, Contents, Existing, WriteOptions};
+use tessera_engine::datasets::scene::Mesh;
+use tessera_viewer::export::Scene;
+use tessera_viewer::page::MESH;
+
+pub use orbit::{Orbit, begin_at};
+
+/// Behind scenes of which it is not known what they were trained on: the ground of the page.
+const DARK: [f32; 3] = [0.05, 0.06, 0.07];
+
+/// What users say about the page; nothing for what is usual.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// What the scene is called.
+    pub title: Option<String>,
+    /// What is behind it.
+    pub background: Option<[f32; 3]>,
+}
+
+/// A scene as the page takes it.
+#[derive(Debug)]
+pub struct Published {
+    /// What it is called.
+    pub title: String,
+    /// Where it is.
+    pub scene: Scene,
+    /// Behind it.
+    pub background: [f32; 3],
+    run: Option<Run>,
+    mesh: Option<Mesh>,
+    /// Where it was made, if it was.
+    temporary: Option<TempDir>,
+}
+
+impl Published {
+    /// Takes a run folder, a file with splats, a mesh or points, tiles, or an exported folder; what is not yet as the page takes
+    /// it becomes so in a temporary folder.
+    ///
+    /// # Errors
+    /// When there is no scene at `path`, it cannot be read, or the disk refuses.
+    pub fn prepare(path: &Path, look: &Look, console: &Console) -> Result<Self> {
+        let run = Run::find(path)?;
+        let title = look.title.clone().unwrap_or_else(|| name_of(path));
+        let of_run = run.as_ref().map(|run| run.settings.background);
+        let background = look.background.or(of_run).unwrap_or(DARK);
+        if run.is_none() && path.join(MANIFEST).is_file() {
+            tiles::open_manifest(path)?;
+            return Ok(Self {
+                title,
+                scene: Scene::Tiles(path.to_owned()),
+                background,
+                run,
+                mesh: None,
+                temporary: None,
+            });
+        }
+        if is_exported_mesh(path) {
+            let scene = Scene::Mesh(path.join(MESH));
+            return Ok(Self { title, scene, background, run, mesh: None, temporary: None });
+        }
+        let file = scene_file(path, run.is_some())?;
+        let temporary = tempfile::Builder::new().prefix("tessera-").tempdir();
+        let temporary = temporary.context("no temporary folder can be made")?;
+        let (scene, mesh) = match Contents::of(&file)? {
+            Contents::Splats => {
+                let tiles = temporary.path().join("scene.tiles");
+                arrange(&file, &tiles, console)?;
+                (Scene::Tiles(tiles), None)
+            }
+            Contents::Mesh | Contents::Points => {
+                let read = format::read_mesh(&file)?;
+                read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", file.display())));
+                let glb = temporary.path().join(MESH);
+                format::write_mesh(&glb, &read.mesh, Existing::Keep)
+                    .with_context(|| format!("{}: cannot be shown on a page", file.display()))?;
+                (Scene::Mesh(glb), Some(read.mesh))
+            }
+        };
+        Ok(Self { title, scene, background, run, mesh, temporary: Some(temporary) })
+    }
+
+    /// The folder with all of its files.
+    pub fn folder(&self) -> &Path {
+        match &self.scene {
+            Scene::Tiles(tiles) => tiles,
+            Scene::Mesh(mesh) => mesh.parent().unwrap_or(mesh),
+        }
+    }
+
+    /// Whether its folder is ours to change.
+    pub fn is_temporary(&self) -> bool {
+        self.temporary.is_some()
+    }
+}
+
+/// A colour as the page takes it.
+pub fn page_colour(colour: [f32; 3]) -> [u8; 3] {
+    colour.map(|value| (255.0 * value.clamp(0.0, 1.0)).round() as u8)
+}
+
+/// Whether this is a folder that `tessera export` wrote for a mesh.
+fn is_exported_mesh(path: &Path) -> bool {
+    path.join("index.html").is_file() && path.join(MESH).is_file()
+}
+
+/// Writes the splats of a file as tiles.
+fn arrange(file: &Path, tiles: &Path, console: &Console) -> Result<()> {
+    let mut source = format::open_splats(file)?;
+    let total = source.header().count;
+    console.note(format_args!("arranging {} splats in levels of detail", count(u128::from(total))));
+    let mut progress = Progress::new(console, "reading");
+    write_tiles(source.as_mut(), tiles, |done| {
+        progress.update(done, total, || format!("{} splats", count(u128::from(done))));
+    })
+}
+
+/// Writes splats as tiles; `read` is told how many have been read so far.
+///
+/// # Errors
+/// When they cannot be read or written.
+pub fn write_tiles(source: &mut dyn SplatSource, tiles: &Path, mut read: impl FnMut(u64)) -> Result<()> {
+    let header = source.header().clone();
+    let mut sink = format::create_splats(tiles, &header, &WriteOptions::default(), Existing::Keep)?;
+    let mut chunk = header.empty_cloud(CHUNK_SPLATS);
+    let mut done = 0;
+    while source.next_chunk(&mut chunk)? {
+        sink.put(&chunk)?;
+        done += chunk.len() as u64;
+        read(done);
+    }
+    Ok(sink.finish()?)
+}
+
+/// `scene.ply` of the run `fox` is called fox.
+fn name_of(path: &Path) -> String {
+    let path: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder = path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    match folder {
+        Some(folder) if stem == "scene" => folder,
+        _ => stem,
+    }
+}

@@ -1,0 +1,84 @@
+// Meshes and point clouds: GLB files as `tessera` writes them, with one mesh that is not moved, numbers in rows without gaps, and
+// textures as PNG or JPEG inside, which the browser decodes.
+'use strict';
+
+const glb = (() => {
+const MAGIC = 0x46546c67;
+const JSON_CHUNK = 0x4e4f534a;
+const BINARY_CHUNK = 0x004e4942;
+/** Arrays by glTF's number of the type of their components. */
+const ARRAYS = { 5123: Uint16Array, 5125: Uint32Array, 5126: Float32Array };
+const SHAPES = { SCALAR: 1, VEC2: 2, VEC3: 3, VEC4: 4 };
+/** Larger textures are made smaller. */
+const MAX_SIDE = matchMedia('(pointer: coarse)').matches ? 2048 : 8192;
+
+/** The JSON and the binary part of a file. */
+function chunks(bytes) {
+  const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const word = (at) => words.getUint32(at, true);
+  if (word(0) !== MAGIC || word(4) !== 2) throw new Error('it is no GLB file of version 2');
+  const jsonLength = word(12);
+  const binary = 20 + jsonLength;
+  if (word(8) !== bytes.length || word(16) !== JSON_CHUNK || word(binary + 4) !== BINARY_CHUNK || binary + 8 + word(binary) !== bytes.length) {
+    throw new Error('it is damaged or not all of it has come');
+  }
+  const text = new TextDecoder().decode(bytes.subarray(20, binary));
+  return { root: JSON.parse(text), data: bytes.subarray(binary + 8) };
+}
+
+/** Numbers of an accessor, `none` when there is no such. */
+function numbers({ root, data }, index, none) {
+  if (index === undefined) return none;
+  const { bufferView, componentType, count, type } = root.accessors[index];
+  const { byteOffset = 0 } = root.bufferViews[bufferView];
+  // Copied, because typed arrays begin at multiples of their size.
+  const length = count * SHAPES[type];
+  const size = length * ARRAYS[componentType].BYTES_PER_ELEMENT;
+  if (byteOffset + size > data.length) throw new Error('it refers to data that it does not have');
+  return new ARRAYS[componentType](data.slice(byteOffset, byteOffset + size).buffer);
+}
+
+/** The pixels of a material's texture. */
+async function texture({ root, data }, index) {
+  const image = root.images[root.textures[index].source];
+  const { byteOffset = 0, byteLength } = root.bufferViews[image.bufferView];
+  const blob = new Blob([data.subarray(byteOffset, byteOffset + byteLength)], { type: image.mimeType });
+  const bitmap = await createImageBitmap(blob, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
+  const scale = Math.min(1, MAX_SIDE / Math.max(bitmap.width, bitmap.height));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const context = new OffscreenCanvas(width, height).getContext('2d');
+  context.drawImage(bitmap, 0, 0, width, height);
+  bitmap.close();
+  return { width, height, rgba: context.getImageData(0, 0, width, height).data };
+}
+
+/** Gives what is in a file to `builder`, the `MeshBuilder` of the renderer. */
+async function read(bytes, builder) {
+  try {
+    await take(chunks(bytes), builder);
+  } catch (error) {
+    // Something is missing that all files of ours have.
+    throw error instanceof TypeError ? new Error(`it is no mesh as tessera writes them (${error.message})`) : error;
+  }
+}
+
+async function take(file, builder) {
+  const { root } = file;
+  const primitives = root.meshes[0].primitives;
+  const { POSITION, NORMAL, COLOR_0, TEXCOORD_0 } = primitives[0].attributes;
+  const [noFloats, noShorts] = [new Float32Array(0), new Uint16Array(0)];
+  builder.set_vertices(numbers(file, POSITION, noFloats), numbers(file, NORMAL, noFloats), numbers(file, COLOR_0, noShorts),
+    numbers(file, TEXCOORD_0, noFloats));
+  for (const { indices, material } of primitives) {
+    if (indices === undefined) continue;
+    const { baseColorFactor = [1, 1, 1, 1], baseColorTexture } = root.materials?.[material]?.pbrMetallicRoughness ?? {};
+    builder.add_part(numbers(file, indices), new Float32Array(baseColorFactor));
+    if (baseColorTexture) {
+      const { width, height, rgba } = await texture(file, baseColorTexture.index);
+      builder.set_texture(width, height, rgba);
+    }
+  }
+}
+
+return { read };
+})();
