@@ -201,7 +201,12 @@ impl Lens {
 
     /// As [`Lens::unproject`], but a pixel without a ray gets the nearest ray of the valid range.
     pub fn unproject_clamped(&self, pixel: [f64; 2]) -> [f64; 2] {
-        self.newton(self.distorted_coordinates(pixel), self.max_valid_radius_squared())
+        self.unproject_within(pixel, self.max_valid_radius_squared())
+    }
+
+    /// As [`Lens::unproject_clamped`], for who asks for many pixels and has found [`Lens::max_valid_radius_squared`] before.
+    pub fn unproject_within(&self, pixel: [f64; 2], max_radius_squared: f64) -> [f64; 2] {
+        self.newton(self.distorted_coordinates(pixel), max_radius_squared)
     }
 
     fn distorted_coordinates(&self, pixel: [f64; 2]) -> [f64; 2] {

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bench;
+mod mesh;
 mod view;
 mod web;
 
@@ -12,6 +13,7 @@ use tessera_engine::render::Layer;
 use tessera_kernels::device::Request;
 
 pub use bench::Bench;
+pub use mesh::Mesh;
 pub use view::View;
 pub use web::{Export, Serve};
 
@@ -51,6 +53,8 @@ pub enum Command {
     Eval(Eval),
     /// Render pictures or a video of a scene
     Render(Render),
+    /// Make a mesh of a surface
+    Mesh(Mesh),
     /// Look at a scene in a window, or take a screenshot without one
     View(View),
     /// Show a scene in the browser, streamed from this program
@@ -88,9 +92,9 @@ pub struct Reconstruct {
     /// Run folder; named after the capture, in runs/, by default
     #[arg(short, long, value_name = "RUN")]
     pub output: Option<PathBuf>,
-    /// What is trained
-    #[arg(long, value_enum, default_value_t = Method::Splats)]
-    pub method: Method,
+    /// What is trained [default: splats, or with --resume what the run is]
+    #[arg(long, value_enum)]
+    pub method: Option<Method>,
     /// Settings that go together [default: balanced]
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
@@ -138,10 +142,13 @@ pub struct Reconstruct {
     pub serve: Option<u16>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Method {
     /// 3D Gaussian splats
+    #[default]
     Splats,
+    /// A closed surface, which becomes a mesh
+    Surface,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,13 +2,13 @@
 
 use crate::console::Console;
 use crate::report::{count, count_of};
-use crate::settings;
+use crate::settings::{self, Settings};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::format::{self, SplatFormat};
 use tessera_engine::datasets::scene::SplatCloud;
-use tessera_engine::splats::SplatsConfig;
+use tessera_engine::surface::{MESH_FILE, SURFACE_FILE, Surface};
 use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_engine::train::{RunConfig, RunFolder};
 
@@ -30,7 +30,7 @@ pub struct Scene {
 pub struct Run {
     pub folder: PathBuf,
     pub config: RunConfig,
-    pub settings: SplatsConfig,
+    pub settings: Settings,
 }
 
 impl Scene {
@@ -40,17 +40,24 @@ impl Scene {
     /// When it is neither a run folder with a scene nor a splat file.
     pub fn open(path: &Path) -> Result<Self> {
         let run = Run::find(path)?;
+        if run.as_ref().is_some_and(Run::is_surface) {
+            bail!(
+                "{}: holds a surface, not splats; make a mesh of it with tessera mesh, measure it with tessera eval, or look at it \
+                 with tessera view",
+                path.display()
+            );
+        }
         let file = scene_file(path, run.is_some())?;
         Ok(Self { cloud: format::read_splats(file)?, run })
     }
 
     /// The colour behind it: that of its run, else as is usual.
     pub fn background(&self) -> [f32; 3] {
-        self.settings().map_or(DEFAULT_BACKGROUND, |settings| settings.background)
+        self.settings().map_or(DEFAULT_BACKGROUND, Settings::background)
     }
 
     /// The settings of its run.
-    pub fn settings(&self) -> Option<&SplatsConfig> {
+    pub fn settings(&self) -> Option<&Settings> {
         self.run.as_ref().map(|run| &run.settings)
     }
 }
@@ -60,6 +67,11 @@ impl Run {
     pub fn capture(&self) -> PathBuf {
         let found = self.folder.join(FOUND_POSES);
         if found.is_dir() { found } else { self.config.capture.clone() }
+    }
+
+    /// Whether it trains a surface.
+    pub fn is_surface(&self) -> bool {
+        matches!(self.settings, Settings::Surface(_))
     }
 
     /// The run in the folder `path`, if there is one.
@@ -76,17 +88,33 @@ impl Run {
     }
 }
 
-/// The splat file that `path` stands for.
+/// The surface of a run.
+///
+/// # Errors
+/// When it is of another method, not finished, or damaged.
+pub fn open_surface(run: &Run) -> Result<Surface> {
+    let name = run.folder.display();
+    if !run.is_surface() {
+        bail!("{name}: was trained with --method {}; a mesh needs a run of --method surface", run.config.method);
+    }
+    let file = run.folder.join(SURFACE_FILE);
+    if !file.is_file() {
+        bail!("{name}: holds a run that has no {SURFACE_FILE} yet; complete it with --resume");
+    }
+    Ok(Surface::read(&file)?)
+}
+
+/// The splat file or mesh that `path` stands for.
 pub fn scene_file(path: &Path, is_run: bool) -> Result<PathBuf> {
     let name = path.display();
     // Some formats are folders.
     if !path.is_dir() || (!is_run && SplatFormat::to_read(path).is_ok()) {
         return Ok(path.to_owned());
     }
-    let file = path.join(RUN_SCENE);
-    match (is_run, file.is_file()) {
-        (true, true) => Ok(file),
-        (true, false) => bail!("{name}: holds a run that has no {RUN_SCENE} yet; complete it with --resume"),
+    let files = [RUN_SCENE, MESH_FILE].map(|name| path.join(name));
+    match (is_run, files.into_iter().find(|file| file.is_file())) {
+        (true, Some(file)) => Ok(file),
+        (true, None) => bail!("{name}: holds a run that has no {RUN_SCENE} yet; complete it with --resume"),
         (false, _) => bail!("{name}: is a folder but no run folder; name a run folder or a splat file"),
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::image::{Image8, ImageCache};
 use tessera_engine::evaluate::{EvalOptions, split_indices};
+use tessera_engine::frames::FrameSet;
 use tessera_engine::render::{SplatPainter, beside, difference, from_planes, to_image};
-use tessera_engine::splats::frames::FrameSet;
 use tessera_engine::target::Target;
 
 /// Photos are looked at once each: there is no use in keeping many.

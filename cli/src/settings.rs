@@ -1,26 +1,122 @@
 //! Training settings from all that the command line says about them.
 
-use crate::args::Reconstruct;
+use crate::args::{Method, Reconstruct};
 use crate::console::{Console, UsageError};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use tessera_engine::config::Config;
-use tessera_engine::splats::{SplatsConfig, preset};
+use tessera_engine::splats::{self, SplatsConfig};
+use tessera_engine::surface::{self, SurfaceConfig};
 use tessera_engine::train::RunConfig;
 use toml::Table;
+
+/// The settings of a training, by its method.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settings {
+    Splats(SplatsConfig),
+    Surface(SurfaceConfig),
+}
+
+/// Does the same with the settings of any method.
+macro_rules! of_any {
+    ($settings:expr, $config:ident => $value:expr) => {
+        match $settings {
+            Settings::Splats($config) => $value,
+            Settings::Surface($config) => $value,
+        }
+    };
+}
+
+/// A setting of a run that is not as it is by default.
+pub struct Chosen {
+    pub name: &'static str,
+    pub value: String,
+}
+
+impl Settings {
+    /// The defaults of a method.
+    pub fn of(method: Method) -> Self {
+        match method {
+            Method::Splats => Self::Splats(SplatsConfig::default()),
+            Method::Surface => Self::Surface(SurfaceConfig::default()),
+        }
+    }
+
+    /// All settings with documentation.
+    pub fn help(&self) -> String {
+        fn of<C: Config>(_: &C) -> String {
+            C::help()
+        }
+        of_any!(self, config => of(config))
+    }
+
+    pub fn steps(&self) -> u64 {
+        of_any!(self, config => config.steps)
+    }
+
+    pub fn test_every(&self) -> usize {
+        of_any!(self, config => config.test_every)
+    }
+
+    pub fn resolution(&self) -> u32 {
+        of_any!(self, config => config.resolution)
+    }
+
+    pub fn background(&self) -> [f32; 3] {
+        of_any!(self, config => config.background)
+    }
+
+    /// After how many steps there are a checkpoint, an evaluation and a preview.
+    pub fn intervals(&self) -> [u64; 3] {
+        of_any!(self, config => [config.checkpoint_every, config.eval_every, config.preview_every])
+    }
+
+    /// What differs from the defaults.
+    pub fn chosen(&self) -> Vec<Chosen> {
+        fn of<C: Config>(config: &C) -> Vec<Chosen> {
+            let default = C::default();
+            let differs = |name: &&'static str| config.value_text(name) != default.value_text(name);
+            let chosen = |name| Chosen { name, value: config.value_text(name).unwrap_or_default() };
+            C::FIELDS.iter().map(|f| f.name).filter(differs).map(chosen).collect()
+        }
+        of_any!(self, config => of(config))
+    }
+
+    fn apply_table(&mut self, table: &Table, origin: &str) -> tessera_engine::Result<()> {
+        of_any!(self, config => config.apply_table(table, origin))
+    }
+
+    fn apply_preset(&mut self, name: &str) -> tessera_engine::Result<()> {
+        match self {
+            Self::Splats(config) => config.apply_toml(splats::preset(name)?, "preset"),
+            Self::Surface(config) => config.apply_toml(surface::preset(name)?, "preset"),
+        }
+    }
+
+    fn set(&mut self, assignment: &str) -> tessera_engine::Result<()> {
+        of_any!(self, config => config.set(assignment))
+    }
+
+    fn check(&self) -> tessera_engine::Result<()> {
+        of_any!(self, config => config.check())
+    }
+}
 
 /// The settings of a run: defaults or those of the run to resume, then the preset, the file and the flags.
 ///
 /// # Errors
 /// When a key or value is wrong anywhere.
-pub fn for_run(args: &Reconstruct, resumed: Option<&RunConfig>, console: &Console) -> Result<SplatsConfig> {
-    let mut config = SplatsConfig::default();
+pub fn for_run(args: &Reconstruct, resumed: Option<&RunConfig>, console: &Console) -> Result<Settings> {
+    let mut config = Settings::of(args.method.unwrap_or_default());
     if let Some(run) = resumed {
+        if args.method.is_none() {
+            config = Settings::of(method_of(run)?);
+        }
         config.apply_table(&run.settings, "config.toml of the run to resume")?;
     }
     let before = config.clone();
     if let Some(name) = args.preset {
-        config.apply_toml(preset(name.name())?, "preset")?;
+        config.apply_preset(name.name())?;
     }
     if let Some(path) = &args.config {
         config.apply_table(&settings_in(path)?, &path.display().to_string())?;
@@ -34,15 +130,24 @@ pub fn for_run(args: &Reconstruct, resumed: Option<&RunConfig>, console: &Consol
     Ok(config)
 }
 
+/// The method by which a run was trained.
+///
+/// # Errors
+/// When this version does not know it.
+fn method_of(run: &RunConfig) -> Result<Method> {
+    match run.method.as_str() {
+        "splats" => Ok(Method::Splats),
+        "surface" => Ok(Method::Surface),
+        unknown => bail!("the run was trained with the method '{unknown}', which this version does not know"),
+    }
+}
+
 /// The settings of a run that is there, and of what kind it is.
 ///
 /// # Errors
 /// When it was not trained by a method that we know, or its settings are wrong.
-pub fn of_run(run: &RunConfig, path: &Path) -> Result<SplatsConfig> {
-    if run.method != "splats" {
-        bail!("{}: was trained with the method '{}', which this version does not know", path.display(), run.method);
-    }
-    let mut config = SplatsConfig::default();
+pub fn of_run(run: &RunConfig, path: &Path) -> Result<Settings> {
+    let mut config = Settings::of(method_of(run).with_context(|| format!("{}: cannot be used", path.display()))?);
     config.apply_table(&run.settings, &path.join("config.toml").display().to_string())?;
     Ok(config)
 }
@@ -74,10 +179,17 @@ fn settings_in(path: &Path) -> Result<Table> {
 }
 
 /// Settings that differ, as `steps: 3000 -> 6000`.
-fn changes(before: &SplatsConfig, after: &SplatsConfig) -> Vec<String> {
-    let text = |config: &SplatsConfig, name: &str| config.value_text(name).unwrap_or_else(|| "not set".to_owned());
-    let pairs = SplatsConfig::FIELDS.iter().map(|f| (f.name, text(before, f.name), text(after, f.name)));
-    pairs.filter(|(_, a, b)| a != b).map(|(name, a, b)| format!("{name}: {a} -> {b}")).collect()
+fn changes(before: &Settings, after: &Settings) -> Vec<String> {
+    fn of<C: Config>(before: &C, after: &C) -> Vec<String> {
+        let text = |config: &C, name: &str| config.value_text(name).unwrap_or_else(|| "not set".to_owned());
+        let pairs = C::FIELDS.iter().map(|f| (f.name, text(before, f.name), text(after, f.name)));
+        pairs.filter(|(_, a, b)| a != b).map(|(name, a, b)| format!("{name}: {a} -> {b}")).collect()
+    }
+    match (before, after) {
+        (Settings::Splats(before), Settings::Splats(after)) => of(before, after),
+        (Settings::Surface(before), Settings::Surface(after)) => of(before, after),
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +200,9 @@ mod tests {
     fn changed_settings_are_told_with_both_values() {
         let before = SplatsConfig::default();
         let after = SplatsConfig { steps: before.steps + 1, ..before.clone() };
-        assert_eq!(changes(&before, &after), [format!("steps: {} -> {}", before.steps, after.steps)]);
+        let text = format!("steps: {} -> {}", before.steps, after.steps);
+        let [before, after] = [before, after].map(Settings::Splats);
+        assert_eq!(changes(&before, &after), [text]);
         assert!(changes(&before, &before).is_empty());
     }
 

@@ -4,9 +4,9 @@
 //! the scene is rendered on the same; pixels that an ignore mask leaves out do not count. [`crate::metrics`] says what is
 //! measured.
 
+use crate::frames::FrameSet;
 use crate::metrics::{ImageMeter, ImageMetrics};
 use crate::render::SplatPainter;
-use crate::splats::frames::FrameSet;
 use crate::target::{DEFAULT_BACKGROUND, Target};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -104,12 +104,7 @@ pub fn evaluate_splats(
 ) -> Result<EvalReport> {
     let indices = split_indices(capture, options.split, options.test_every);
     if indices.is_empty() {
-        return Err(Error::setting(format!(
-            "there is nothing to evaluate: {} has no photos in its {} part; hold some out with --test-every 8, or choose \
-             --split train",
-            capture.files.root().display(),
-            split_name(options.split)
-        )));
+        return Err(nothing_to_evaluate(capture, options.split));
     }
     let cache = Arc::new(ImageCache::new(capture.files.clone(), CACHE_BYTES, options.max_side));
     let frames = FrameSet::new(capture, &indices, &cache, 1);
@@ -120,6 +115,16 @@ pub fn evaluate_splats(
         Ok(())
     };
     evaluate_frames(&frames, split_name(options.split), options.background, &mut draw, progress)
+}
+
+/// That a part of a capture has no photos.
+pub(crate) fn nothing_to_evaluate(capture: &Capture, split: Split) -> Error {
+    Error::setting(format!(
+        "there is nothing to evaluate: {} has no photos in its {} part; hold some out with --test-every 8, or choose --split \
+         train",
+        capture.files.root().display(),
+        split_name(split)
+    ))
 }
 
 /// Compares what `draw` draws with the photos of `frames` at full size. `progress` is told how many of how many are

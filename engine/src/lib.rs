@@ -6,16 +6,20 @@
 //! - [`target`]: photos and masks as the planes that losses and metrics compare with.
 //! - [`metrics`]: PSNR, SSIM and their colour-corrected and masked variants.
 //! - [`evaluate`]: a scene against the held-out photos of a capture.
+//! - [`frames`]: which photo each step looks at, decoded ahead of time.
 //! - [`splats`]: Gaussian splats, the first method.
+//! - [`surface`]: neural surfaces, the second, and the meshes that they become.
 //! - [`render`]: camera paths, pictures and videos of a scene.
 //! - [`verify`]: whether a converted scene still looks as it did.
 
 pub mod config;
 mod error;
 pub mod evaluate;
+pub mod frames;
 pub mod metrics;
 pub mod render;
 pub mod splats;
+pub mod surface;
 pub mod target;
 pub mod train;
 pub mod verify;

@@ -7,7 +7,12 @@
 pub mod adam;
 pub mod camera_projection;
 pub mod device;
+pub mod hash_grid;
 pub mod image_loss;
+pub mod marching_cubes;
+pub mod mlp;
+pub mod occupancy;
+pub mod sdf_render;
 pub mod simd;
 pub mod sort;
 pub mod splat;

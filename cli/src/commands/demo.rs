@@ -7,6 +7,7 @@ use crate::inputs::Scene;
 use crate::pictures::{below, compare, sheet};
 use crate::published::Look;
 use crate::report::{Facts, count, duration};
+use crate::settings::Settings;
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::ExitCode;
@@ -56,7 +57,7 @@ pub fn run(args: &Demo, console: &Console) -> Result<ExitCode> {
         capture: &capture_folder,
         output: &run_folder,
         existing,
-        config: &config,
+        settings: &Settings::Splats(config),
         device: None,
         json: false,
     };

@@ -2,10 +2,11 @@
 
 use crate::args::{Eval, Photos};
 use crate::console::{Console, UsageError};
-use crate::inputs::{Run, Scene, open_capture};
+use crate::inputs::{Run, Scene, open_capture, open_surface};
 use crate::pictures::{compare, file_name};
 use crate::progress::Progress;
 use crate::report::{Table, duration};
+use crate::settings::Settings;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use tessera_engine::datasets::capture::Capture;
@@ -17,6 +18,9 @@ use tessera_engine::evaluate::{EvalOptions, EvalReport, evaluate_splats};
 /// # Errors
 /// When scene or capture cannot be read, or there are no such photos.
 pub fn run(args: &Eval, console: &Console) -> Result<()> {
+    if let Some(run) = Run::find(&args.scene)?.filter(Run::is_surface) {
+        return of_surface(args, &run, console);
+    }
     let scene = Scene::open(&args.scene)?;
     let capture = open_capture(&capture_path(args, &scene)?, console)?;
     let options = options(&scene, &args.photos, args.background);
@@ -24,12 +28,27 @@ pub fn run(args: &Eval, console: &Console) -> Result<()> {
     if let Some(folder) = &args.pictures {
         write_pictures(&scene, &capture, &options, folder, console)?;
     }
+    show(args, &report, console)
+}
+
+fn show(args: &Eval, report: &EvalReport, console: &Console) -> Result<()> {
     if args.json {
-        return console.result(serde_json::to_string_pretty(&report).context("the report is no JSON")?);
+        return console.result(serde_json::to_string_pretty(report).context("the report is no JSON")?);
     }
-    console.result(table(&report))?;
+    console.result(table(report))?;
     console.note(format_args!("{} per image", duration(report.seconds / report.images.max(1) as f64)));
     Ok(())
+}
+
+fn of_surface(args: &Eval, run: &Run, console: &Console) -> Result<()> {
+    let surface = open_surface(run)?;
+    let capture = open_capture(&args.capture.clone().unwrap_or_else(|| run.capture()), console)?;
+    let background = args.background.unwrap_or_else(|| run.settings.background());
+    let options = options_of(Some(&run.settings), &args.photos, background);
+    let mut progress = Progress::new(console, "evaluating");
+    let report = surface.evaluate(&capture, &options, &mut |done, total| progress.count(done, total))?;
+    drop(progress);
+    show(args, &report, console)
 }
 
 fn capture_path(args: &Eval, scene: &Scene) -> Result<PathBuf> {
@@ -40,13 +59,16 @@ fn capture_path(args: &Eval, scene: &Scene) -> Result<PathBuf> {
 
 /// What is evaluated: as the user says, else as the run did, else as is usual.
 pub fn options(scene: &Scene, photos: &Photos, background: Option<[f32; 3]>) -> EvalOptions {
-    let settings = scene.settings();
+    options_of(scene.settings(), photos, background.unwrap_or_else(|| scene.background()))
+}
+
+fn options_of(settings: Option<&Settings>, photos: &Photos, background: [f32; 3]) -> EvalOptions {
     let nonzero = |size: u32| (size > 0).then_some(size);
     EvalOptions {
         split: photos.split.into(),
-        test_every: photos.test_every.or(settings.map(|s| s.test_every)).filter(|&every| every > 0),
-        max_side: photos.resolution.or(settings.map(|s| s.resolution)).and_then(nonzero),
-        background: background.unwrap_or_else(|| scene.background()),
+        test_every: photos.test_every.or(settings.map(Settings::test_every)).filter(|&every| every > 0),
+        max_side: photos.resolution.or(settings.map(Settings::resolution)).and_then(nonzero),
+        background,
     }
 }
 

@@ -10,11 +10,11 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use tessera_engine::config::Config;
 use tessera_engine::datasets::camera::LensModel;
 use tessera_engine::datasets::capture::{Capture, Frame, MaskKind, Split};
 use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::scene::SplatCloud;
+use tessera_engine::surface::SURFACE_FILE;
 
 /// Runs the command.
 ///
@@ -138,18 +138,20 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
     facts.add("tessera", &run.config.tessera_version);
     let number = |line: &Option<Value>, key: &str| line.as_ref().and_then(|l| l.get(key)).and_then(Value::as_f64);
     let steps = number(&metrics.step, "step");
-    facts.add("steps", format!("{} of {}", count(steps.unwrap_or(0.0) as u128), count(run.settings.steps)));
+    facts.add("steps", format!("{} of {}", count(steps.unwrap_or(0.0) as u128), count(run.settings.steps())));
     facts.add_some("training time", number(&metrics.step, "seconds").map(duration));
-    facts.add_some("splats", number(&metrics.step, "count").map(|n| count(n as u128)));
+    facts.add_some(
+        if run.is_surface() { "rays a step" } else { "splats" },
+        number(&metrics.step, "count").map(|n| count(n as u128)),
+    );
     facts.add_some("loss", number(&metrics.step, "loss").map(|loss| format!("{loss:.5}")));
     let quality = metrics.evaluation.as_ref().and_then(|line| line.get("eval").cloned());
     facts.add_some("last evaluation", quality.as_ref().map(quality_text));
-    let default = tessera_engine::splats::SplatsConfig::default();
-    let fields = tessera_engine::splats::SplatsConfig::FIELDS;
-    for field in fields.iter().filter(|f| run.settings.value_text(f.name) != default.value_text(f.name)) {
-        facts.add(format!("setting {}", field.name), run.settings.value_text(field.name).unwrap_or_default());
+    for chosen in run.settings.chosen() {
+        facts.add(format!("setting {}", chosen.name), chosen.value);
     }
-    let scene = run.folder.join(RUN_SCENE);
+    let result = if run.is_surface() { SURFACE_FILE } else { RUN_SCENE };
+    let scene = run.folder.join(result);
     let scene_json = if scene.is_file() {
         facts.add("scene", format!("{} (tessera info says more)", scene.display()));
         Some(scene.display().to_string())

@@ -7,6 +7,7 @@ mod doctor;
 mod eval;
 mod export;
 mod info;
+mod mesh;
 mod reconstruct;
 pub mod render;
 mod serve;
@@ -36,6 +37,7 @@ pub fn run(arguments: Arguments, console: &Console) -> Result<ExitCode> {
         Command::Render(args) => render::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Serve(args) => serve::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Export(args) => export::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::Mesh(args) => mesh::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::View(args) => view::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Convert(args) => convert::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Synth(args) => synth::run(&args, console).map(|()| ExitCode::SUCCESS),

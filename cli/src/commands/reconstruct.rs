@@ -1,6 +1,6 @@
 //! `tessera reconstruct`: photos to a scene.
 
-use crate::args::{Method as MethodName, Reconstruct};
+use crate::args::Reconstruct;
 use crate::commands::serve;
 use crate::commands::view::live::{self, Watched};
 use crate::console::{Console, INTERRUPTED, UsageError};
@@ -8,14 +8,14 @@ use crate::inputs::{FOUND_POSES, open_capture};
 use crate::interrupt;
 use crate::progress::{PhotosProgress, TrainingProgress};
 use crate::report::{Facts, count, duration};
-use crate::settings;
+use crate::settings::{self, Settings};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
-use tessera_engine::config::Config;
 use tessera_engine::datasets::capture::{Capture, photos};
-use tessera_engine::splats::{SplatTraining, SplatsConfig};
+use tessera_engine::splats::SplatTraining;
+use tessera_engine::surface::SurfaceTraining;
 use tessera_engine::train::{self, Event, Existing, Outcome, RunFolder, RunOptions};
 use tessera_kernels::device::{Choice, Device, Request, choose};
 use tessera_viewer::window::Update;
@@ -26,11 +26,9 @@ use tessera_viewer::window::Update;
 /// When arguments, capture or output folder are at fault, or training fails.
 pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     if args.settings.iter().any(|setting| setting == "help") {
-        console.result(SplatsConfig::help().trim_end())?;
+        console.result(Settings::of(args.method.unwrap_or_default()).help().trim_end())?;
         return Ok(ExitCode::SUCCESS);
     }
-    // There is one method; matching keeps this true when more are added.
-    let MethodName::Splats = args.method;
     let existing = match (args.resume, args.force) {
         (true, _) => Existing::Resume,
         (_, true) => Existing::Replace,
@@ -39,13 +37,16 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     let output = output(args)?;
     RunFolder::check(&output, existing)?;
     let resumed = if args.resume { Some(RunFolder::read_config(&output)?) } else { None };
-    let config = settings::for_run(args, resumed.as_ref(), console)?;
+    let settings = settings::for_run(args, resumed.as_ref(), console)?;
     let of_run = || resumed.as_ref().map(|run| run.capture.clone());
     let path = args.capture.clone().or_else(of_run).context("name the capture")?;
 
-    let device = chosen(args.device, console)?;
+    let device = match &settings {
+        Settings::Splats(_) => chosen(args.device, console)?,
+        Settings::Surface(_) => no_device(args)?,
+    };
     let device = device.as_ref();
-    let job = Job { capture: &path, output: &output, existing, config: &config, device, json: args.json };
+    let job = Job { capture: &path, output: &output, existing, settings: &settings, device, json: args.json };
     let outcome = match args.serve {
         Some(port) => {
             let train = |updates: &mpsc::Sender<Update>| job.train_watched(console, Some(updates));
@@ -57,7 +58,7 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     match outcome? {
         Outcome::Finished { seconds, outputs, report } => {
             let mut facts = Facts::default();
-            facts.add("trained", format!("{} steps in {}", count(config.steps), duration(seconds)));
+            facts.add("trained", format!("{} steps in {}", count(settings.steps()), duration(seconds)));
             if let Some(report) = report {
                 let (psnr, ssim, cc_psnr) = (report.psnr, report.ssim, report.cc_psnr);
                 let quality = format!("PSNR {psnr:.2} dB, SSIM {ssim:.4}, colour-corrected PSNR {cc_psnr:.2} dB");
@@ -72,8 +73,14 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
                 console.result(&facts)?
             }
             let run = output.display();
-            console
-                .note(format_args!("next: tessera eval {run} · tessera render {run} --orbit 120 -o {run}/orbit.mp4"));
+            console.note(match &settings {
+                Settings::Splats(_) => {
+                    format!("next: tessera eval {run} · tessera render {run} --orbit 120 -o {run}/orbit.mp4")
+                }
+                Settings::Surface(_) => {
+                    format!("next: tessera view {run} · tessera mesh {run} -o {run}/fine.glb --resolution 1024")
+                }
+            });
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted { step } => {
@@ -83,6 +90,18 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
             Ok(ExitCode::from(INTERRUPTED))
         }
     }
+}
+
+/// Surfaces are trained on the CPU.
+fn no_device(args: &Reconstruct) -> Result<Option<Device>> {
+    if let Request::Cuda(_) = args.device {
+        return Err(UsageError("surfaces are trained on the CPU; leave --device out".to_owned()).into());
+    }
+    if args.view || args.serve.is_some() {
+        let message = "--view and --serve show splats as they are trained, not surfaces; leave them out";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    Ok(None)
 }
 
 /// The GPU that is asked for or found, or `None` for the CPU.
@@ -113,12 +132,18 @@ fn output(args: &Reconstruct) -> Result<PathBuf> {
     Ok(Path::new("runs").join(name))
 }
 
+/// What is being trained.
+enum Training {
+    Splats(Box<SplatTraining>),
+    Surface(Box<SurfaceTraining>),
+}
+
 /// One training from its capture to its run folder.
 pub struct Job<'a> {
     pub capture: &'a Path,
     pub output: &'a Path,
     pub existing: Existing,
-    pub config: &'a SplatsConfig,
+    pub settings: &'a Settings,
     /// A GPU, or `None` for the CPU.
     pub device: Option<&'a Device>,
     /// Whether events are printed to standard output.
@@ -157,13 +182,17 @@ impl Job<'_> {
             true => self.find_poses(console).map(|(folder, capture)| (Some(folder), capture))?,
             false => (None, open_capture(self.capture, console)?),
         };
-        let mut training = SplatTraining::on(self.device, &capture, self.config)?;
+        let mut training = match self.settings {
+            Settings::Splats(config) => Training::Splats(Box::new(SplatTraining::on(self.device, &capture, config)?)),
+            Settings::Surface(config) => Training::Surface(Box::new(SurfaceTraining::new(&capture, config)?)),
+        };
         let folder = folder.map_or_else(|| RunFolder::create(self.output, self.existing), Ok)?;
+        let [checkpoint_every, eval_every, preview_every] = self.settings.intervals();
         let options = RunOptions {
             capture: self.capture.to_owned(),
-            checkpoint_every: self.config.checkpoint_every,
-            eval_every: self.config.eval_every,
-            preview_every: self.config.preview_every,
+            checkpoint_every,
+            eval_every,
+            preview_every,
             ..RunOptions::default()
         };
         let mut progress = TrainingProgress::new(console);
@@ -176,9 +205,12 @@ impl Job<'_> {
                 unwritable = written.err().or(unwritable.take());
             }
         };
-        let outcome = interrupt::stoppable(|stop| match watcher {
-            Some(watcher) => train::run(&mut Watched::new(&mut training, watcher), &options, &folder, &mut show, stop),
-            None => train::run(&mut training, &options, &folder, &mut show, stop),
+        let outcome = interrupt::stoppable(|stop| match (&mut training, watcher) {
+            (Training::Splats(training), Some(watcher)) => {
+                train::run(&mut Watched::new(training, watcher), &options, &folder, &mut show, stop)
+            }
+            (Training::Splats(training), None) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
+            (Training::Surface(training), _) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
         });
         match unwritable {
             Some(error) => Err(error),

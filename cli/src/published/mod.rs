@@ -55,7 +55,7 @@ impl Published {
     pub fn prepare(path: &Path, look: &Look, console: &Console) -> Result<Self> {
         let run = Run::find(path)?;
         let title = look.title.clone().unwrap_or_else(|| name_of(path));
-        let of_run = run.as_ref().map(|run| run.settings.background);
+        let of_run = run.as_ref().map(|run| run.settings.background());
         let background = look.background.or(of_run).unwrap_or(DARK);
         if run.is_none() && path.join(MANIFEST).is_file() {
             tiles::open_manifest(path)?;

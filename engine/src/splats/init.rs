@@ -20,7 +20,7 @@ mod scatter;
 mod sweep;
 mod views;
 
-use super::frames::FrameSet;
+use crate::frames::FrameSet;
 use crate::{Error, Result};
 use neighbours::mean_neighbour_distances;
 use rand_pcg::Pcg64;

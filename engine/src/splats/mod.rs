@@ -2,7 +2,6 @@
 //!
 //! - [`config`]: all settings, which are the command line, the TOML file and the documentation at once.
 //! - [`init`]: the first splats, from sparse points, depth, a plane sweep, masks or nothing.
-//! - [`frames`]: which photo each step looks at, decoded ahead of time.
 //! - [`model`]: parameters and their optimiser; [`schedule`]: what changes over time.
 //! - `step`: one training step, and [`machine`]: the CPU or the device that computes it; [`density`]: growth, relocation, decay and noise.
 //! - [`appearance`], [`pose_refinement`], [`filter_3d`]: what can be learned or kept beside the splats.
@@ -11,7 +10,6 @@ pub mod appearance;
 pub mod config;
 pub mod density;
 pub mod filter_3d;
-pub mod frames;
 pub mod init;
 pub mod machine;
 pub mod model;
@@ -23,12 +21,12 @@ pub use config::{MaskUse, OnOom, SplatsConfig, preset};
 
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
+use crate::frames::{FrameSet, Sampler, SamplerState};
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use crate::{Error, Result};
 use appearance::Appearance;
 use density::DensityControl;
 use filter_3d::SamplingLimits;
-use frames::{FrameSet, Sampler, SamplerState};
 use init::{InitSettings, initial_splats};
 use machine::cpu::CpuMachine;
 use machine::device::DeviceMachine;

@@ -1,11 +1,11 @@
 //! One training step: render a photo's view, compare, differentiate, descend. Where that is computed is the machine's
 //! business.
 
-use super::frames::TrainingFrame;
 use super::machine::Shot;
 use super::schedule;
 use super::{OnOom, SplatTraining};
 use crate::Result;
+use crate::frames::TrainingFrame;
 use crate::train::StepReport;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;

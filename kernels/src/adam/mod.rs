@@ -12,6 +12,9 @@
 //! result does not depend on the number of threads.
 
 pub mod cuda;
+mod sparse;
+
+pub use sparse::{SparseMoments, step_touched};
 
 use crate::dispatch;
 use crate::image_loss::rows::{load, store};

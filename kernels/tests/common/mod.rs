@@ -98,7 +98,12 @@ impl Case<'_> {
 
     /// Values of a float32 tensor, row major.
     pub fn f32(&self, name: &str) -> Vec<f32> {
-        let (dtype, _, data) = self.tensor(name);
+        self.f32_of(self.name, name)
+    }
+
+    /// As [`Case::f32`], of another case: where the description says that inputs are shared.
+    pub fn f32_of(&self, case: &str, name: &str) -> Vec<f32> {
+        let (dtype, _, data) = self.tensor_at(&format!("{case}/{name}"));
         assert_eq!(dtype, Dtype::F32, "{name} is not float32");
         data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
     }
@@ -136,9 +141,12 @@ impl Case<'_> {
     }
 
     fn tensor(&self, name: &str) -> (Dtype, Vec<usize>, &[u8]) {
+        self.tensor_at(&self.full_name(name))
+    }
+
+    fn tensor_at(&self, full: &str) -> (Dtype, Vec<usize>, &[u8]) {
         let tensors = SafeTensors::deserialize(&self.topic.bytes).expect("a safetensors file");
-        let full = self.full_name(name);
-        let view = tensors.tensor(&full).unwrap_or_else(|e| panic!("{} has no {full}: {e}", self.topic.name));
+        let view = tensors.tensor(full).unwrap_or_else(|e| panic!("{} has no {full}: {e}", self.topic.name));
         (view.dtype(), view.shape().to_vec(), view.data())
     }
 

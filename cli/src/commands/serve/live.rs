@@ -44,7 +44,7 @@ pub fn while_training<T>(
     let folder = tempfile::Builder::new().prefix("tessera-").tempdir().context("no temporary folder can be made")?;
     let live = Live::new();
     let title = job.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let background = page_colour(job.config.background);
+    let background = page_colour(job.settings.background());
     let page = PageSettings { title, background, live: true, ..PageSettings::default() };
     let site = Site { folder: folder.path().to_owned(), page, live: Some(live.clone()) };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

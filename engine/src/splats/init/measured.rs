@@ -1,7 +1,7 @@
 //! Initial points that somebody has measured: the sparse points of structure from motion, and depth images.
 
 use super::ColouredPoint;
-use crate::splats::frames::FrameSet;
+use crate::frames::FrameSet;
 use rand::RngExt;
 use rand::seq::index;
 use rand_pcg::Pcg64;

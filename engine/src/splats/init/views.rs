@@ -4,7 +4,7 @@
 //! resampled to a pinhole camera, so that a plane in space maps from one to another by a homography.
 
 use super::ColouredPoint;
-use crate::splats::frames::FrameSet;
+use crate::frames::FrameSet;
 use nalgebra::{Matrix3, Vector3};
 use rayon::prelude::*;
 use tessera_datasets::Result;

@@ -3,10 +3,10 @@
 use super::super::appearance::{Appearance, Planes};
 use super::super::config::SplatsConfig;
 use super::super::density::{Refinement, add_decay, add_noise};
-use super::super::frames::FrameTarget;
 use super::super::model::{Rates, SplatModel};
 use super::{DEPTH_COVERED, Machine, Shot, State};
 use crate::Result;
+use crate::frames::FrameTarget;
 use crate::train::MemoryPlan;
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::image_loss::{ImageLoss, ImagePair, LossSettings, LossValues, Padding};

@@ -10,10 +10,10 @@ use super::super::density::{
     DEAD_OPACITY, DensityControl, Population, Refinement, SPLIT_OFFSET, SPLIT_SHRINK, SPLIT_TRANSPARENCY,
 };
 use super::super::filter_3d::DEVIATION;
-use super::super::frames::TrainingFrame;
 use super::super::model::{Rates, SplatModel};
 use super::super::{NEAR, OnOom};
 use super::{DEPTH_COVERED, Machine, Shot, State};
+use crate::frames::TrainingFrame;
 use crate::train::{MemoryPlan, in_units};
 use crate::{Error, Result};
 use tessera_datasets::capture::MaskKind;

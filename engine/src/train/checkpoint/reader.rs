@@ -148,7 +148,20 @@ impl CheckpointReader {
         (&self.file).seek(SeekFrom::Start(start)).map(|_| ()).map_err(|e| Error::read(&self.path, &e))
     }
 
-    fn unfit(&self, name: &str) -> Error {
+    /// Fills `out` with the values of a tensor.
+    ///
+    /// # Errors
+    /// When there is none of that name, type and size.
+    pub fn f32_into(&self, name: &str, out: &mut [f32]) -> Result<()> {
+        let values = self.f32(name)?;
+        if values.len() != out.len() {
+            return Err(self.unfit(name));
+        }
+        out.copy_from_slice(&values);
+        Ok(())
+    }
+
+    pub(crate) fn unfit(&self, name: &str) -> Error {
         let reason = format!("holds no fitting '{name}': it was written with other settings or by another version");
         Error::file(&self.path, reason, "repeat the run with its settings, or start again with --force")
     }

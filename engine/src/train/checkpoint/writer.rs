@@ -101,7 +101,8 @@ impl<'a> CheckpointWriter<'a> {
         self.tensors.insert(name.to_owned(), Tensor { shape: shape.to_vec(), data });
     }
 
-    pub(super) fn write(&self, path: &Path, method: &str, step: u64, seconds: f64) -> Result<()> {
+    /// Writes the file at `path`, whole or not at all.
+    pub(crate) fn write(&self, path: &Path, method: &str, step: u64, seconds: f64) -> Result<()> {
         self.refuse_nan(step)?;
         let checksums = self.tensors.iter().map(|(n, t)| (n.clone(), crc32fast::hash(t.data.bytes()))).collect();
         let description = Description {

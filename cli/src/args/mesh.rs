@@ -1,0 +1,26 @@
+//! `tessera mesh`.
+
+use super::parse_share;
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct Mesh {
+    /// Run folder of a surface
+    pub run: PathBuf,
+    /// File to write: .glb, .ply or .obj
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Cells along the longest side of the box around the surface
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..=4096))]
+    pub resolution: u32,
+    /// Leave out parts with less than this share of the largest part's area
+    #[arg(long, value_name = "SHARE", default_value = "0.02", value_parser = parse_share)]
+    pub least_part: f32,
+    /// Leave out the vertices' colours
+    #[arg(long)]
+    pub no_colours: bool,
+    /// Replace the output if it is there
+    #[arg(long)]
+    pub force: bool,
+}

@@ -1,0 +1,181 @@
+//! The settings of surface training.
+
+use tessera_kernels::hash_grid::{GridSpec, Interpolation, LevelScale};
+
+crate::config! {
+    /// Surfaces: photos with poses become a signed distance function on a hash grid, and that a closed mesh.
+    ///
+    /// All schedules are shares of `steps`, so another number of steps stretches every one of them.
+    pub struct SurfaceConfig {
+        /// Training steps.
+        steps: u64 = 4000,
+        /// Samples along rays that a step aims at; the number of rays follows from it.
+        samples: usize = 32_768,
+        /// Longest side, in pixels, to which photos are reduced; 0 keeps their size.
+        resolution: u32 = 1600,
+        /// Hold out every so many photos for testing; 0 trains on all that the capture does not itself hold out.
+        test_every: usize = 0,
+        /// Start of all random numbers. The same seed gives the same bits, whatever the number of threads.
+        seed: u64 = 0,
+        /// Lowest corner of the box in which the surface lies, in the capture's coordinates; found from masks, points or cameras when
+        /// it is not set.
+        box_min: Option<[f32; 3]> = None,
+        /// Highest corner of that box.
+        box_max: Option<[f32; 3]> = None,
+        /// Turn all cameras by 180 degrees about their x axis: for poses that are written in the other of the two usual axis conventions
+        /// (OpenCV: y down, z forward; OpenGL: y up, z backward) than the capture's layout says.
+        flip_cameras: bool = false,
+        /// What black in the masks means: auto (as is usual for the capture's layout), ignore, foreground or off.
+        masks: crate::splats::MaskUse = crate::splats::MaskUse::Auto,
+        /// Colour behind the surface, on which photos with transparency are also evaluated.
+        background: [f32; 3] = [1.0, 1.0, 1.0],
+        /// Levels of the hash grid.
+        levels: usize = 14,
+        /// Base-2 logarithm of the most entries of a level.
+        log2_table: u32 = 18,
+        /// Corners per side of the coarsest level.
+        base_resolution: u32 = 16,
+        /// Corners per side of the finest level.
+        finest_resolution: u32 = 1024,
+        /// Levels at the first step; the others join one after the other.
+        first_levels: usize = 4,
+        /// Share of the steps at which all levels have joined.
+        levels_until: f64 = 0.25,
+        /// Units of the hidden layer of the distance network.
+        distance_width: usize = 64,
+        /// Units of each of the two hidden layers of the colour network.
+        colour_width: usize = 64,
+        /// Radius of the sphere that training begins with, as a share of the box's side.
+        initial_radius: f64 = 0.3,
+        /// Learning rate of grid and networks at the first step.
+        rate: f64 = 1e-2,
+        /// The same at the last step, as a share of the first.
+        rate_decay: f64 = 0.03,
+        /// Learning rate of the variance, whose tenfold is the logarithm of the sharpness.
+        variance_rate: f64 = 1e-3,
+        /// Sharpness of the surface at the first step: the inverse width of its density, in sides of the box.
+        sharpness: f64 = 20.0,
+        /// The least sharpness at the last step. Before it, the least one grows exponentially.
+        final_sharpness: f64 = 800.0,
+        /// Share of the steps until opacity follows from the cosine alone.
+        anneal_until: f64 = 0.1,
+        /// Weight of the condition that the gradient of a distance has length 1.
+        eikonal_weight: f32 = 0.1,
+        /// Weight of the difference between opacity and mask, for photos with transparency or foreground masks.
+        mask_weight: f32 = 0.1,
+        /// Cells per side of the grid that says where rays need not be looked at.
+        occupancy_resolution: usize = 128,
+        /// Steps of a ray through the box's diagonal, at most.
+        ray_steps: usize = 768,
+        /// Cells per side of the mesh that is written at the end of training; 0 for none.
+        mesh_resolution: usize = 256,
+        /// Steps between checkpoints; 0 keeps only the last one.
+        checkpoint_every: u64 = 1000,
+        /// Steps between evaluations on the held-out photos; 0 evaluates only at the end.
+        eval_every: u64 = 0,
+        /// Steps between preview pictures; 0 makes only the last one.
+        preview_every: u64 = 1000,
+        /// Memory for decoded photos, in megabytes.
+        image_cache_mb: usize = 2048,
+    }
+}
+
+/// Settings that differ from the defaults under a name.
+///
+/// # Errors
+/// When there is no such preset.
+pub fn preset(name: &str) -> crate::Result<&'static str> {
+    match name {
+        "fast" => Ok("steps = 1500\nresolution = 800\nfinest_resolution = 512\ncolour_width = 32\n"),
+        "balanced" => Ok(""),
+        "quality" => {
+            Ok("steps = 15000\nsamples = 65536\nlog2_table = 19\nfinest_resolution = 2048\nray_steps = 1024\n")
+        }
+        _ => Err(crate::Error::setting(format!("there is no preset '{name}'; known are fast, balanced and quality"))),
+    }
+}
+
+impl SurfaceConfig {
+    /// The hash grid.
+    pub fn grid(&self) -> GridSpec {
+        let ratio = f64::from(self.finest_resolution) / f64::from(self.base_resolution);
+        GridSpec {
+            levels: self.levels,
+            log2_table: self.log2_table,
+            base: self.base_resolution,
+            growth: ratio.powf(1.0 / (self.levels - 1).max(1) as f64),
+            level_scale: LevelScale::Integer,
+            interpolation: Interpolation::Linear,
+        }
+    }
+
+    /// Checks what a type cannot say.
+    ///
+    /// # Errors
+    /// When a setting has a value that it cannot have.
+    pub fn check(&self) -> crate::Result<()> {
+        let require = |good: bool, message: &str| {
+            if good { Ok(()) } else { Err(crate::Error::setting(message)) }
+        };
+        require(self.steps > 0, "steps must be at least 1")?;
+        require((1024..=1 << 22).contains(&self.samples), "samples must lie between 1024 and 4194304")?;
+        require((1..=24).contains(&self.levels), "levels must lie between 1 and 24")?;
+        require((1..=self.levels).contains(&self.first_levels), "first_levels must lie between 1 and levels")?;
+        require((8..=24).contains(&self.log2_table), "log2_table must lie between 8 and 24")?;
+        require((2..=512).contains(&self.base_resolution), "base_resolution must lie between 2 and 512")?;
+        require(
+            (self.base_resolution..=16_384).contains(&self.finest_resolution),
+            "finest_resolution must lie between base_resolution and 16384",
+        )?;
+        let width = |w: usize| (4..=256).contains(&w) && w.is_multiple_of(4);
+        let widths = width(self.distance_width) && width(self.colour_width);
+        require(widths, "widths of networks must be multiples of 4, at most 256")?;
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        require(share(self.levels_until) && share(self.anneal_until), "shares of the steps must lie between 0 and 1")?;
+        require((0.02..0.5).contains(&self.initial_radius), "initial_radius must lie between 0.02 and 0.5")?;
+        let rates = self.rate > 0.0 && self.variance_rate >= 0.0 && self.rate_decay > 0.0 && self.rate_decay <= 1.0;
+        require(rates, "learning rates must be positive, and rate_decay at most 1")?;
+        let sharp = self.sharpness >= 1.0 && self.final_sharpness >= self.sharpness && self.final_sharpness <= 1e5;
+        require(sharp, "sharpness must be at least 1, and final_sharpness between it and 100000")?;
+        require((16..=512).contains(&self.occupancy_resolution), "occupancy_resolution must lie between 16 and 512")?;
+        require(self.occupancy_resolution.is_multiple_of(16), "occupancy_resolution must be a multiple of 16")?;
+        require((64..=8192).contains(&self.ray_steps), "ray_steps must lie between 64 and 8192")?;
+        require(self.mesh_resolution <= 4096, "mesh_resolution must be at most 4096")?;
+        match (self.box_min, self.box_max) {
+            (None, None) => Ok(()),
+            (Some(low), Some(high)) => require((0..3).all(|k| low[k] < high[k]), "box_min must lie below box_max"),
+            _ => require(false, "set both box_min and box_max, or neither"),
+        }
+    }
+}
+
+/// Where the schedules are.
+impl SurfaceConfig {
+    /// Share of the steps that lies before `step`.
+    pub fn progress(&self, step: u64) -> f64 {
+        step as f64 / self.steps.max(1) as f64
+    }
+
+    /// Levels that are looked up.
+    pub fn active_levels(&self, step: u64) -> usize {
+        let share = if self.levels_until > 0.0 { (self.progress(step) / self.levels_until).min(1.0) } else { 1.0 };
+        self.first_levels + (share * (self.levels - self.first_levels) as f64).round() as usize
+    }
+
+    /// The least sharpness.
+    pub fn least_sharpness(&self, step: u64) -> f64 {
+        self.sharpness * (self.final_sharpness / self.sharpness).powf(self.progress(step))
+    }
+
+    /// How far opacity follows from the cosine alone.
+    pub fn anneal(&self, step: u64) -> f64 {
+        if self.anneal_until > 0.0 { (self.progress(step) / self.anneal_until).min(1.0) } else { 1.0 }
+    }
+
+    /// The learning rate's share of its first value: a short rise, and from 30 % on an exponential fall.
+    pub fn rate_factor(&self, step: u64) -> f64 {
+        let rise = ((step + 1) as f64 / 100.0f64.min(self.steps as f64 / 10.0).max(1.0)).min(1.0);
+        let fall = ((self.progress(step) - 0.3) / 0.7).max(0.0);
+        rise * self.rate_decay.powf(fall)
+    }
+}

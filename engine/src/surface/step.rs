@@ -1,0 +1,358 @@
+//! One training step: rays through random pixels, compared, differentiated; and the condition on the distance's gradient, there and at random
+//! places in the box.
+
+use super::field::{Field, SURFACE_FEATURES, Tile, at, input_tangent};
+use super::rays::{RayMaker, TrainingRay, of_pixel};
+use super::trace::{TraceSettings, Traced, TracedRay};
+use super::{SurfaceTraining, occupied};
+use crate::Result;
+use crate::frames::TrainingFrame;
+use crate::train::StepReport;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use rayon::prelude::*;
+use tessera_kernels::hash_grid::SampleGradients;
+use tessera_kernels::image_loss::psnr;
+use tessera_kernels::mlp::{Activations, BLOCK};
+use tessera_kernels::occupancy::OccupancyGrid;
+use tessera_kernels::sdf_render::{Ray, RayGradient, blend, blend_backward};
+
+/// Photos that a step looks at.
+const PHOTOS: usize = 8;
+/// Sums of gradients are kept for so many groups of rays, whatever the number of threads.
+const GROUPS: usize = 32;
+/// Samples that are computed together: their activations fit the second-level cache.
+const SAMPLES: f64 = 256.0;
+/// For each sample along rays, so many random places.
+const RANDOM_PLACES: f64 = 0.125;
+/// From this difference of colours on the loss grows linearly.
+const HUBER: f32 = 0.1;
+
+/// What differs from step to step.
+#[derive(Clone, Copy)]
+struct Weights {
+    /// One over the number of rays.
+    per_ray: f32,
+    /// Of the eikonal condition, for each sample.
+    per_sample: f32,
+    mask: f32,
+}
+
+/// The buffers of a group of rays, and what was summed over it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Group {
+    traced: Traced,
+    /// What the hash grid's gradient needs of each chunk of samples.
+    chunks: Vec<ChunkGradients>,
+    used: usize,
+    distance: Vec<f32>,
+    colour: Vec<f32>,
+    variance: f64,
+    d: Activations,
+    f: Activations,
+    colour_d: Activations,
+    loss: f64,
+    squared_error: f64,
+    /// Three for each sample.
+    thirds: usize,
+    rays: Vec<TracedRay>,
+}
+
+/// `[blocks, rows, 16]` each.
+#[derive(Clone, Debug, Default)]
+struct ChunkGradients {
+    positions: Vec<f32>,
+    encoding: Vec<f32>,
+    sensitivity: Vec<f32>,
+    v: Vec<f32>,
+}
+
+impl SurfaceTraining {
+    /// Takes the step number `step`, counted from 0.
+    pub(super) fn train_step(&mut self, step: u64) -> Result<StepReport> {
+        self.prepare(step);
+        let mut rng = Pcg64::seed_from_u64(self.config.seed ^ (step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let rays = self.draw_rays(&mut rng)?;
+        let places: Vec<[f32; 3]> = {
+            let [low, high] = self.surface.scene_box.in_cube();
+            let count = (RANDOM_PLACES * self.config.samples as f64) as usize;
+            (0..count).map(|_| std::array::from_fn(|k| rng.random_range(low[k]..high[k]))).collect()
+        };
+        let sharpness = self.surface.sharpness;
+        let settings = TraceSettings {
+            step: self.surface.step_length(sharpness),
+            sharpness,
+            anneal: self.config.anneal(step) as f32,
+        };
+        let weights = Weights {
+            per_ray: 1.0 / rays.len().max(1) as f32,
+            per_sample: self.config.eikonal_weight / (self.config.samples + places.len()) as f32,
+            mask: self.config.mask_weight,
+        };
+        let per_chunk = ((SAMPLES / self.samples_per_ray.max(0.1)) as usize).clamp(1, 1024);
+        let (field, occupancy) = (&self.surface.field, &self.surface.occupancy);
+        let rays_per_group = rays.len().div_ceil(GROUPS).max(1);
+        let places_per_group = places.len().div_ceil(GROUPS).max(1);
+        self.groups.resize_with(GROUPS, Group::default);
+        self.groups.par_iter_mut().enumerate().with_max_len(1).for_each(|(g, group)| {
+            group.clear(field);
+            let part = |len: usize, size: usize| (g * size).min(len)..((g + 1) * size).min(len);
+            for rays in rays[part(rays.len(), rays_per_group)].chunks(per_chunk) {
+                group.learn_rays(field, occupancy, rays, &settings, &weights);
+            }
+            for places in places[part(places.len(), places_per_group)].chunks(SAMPLES as usize) {
+                group.learn_places(field, places, &weights);
+            }
+        });
+        let samples = self.groups.iter().map(|g| g.thirds).sum::<usize>() / 3;
+        self.descend(step);
+        self.adapt(rays.len(), samples);
+        let sum = |of: fn(&Group) -> f64| self.groups.iter().map(of).sum::<f64>();
+        let mse = sum(|g| g.squared_error) / (3 * rays.len().max(1)) as f64;
+        Ok(StepReport {
+            loss: sum(|g| g.loss),
+            psnr: f64::from(psnr(mse as f32)),
+            count: rays.len() as u64,
+            count_name: "rays",
+        })
+    }
+
+    /// What schedules change before a step.
+    fn prepare(&mut self, step: u64) {
+        let surface = &mut self.surface;
+        surface.field.active_levels = self.config.active_levels(step);
+        surface.sharpness = surface.field.sharpness().max(self.config.least_sharpness(step) as f32);
+        // Often while the shape forms, then less often.
+        let every = if step < 512 { 32 } else { 128 };
+        if step.is_multiple_of(every) {
+            surface.occupancy = occupied::occupied(&surface.field, self.config.occupancy_resolution, surface.sharpness);
+        }
+    }
+
+    /// Rays through random pixels of a few photos.
+    fn draw_rays(&mut self, rng: &mut Pcg64) -> Result<Vec<TrainingRay>> {
+        let photos = PHOTOS.min(self.frames.len());
+        let per_photo = self.rays.div_ceil(photos);
+        let mut rays = Vec::with_capacity(per_photo * photos);
+        for _ in 0..photos {
+            let frame = self.frames.next(&mut self.sampler, 1)?;
+            let maker = RayMaker::new(&frame.view, &self.surface.scene_box);
+            self.draw_from(&frame, &maker, per_photo, rng, &mut rays);
+        }
+        Ok(rays)
+    }
+
+    fn draw_from(
+        &self,
+        frame: &TrainingFrame,
+        maker: &RayMaker,
+        count: usize,
+        rng: &mut Pcg64,
+        out: &mut Vec<TrainingRay>,
+    ) {
+        let cut_out = frame.is_cut_out();
+        for _ in 0..count {
+            let pixel = [rng.random_range(0..frame.view.width), rng.random_range(0..frame.view.height)];
+            let jitter = rng.random_range(0.0..1.0);
+            let mut background = self.config.background;
+            if cut_out {
+                background = std::array::from_fn(|_| rng.random_range(0.0..1.0));
+            }
+            out.extend(of_pixel(frame, maker, pixel, background, jitter));
+        }
+    }
+
+    /// Chooses the number of rays of the next step by what this one's had of samples.
+    fn adapt(&mut self, rays: usize, samples: usize) {
+        let per_ray = samples as f64 / rays.max(1) as f64;
+        self.samples_per_ray = 0.8 * self.samples_per_ray + 0.2 * per_ray;
+        let wanted = self.config.samples as f64 / self.samples_per_ray.max(0.5);
+        self.rays = (wanted as usize).clamp(PHOTOS * 16, self.config.samples / 2);
+    }
+
+    /// Adds up what the groups found and changes the parameters.
+    fn descend(&mut self, step: u64) {
+        let field = &mut self.surface.field;
+        let encoded = field.encoded();
+        let batches: Vec<SampleGradients<'_>> = self
+            .groups
+            .iter()
+            .flat_map(|group| &group.chunks[..group.used])
+            .map(|chunk| SampleGradients {
+                positions: &chunk.positions,
+                encoding: (&chunk.encoding, encoded),
+                through_jacobian: Some((&chunk.sensitivity, encoded, &chunk.v)),
+            })
+            .collect();
+        field.grid.accumulate(&batches, field.active_levels, &mut self.optimiser.gradients);
+        drop(batches);
+        let total = |of: fn(&Group) -> &Vec<f32>| {
+            let mut sum = of(&self.groups[0]).clone();
+            for group in &self.groups[1..] {
+                sum.iter_mut().zip(of(group)).for_each(|(sum, value)| *sum += value);
+            }
+            sum
+        };
+        let (distance, colour) = (total(|g| &g.distance), total(|g| &g.colour));
+        let by_sharpness: f64 = self.groups.iter().map(|g| g.variance).sum();
+        // Where the schedule sets the sharpness the variance does not.
+        let learned = field.sharpness() >= self.surface.sharpness;
+        let variance = if learned { (10.0 * f64::from(self.surface.sharpness) * by_sharpness) as f32 } else { 0.0 };
+        self.optimiser.step(field, &distance, &colour, variance, &self.config, step);
+        let least = (self.config.least_sharpness(step).ln() / 10.0) as f32;
+        field.parameters.variance = field.parameters.variance.max(least);
+    }
+}
+
+impl Group {
+    fn clear(&mut self, field: &Field) {
+        let zeroed = |values: &mut Vec<f32>, len: usize| {
+            values.clear();
+            values.resize(len, 0.0);
+        };
+        zeroed(&mut self.distance, field.distance.weights());
+        zeroed(&mut self.colour, field.colour.weights());
+        (self.variance, self.loss, self.squared_error) = (0.0, 0.0, 0.0);
+        (self.used, self.thirds) = (0, 0);
+    }
+
+    fn learn_rays(
+        &mut self,
+        field: &Field,
+        occupancy: &OccupancyGrid,
+        rays: &[TrainingRay],
+        settings: &TraceSettings,
+        weights: &Weights,
+    ) {
+        self.rays.clear();
+        self.rays.extend(rays.iter().map(|r| r.traced));
+        self.traced.trace(field, occupancy, &self.rays, settings);
+        let n = self.traced.ts.len();
+        // A sample that turns out to be hidden costs a third of one that is learned from.
+        self.thirds += self.traced.looked_at + 2 * n;
+        let (d_alphas, d_colours) = self.compare(rays, weights);
+        if n == 0 {
+            return;
+        }
+        let tile = &mut self.traced.tile;
+        field.colour.make_room(tile.positions.len() / (3 * BLOCK), &mut self.colour_d);
+        let d_output = &mut self.colour_d.layers[3];
+        d_output.fill(0.0);
+        for (i, d) in d_colours.iter().enumerate() {
+            let rgb = self.traced.colours[i];
+            (0..3).for_each(|k| d_output[at(4, k, i)] = d[k] * rgb[k] * (1.0 - rgb[k]));
+        }
+        field.colour.back(&field.parameters.colour, &tile.colour, &mut self.colour_d, true);
+        field.colour.weight_gradient(&tile.colour, &self.colour_d, &mut self.colour);
+
+        field.distance.make_room(tile.positions.len() / (3 * BLOCK), &mut self.d);
+        let mut v = self.next_chunk();
+        let tile = &self.traced.tile;
+        let [_, by_distance, by_cosine, _, by_sharpness] = &self.traced.alphas;
+        let (rows, normal_row) = (field.colour.widths()[0], field.normal_row());
+        let d_input = &self.colour_d.layers[0];
+        let d_features = &mut self.d.layers[2];
+        d_features.fill(0.0);
+        v.v.clear();
+        v.v.resize(tile.positions.len(), 0.0);
+        for i in 0..n {
+            for k in 0..SURFACE_FEATURES {
+                d_features[at(SURFACE_FEATURES, k, i)] = d_input[at(rows, k, i)];
+            }
+            d_features[at(SURFACE_FEATURES, 0, i)] += d_alphas[i] * by_distance[i];
+            self.variance += f64::from(d_alphas[i] * by_sharpness[i]);
+            let normal = tile.normal_of(i);
+            let (factor, loss) = eikonal(normal, weights.per_sample);
+            self.loss += loss;
+            let direction = self.rays[self.traced.ray_of[i] as usize].ray.map_or([0.0; 3], |r| r.direction);
+            for k in 0..3 {
+                v.v[at(3, k, i)] = d_input[at(rows, normal_row + k, i)]
+                    + d_alphas[i] * by_cosine[i] * direction[k]
+                    + factor * normal[k];
+            }
+        }
+        field.distance.back(&field.parameters.distance, &tile.distance, &mut self.d, true);
+        field.distance.weight_gradient(&tile.distance, &self.d, &mut self.distance);
+        v.encoding.clone_from(&self.d.layers[0]);
+        second_order(field, tile, &mut v, &mut self.f, &mut self.distance);
+        self.keep_chunk(v);
+    }
+
+    /// Compares rays with their pixels; gradients by the samples' opacities and colours.
+    fn compare(&mut self, rays: &[TrainingRay], weights: &Weights) -> (Vec<f32>, Vec<[f32; 3]>) {
+        let n = self.traced.ts.len();
+        let (mut d_alphas, mut d_colours, mut of_samples) = (vec![0.0; n], vec![[0.0; 3]; n], vec![0.0; n]);
+        for (training, span) in rays.iter().zip(&self.traced.spans) {
+            let (alphas, colours) = (&self.traced.alphas[0][span.clone()], &self.traced.colours[span.clone()]);
+            let ray = Ray { alphas, colours, background: training.background };
+            let blended = blend(&ray, &mut of_samples[span.clone()]);
+            let mut upstream = RayGradient::default();
+            for k in 0..3 {
+                let error = blended.colour[k] - training.colour[k];
+                self.squared_error += f64::from(error * error);
+                let size = error.abs();
+                let loss = if size < HUBER { 0.5 * size * size / HUBER } else { size - 0.5 * HUBER };
+                self.loss += f64::from(loss * weights.per_ray / 3.0);
+                upstream.colour[k] = (error / HUBER).clamp(-1.0, 1.0) * weights.per_ray / 3.0;
+            }
+            if let Some(opacity) = training.opacity {
+                let o = blended.opacity.clamp(1e-3, 1.0 - 1e-3);
+                let weight = weights.mask * weights.per_ray;
+                self.loss -= f64::from(weight * (opacity * o.ln() + (1.0 - opacity) * (1.0 - o).ln()));
+                if o == blended.opacity {
+                    upstream.opacity = -weight * (opacity / o - (1.0 - opacity) / (1.0 - o));
+                }
+            }
+            let (d_alphas, d_colours) = (&mut d_alphas[span.clone()], &mut d_colours[span.clone()]);
+            blend_backward(&ray, &blended, &of_samples[span.clone()], &upstream, d_alphas, d_colours);
+        }
+        (d_alphas, d_colours)
+    }
+
+    fn learn_places(&mut self, field: &Field, places: &[[f32; 3]], weights: &Weights) {
+        let tile = &mut self.traced.tile;
+        field.make_room(places.len(), tile);
+        places.iter().enumerate().for_each(|(i, place)| tile.place(i, *place));
+        field.surface(tile);
+        let mut chunk = self.next_chunk();
+        let tile = &self.traced.tile;
+        chunk.v.clear();
+        chunk.v.resize(tile.positions.len(), 0.0);
+        for i in 0..places.len() {
+            let normal = tile.normal_of(i);
+            let (factor, loss) = eikonal(normal, weights.per_sample);
+            self.loss += loss;
+            (0..3).for_each(|k| chunk.v[at(3, k, i)] = factor * normal[k]);
+        }
+        chunk.encoding.clear();
+        chunk.encoding.resize(tile.distance.layers[0].len(), 0.0);
+        second_order(field, tile, &mut chunk, &mut self.f, &mut self.distance);
+        self.keep_chunk(chunk);
+    }
+
+    fn next_chunk(&mut self) -> ChunkGradients {
+        self.chunks.resize_with(self.chunks.len().max(self.used + 1), ChunkGradients::default);
+        std::mem::take(&mut self.chunks[self.used])
+    }
+
+    fn keep_chunk(&mut self, chunk: ChunkGradients) {
+        self.chunks[self.used] = chunk;
+        self.used += 1;
+    }
+}
+
+/// What follows from the gradient `chunk.v` of the normals, but for the hash grid's part.
+fn second_order(field: &Field, tile: &Tile, chunk: &mut ChunkGradients, f: &mut Activations, gradient: &mut [f32]) {
+    field.distance.make_room(tile.positions.len() / (3 * BLOCK), f);
+    input_tangent(field, &tile.jacobian, &chunk.v, &mut f.layers[0]);
+    field.distance.tangent(&field.parameters.distance, &tile.distance, f);
+    field.distance.second_order_weight_gradient(&tile.sensitivity, f, 0, gradient);
+    chunk.positions.clone_from(&tile.positions);
+    chunk.sensitivity.clone_from(&tile.sensitivity.layers[0]);
+}
+
+/// `(|g| - 1)²` times a weight: what `g` is multiplied with in its gradient, and the loss.
+fn eikonal(g: [f32; 3], weight: f32) -> (f32, f64) {
+    let length = (g.iter().map(|x| x * x).sum::<f32>() + 1e-6).sqrt();
+    (2.0 * weight * (1.0 - 1.0 / length), f64::from(weight * (length - 1.0).powi(2)))
+}

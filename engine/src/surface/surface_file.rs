@@ -1,0 +1,147 @@
+//! What a finished training leaves: a file with grid and networks, from which pictures and meshes of any resolution are made.
+
+use super::config::SurfaceConfig;
+use super::field::Field;
+use super::scene_box::SceneBox;
+use crate::config::Config;
+use crate::evaluate::{EvalOptions, EvalReport, evaluate_frames, split_indices, split_name};
+use crate::frames::FrameSet;
+use crate::train::{CheckpointReader, CheckpointWriter};
+use crate::{Error, Result};
+use std::path::Path;
+use std::sync::Arc;
+use tessera_datasets::camera::Similarity;
+use tessera_datasets::capture::Capture;
+use tessera_datasets::image::ImageCache;
+use tessera_kernels::hash_grid::FEATURES;
+use tessera_kernels::occupancy::OccupancyGrid;
+
+/// Its name in a run folder.
+pub const SURFACE_FILE: &str = "surface.safetensors";
+
+/// Photos are looked at once each: there is no use in keeping many.
+const CACHE_BYTES: usize = 256 << 20;
+
+/// A surface: distances and colours everywhere in a box.
+#[derive(Clone, Debug)]
+pub struct Surface {
+    /// Grid and networks.
+    pub field: Field,
+    /// Inverse width of the density, in sides of the cube.
+    pub sharpness: f32,
+    /// Where rays are looked along.
+    pub occupancy: OccupancyGrid,
+    /// What the unit cube is.
+    pub scene_box: SceneBox,
+    /// From the capture's world to the scene.
+    pub scene_from_world: Similarity,
+    /// How it was trained.
+    pub config: SurfaceConfig,
+}
+
+impl Surface {
+    /// The distance between samples along rays: a fraction of the density's width within limits.
+    pub fn step_length(&self, sharpness: f32) -> f32 {
+        let diagonal = 3.0f32.sqrt();
+        (0.4 / sharpness).clamp(diagonal / self.config.ray_steps as f32, diagonal / 64.0)
+    }
+
+    /// Adds all of it to a checkpoint.
+    ///
+    /// # Errors
+    /// When some state cannot be written.
+    pub(super) fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {
+        let parameters = &self.field.parameters;
+        checkpoint.f32("table", &[self.field.grid.entries(), FEATURES], &parameters.table[..]);
+        checkpoint.f32("distance", &[parameters.distance.len()], &parameters.distance[..]);
+        checkpoint.f32("colour", &[parameters.colour.len()], &parameters.colour[..]);
+        checkpoint.u64("occupancy", &[self.occupancy.bits().len()], self.occupancy.bits());
+        checkpoint.state("variance", &parameters.variance)?;
+        checkpoint.state("sharpness", &self.sharpness)?;
+        checkpoint.state("active_levels", &self.field.active_levels)?;
+        checkpoint.state("scene_box", &self.scene_box)?;
+        checkpoint.state("scene_from_world", &self.scene_from_world)?;
+        checkpoint.state("settings", &self.config.to_toml())
+    }
+
+    /// Takes back what [`Surface::save`] handed over; settings stay as they are.
+    ///
+    /// # Errors
+    /// When something is missing or does not fit.
+    pub(super) fn load(&mut self, checkpoint: &CheckpointReader) -> Result<()> {
+        let parameters = &mut self.field.parameters;
+        checkpoint.f32_into("table", &mut parameters.table)?;
+        checkpoint.f32_into("distance", &mut parameters.distance)?;
+        checkpoint.f32_into("colour", &mut parameters.colour)?;
+        parameters.variance = checkpoint.state("variance")?;
+        self.sharpness = checkpoint.state("sharpness")?;
+        self.field.active_levels = checkpoint.state("active_levels")?;
+        self.scene_box = checkpoint.state("scene_box")?;
+        self.scene_from_world = checkpoint.state("scene_from_world")?;
+        let bits = checkpoint.u64("occupancy")?;
+        self.occupancy = OccupancyGrid::from_bits(self.config.occupancy_resolution, bits)
+            .ok_or_else(|| checkpoint.unfit("occupancy"))?;
+        Ok(())
+    }
+
+    /// Writes it to a file.
+    ///
+    /// # Errors
+    /// When the disk refuses, or it holds what is not a number.
+    pub(super) fn write(&self, path: &Path, steps: u64) -> Result<()> {
+        let mut writer = CheckpointWriter::default();
+        self.save(&mut writer)?;
+        writer.write(path, "surface", steps, 0.0)
+    }
+
+    /// Reads a file that training left.
+    ///
+    /// # Errors
+    /// When it is missing, damaged, or not such a file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let checkpoint = CheckpointReader::open(path)?;
+        if checkpoint.method() != "surface" {
+            return Err(Error::file(path, "holds no surface", "name the run folder of a surface"));
+        }
+        let settings: String = checkpoint.state("settings")?;
+        let config = SurfaceConfig::from_toml(&settings, &path.display().to_string())?;
+        config.check()?;
+        let field = Field::new(&config);
+        let mut surface = Self {
+            sharpness: 1.0,
+            field,
+            occupancy: OccupancyGrid::empty(config.occupancy_resolution),
+            scene_box: SceneBox { corners: [[0.0; 3], [1.0; 3]] },
+            scene_from_world: Similarity::identity(),
+            config,
+        };
+        surface.load(&checkpoint)?;
+        Ok(surface)
+    }
+
+    /// Compares it with the photos of a capture. `progress` is told how many of how many are done.
+    ///
+    /// # Errors
+    /// When the part has no photos or a photo cannot be read.
+    pub fn evaluate(
+        &self,
+        capture: &Capture,
+        options: &EvalOptions,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<EvalReport> {
+        let mut capture = super::prepared(capture, &self.config);
+        // Where training had the origin, even if the capture has other points now.
+        capture.scene_from_world = self.scene_from_world;
+        let indices = split_indices(&capture, options.split, options.test_every);
+        if indices.is_empty() {
+            return Err(crate::evaluate::nothing_to_evaluate(&capture, options.split));
+        }
+        let cache = Arc::new(ImageCache::new(capture.files.clone(), CACHE_BYTES, options.max_side));
+        let frames = FrameSet::new(&capture, &indices, &cache, 1);
+        let mut draw = |_: usize, view: &_, out: &mut Vec<f32>| {
+            self.paint(view, options.background, out);
+            Ok(())
+        };
+        evaluate_frames(&frames, split_name(options.split), options.background, &mut draw, progress)
+    }
+}

@@ -1,0 +1,139 @@
+//! The gradient of a level's table.
+
+use super::encode::{lanes, put};
+use super::{FEATURES, HashGrid, Level};
+use crate::dispatch;
+use crate::mlp::{BLOCK, Rows};
+use crate::simd::Lanes;
+use rayon::prelude::*;
+use tessera_camera::each;
+
+/// What a batch of samples says about a table: all `[blocks, rows, 16]`.
+#[derive(Clone, Copy, Debug)]
+pub struct SampleGradients<'a> {
+    /// `[blocks, 3, 16]`.
+    pub positions: &'a [f32],
+    /// ∂L/∂e, and which rows it has.
+    pub encoding: (&'a [f32], Rows),
+    /// `u` and `v = ∂L/∂(Jᵀ u)`: the second order.
+    pub through_jacobian: Option<(&'a [f32], Rows, &'a [f32])>,
+}
+
+/// The gradient of one level, sparse: most entries are far from all samples.
+#[derive(Clone, Debug, Default)]
+pub struct LevelGradient {
+    /// `[size, 2]`, zero except at what was touched.
+    pub values: Vec<f32>,
+    /// The entries that are not zero, some of them perhaps twice, in the order in which samples met them.
+    pub touched: Vec<u32>,
+}
+
+impl LevelGradient {
+    /// Sets what was touched back to zero.
+    pub fn clear(&mut self) {
+        for entry in self.touched.drain(..) {
+            self.values[FEATURES * entry as usize..][..FEATURES].fill(0.0);
+        }
+    }
+}
+
+impl HashGrid {
+    /// Zero gradients for all levels.
+    pub fn zero_gradients(&self) -> Vec<LevelGradient> {
+        let zero =
+            |level: &Level| LevelGradient { values: vec![0.0; FEATURES * level.size as usize], touched: Vec::new() };
+        self.levels.iter().map(zero).collect()
+    }
+
+    /// Adds the gradients of batches of samples to those of the first `active` levels. Each level is summed by one thread in the order of
+    /// samples.
+    ///
+    /// # Panics
+    /// When there are not as many gradients as levels.
+    pub fn accumulate(&self, batches: &[SampleGradients<'_>], active: usize, gradients: &mut [LevelGradient]) {
+        assert_eq!(gradients.len(), self.levels.len(), "a gradient for each level");
+        // The finest first: they take longest.
+        self.levels.par_iter().zip(gradients).enumerate().take(active).rev().with_max_len(1).for_each(
+            |(l, (level, gradient))| {
+                for batch in batches {
+                    accumulate(level, l, self.smooth, batch, gradient);
+                }
+            },
+        );
+    }
+}
+
+dispatch! {
+    fn accumulate(level: &Level, l: usize, smooth: bool, batch: &SampleGradients<'_>, gradient: &mut LevelGradient)
+        = accumulate_kernel;
+}
+
+#[inline(always)]
+fn accumulate_kernel<V: Lanes>(
+    level: &Level,
+    l: usize,
+    smooth: bool,
+    batch: &SampleGradients<'_>,
+    gradient: &mut LevelGradient,
+) {
+    let (upstream, rows) = batch.encoding;
+    for (block, positions) in batch.positions.as_chunks::<{ 3 * BLOCK }>().0.iter().enumerate() {
+        let corners = level.corners(positions, smooth);
+        // `[corner][feature][sample]`
+        let mut shares = [[[0.0f32; BLOCK]; FEATURES]; 8];
+        for group in 0..BLOCK / 8 {
+            let mut far = [V::all(0.0); 3];
+            let mut near = far;
+            for a in 0..3 {
+                far[a] = lanes::<V>(&corners.weights[a][1], group);
+                near[a] = lanes::<V>(&corners.weights[a][0], group);
+            }
+            let row = |f: usize| &upstream[rows.at(block, FEATURES * l + f)..][..BLOCK];
+            let d = [lanes::<V>(row(0), group), lanes::<V>(row(1), group)];
+            let second = match batch.through_jacobian {
+                None => None,
+                Some((u, u_rows, v)) => {
+                    let row = |f: usize| &u[u_rows.at(block, FEATURES * l + f)..][..BLOCK];
+                    let u = [lanes::<V>(row(0), group), lanes::<V>(row(1), group)];
+                    let v = &v[3 * block * BLOCK..][..3 * BLOCK];
+                    let slope = each!(3, |a| lanes::<V>(&v[a * BLOCK..][..BLOCK], group)
+                        * lanes::<V>(&corners.slopes[a], group));
+                    Some((u, slope))
+                }
+            };
+            for corner in 0..8 {
+                let w = each!(3, |a| if corner >> a & 1 == 1 { far[a] } else { near[a] });
+                let (yz, xz, xy) = (w[1] * w[2], w[0] * w[2], w[0] * w[1]);
+                let weight = w[0] * yz;
+                let mut share = [d[0] * weight, d[1] * weight];
+                if let Some((u, slope)) = second {
+                    let signed = each!(3, |a| if corner >> a & 1 == 1 { slope[a] } else { -slope[a] });
+                    let s = signed[0].mul_add(yz, signed[1].mul_add(xz, signed[2] * xy));
+                    share = [u[0].mul_add(s, share[0]), u[1].mul_add(s, share[1])];
+                }
+                put(share[0], &mut shares[corner][0], group);
+                put(share[1], &mut shares[corner][1], group);
+            }
+        }
+        scatter(&corners.entries, &shares, gradient);
+    }
+}
+
+#[inline(always)]
+fn scatter(entries: &[[u32; BLOCK]; 8], shares: &[[[f32; BLOCK]; FEATURES]; 8], gradient: &mut LevelGradient) {
+    for i in 0..BLOCK {
+        for corner in 0..8 {
+            let share = [shares[corner][0][i], shares[corner][1][i]];
+            if share == [0.0; 2] {
+                continue;
+            }
+            let entry = entries[corner][i];
+            let sum = &mut gradient.values[FEATURES * entry as usize..][..FEATURES];
+            if sum == [0.0; 2] {
+                gradient.touched.push(entry);
+            }
+            sum[0] += share[0];
+            sum[1] += share[1];
+        }
+    }
+}
