@@ -63,6 +63,46 @@ fn screenshots_that_cannot_be_made_are_refused() {
 }
 
 #[test]
+fn a_streamed_scene_shows_what_its_file_shows_and_goes_on_without_lost_pages() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let [scene, tiles] = ["scene.ply", "scene.tiles"].map(|name| root.path().join(name));
+    tessera().run(&["synth", "terrain", "--splats", "60000", "-o", text(&scene), "--quiet"]).success();
+    tessera().run(&["convert", text(&scene), text(&tiles), "--quiet"]).success();
+    let camera = ["--camera", "0,-120,-200,0,0,0", "--size", "640x400", "--force", "--screenshot"];
+    let shot = |scene: &Path, name: &str| {
+        let shot = root.path().join(name);
+        let arguments = ["view", text(scene)].into_iter().chain(camera).chain([text(&shot)]);
+        (tessera().run(&arguments.collect::<Vec<_>>()), shot)
+    };
+    let (finished, whole) = shot(&scene, "whole.png");
+    if has_no_adapter(&finished) {
+        return;
+    }
+    finished.success();
+    let open = |path: &Path| image::open(path).expect("a picture").to_rgb8();
+    let psnr_of = |shot: &Path| {
+        let (a, b) = (open(shot), open(&whole));
+        let squares = a.as_raw().iter().zip(b.as_raw()).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2));
+        10.0 * (255.0f64.powi(2) / (squares.sum::<f64>() / a.as_raw().len() as f64).max(1e-9)).log10()
+    };
+    let (finished, streamed) = shot(&tiles, "streamed.png");
+    finished.success();
+    // Pages are quantised, and what is smaller than a pixel may be merged: 30 dB is a difference that one has to look for.
+    let psnr = psnr_of(&streamed);
+    assert!(psnr > 30.0, "the streamed scene differs: {psnr:.1} dB");
+
+    let pages = tiles.join("pages.bin");
+    let mut bytes = std::fs::read(&pages).expect("pages");
+    let end = bytes.len() - 1;
+    bytes[end] ^= 1;
+    std::fs::write(&pages, bytes).expect("pages");
+    let (finished, damaged) = shot(&tiles, "damaged.png");
+    finished.success();
+    let psnr = psnr_of(&damaged);
+    assert!(psnr > 20.0, "without one page the coarser one above it is shown: {psnr:.1} dB");
+}
+
+#[test]
 fn without_a_display_the_window_says_what_to_do() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let run = run(root.path());

@@ -40,6 +40,8 @@ pub struct StreamedScene {
 
 /// Share of splats on each side, along each axis, that a first look leaves out.
 const OUTERMOST: f64 = 0.03;
+/// Longer than any pause between attempts, seconds.
+const PATIENCE: f64 = 1e4;
 
 impl StreamedScene {
     /// Nothing of it is there yet.
@@ -102,7 +104,21 @@ impl StreamedScene {
     /// # Errors
     /// Why it cannot be used.
     pub fn arrived(&mut self, node: u32, bytes: &[u8], now: f64, renderer: &mut Renderer) -> Result<(), String> {
-        let placed = self.place(node, bytes, renderer);
+        self.decoded(node, DecodedPage::new(&self.manifest, node, bytes), now, renderer)
+    }
+
+    /// As [`Self::arrived`], with a page that was decoded elsewhere, or the reason why it could not be had.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn decoded(
+        &mut self,
+        node: u32,
+        page: Result<DecodedPage, String>,
+        now: f64,
+        renderer: &mut Renderer,
+    ) -> Result<(), String> {
+        let placed = page.and_then(|page| self.place(node, page, renderer));
         match &placed {
             Ok(()) => self.stream.arrived(node),
             Err(reason) => self.stream.failed(node, reason.clone(), now),
@@ -110,13 +126,11 @@ impl StreamedScene {
         placed
     }
 
-    fn place(&mut self, node: u32, bytes: &[u8], renderer: &mut Renderer) -> Result<(), String> {
-        let cloud = self.manifest.decode_page(node, bytes).map_err(|error| error.to_string())?;
+    fn place(&mut self, node: u32, decoded: DecodedPage, renderer: &mut Renderer) -> Result<(), String> {
         if node == 0 {
-            self.surroundings = Surroundings::of(&cloud.means);
+            self.surroundings = decoded.surroundings;
         }
-        let page = Page::of_cloud(&cloud, 0..cloud.len()).map_err(|error| error.to_string())?;
-        let id = renderer.add_page(&page).map_err(|error| error.to_string())?;
+        let id = renderer.add_page(&decoded.page).map_err(|error| error.to_string())?;
         renderer.set_visible(id, false);
         if let Some(old) = self.pages.insert(node, id) {
             renderer.remove_page(old);
@@ -132,6 +146,31 @@ impl StreamedScene {
     /// The pages that were lost since this was asked last.
     pub fn take_problems(&mut self) -> Vec<StreamProblem> {
         self.stream.take_problems()
+    }
+
+    /// Fetches everything that a view needs, by `read`, and shows it.
+    ///
+    /// # Errors
+    /// When not even the coarsest page can be had: why.
+    pub fn complete(
+        &mut self,
+        view: &View,
+        renderer: &mut Renderer,
+        read: &dyn Fn(u32) -> Result<Vec<u8>, String>,
+    ) -> Result<(), String> {
+        // Nobody waits here between attempts.
+        let mut now = 0.0;
+        loop {
+            self.update(view, renderer);
+            let Some(fetch) = self.next_fetch(now, renderer) else { break };
+            now += PATIENCE;
+            let decoded = read(fetch.node).and_then(|bytes| DecodedPage::new(&self.manifest, fetch.node, &bytes));
+            let outcome = self.decoded(fetch.node, decoded, now, renderer);
+            if fetch.node == 0 && self.stream.is_complete() {
+                outcome?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes everything off the device.
@@ -154,5 +193,25 @@ impl Surroundings {
             bounds[1][axis] = values[values.len() - 1 - left_out];
         }
         Some(Self { bounds })
+    }
+}
+
+/// A page as the renderer takes it.
+#[derive(Debug)]
+pub struct DecodedPage {
+    page: Page,
+    /// Of its splats.
+    surroundings: Option<Surroundings>,
+}
+
+impl DecodedPage {
+    /// From the bytes of a node's page.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn new(manifest: &Manifest, node: u32, bytes: &[u8]) -> Result<Self, String> {
+        let cloud = manifest.decode_page(node, bytes).map_err(|error| error.to_string())?;
+        let page = Page::of_cloud(&cloud, 0..cloud.len()).map_err(|error| error.to_string())?;
+        Ok(Self { page, surroundings: if node == 0 { Surroundings::of(&cloud.means) } else { None } })
     }
 }

@@ -23,6 +23,8 @@ use winit::window::{Window, WindowId};
 
 /// Between two looks for news of a training.
 const NEWS_INTERVAL: Duration = Duration::from_millis(250);
+/// Between two looks for pages of a streamed scene.
+const PAGE_INTERVAL: Duration = Duration::from_millis(15);
 /// Two clicks within this time and distance are a double click.
 const DOUBLE_CLICK: (Duration, f64) = (Duration::from_millis(400), 6.0);
 
@@ -99,9 +101,10 @@ impl ApplicationHandler for App<'_> {
 
     fn about_to_wait(&mut self, events: &ActiveEventLoop) {
         let Some(session) = &mut self.open else { return };
-        let flow = match session.hear_news() {
-            true => ControlFlow::WaitUntil(Instant::now() + NEWS_INTERVAL),
-            false => ControlFlow::Wait,
+        let flow = match (session.hear_pages(), session.hear_news()) {
+            (true, _) => ControlFlow::WaitUntil(Instant::now() + PAGE_INTERVAL),
+            (false, true) => ControlFlow::WaitUntil(Instant::now() + NEWS_INTERVAL),
+            (false, false) => ControlFlow::Wait,
         };
         events.set_control_flow(flow);
     }
@@ -123,7 +126,7 @@ impl Session {
         let id = egui::ViewportId::ROOT;
         let egui = egui_winit::State::new(context, id, &window, Some(window.scale_factor() as f32), None, Some(limit));
         let mut session = Self {
-            sight: Sight::of(&document.content, graphics.renderer.bounds()),
+            sight: Sight::of(&document.content, document.bounds(&graphics.renderer)),
             window,
             graphics,
             document,
@@ -156,6 +159,15 @@ impl Session {
         Ok(())
     }
 
+    /// Shows pages that have come; whether there may be more.
+    fn hear_pages(&mut self) -> bool {
+        let Some(streaming) = &mut self.document.streaming else { return false };
+        if streaming.is_news() || streaming.is_retry_due() {
+            self.window.request_redraw();
+        }
+        streaming.is_waiting()
+    }
+
     /// Takes what a training has sent; whether there may be more.
     fn hear_news(&mut self) -> bool {
         let Some(updates) = &self.updates else { return false };
@@ -179,7 +191,7 @@ impl Session {
             self.measure_scene();
             // Only now is it known how far away the scene is.
             if is_first && *self.sight.navigator.rig() == self.sight.home {
-                self.sight = Sight::of(&self.document.content, self.graphics.renderer.bounds());
+                self.sight = Sight::of(&self.document.content, self.document.bounds(&self.graphics.renderer));
             }
         }
         self.updates.is_some()
@@ -377,7 +389,7 @@ impl Session {
 
     /// Adapts speeds and the crop box to a scene that has changed.
     pub(super) fn measure_scene(&mut self) {
-        if let Some(bounds) = self.graphics.renderer.bounds() {
+        if let Some(bounds) = self.document.bounds(&self.graphics.renderer) {
             let [low, high] = bounds.map(|corner| corner.map(f64::from));
             self.controls.extent = super::panels::distance(low, high).max(1e-6);
             if !self.state.crop.on {

@@ -75,7 +75,7 @@ impl Session {
             Command::SavePath(path) => self.save_path(host, &path)?,
             Command::FrameAll => {
                 let [width, height] = self.graphics.size().map(f64::from);
-                if let Some(bounds) = self.graphics.renderer.bounds() {
+                if let Some(bounds) = self.document.bounds(&self.graphics.renderer) {
                     self.navigator().goal().frame(bounds, width / height.max(1.0));
                 }
             }
@@ -132,7 +132,7 @@ impl Session {
         let style = Style { background: content.background, ..self.state.style };
         self.document = Document::open(content, &mut self.graphics.renderer);
         self.state = State { help: self.state.help, ..State::new(style) };
-        self.sight = Sight::of(&self.document.content, self.graphics.renderer.bounds());
+        self.sight = Sight::of(&self.document.content, self.document.bounds(&self.graphics.renderer));
         self.measure_scene();
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use tessera_datasets::camera::{Camera, Pose};
+use tessera_datasets::format::tiles::Manifest;
 use tessera_datasets::image::Image8;
 use tessera_datasets::scene::{Mesh, SplatCloud};
 
@@ -15,6 +16,8 @@ pub struct Content {
     pub name: String,
     /// Splats, if there are any.
     pub cloud: Option<SplatCloud>,
+    /// Splats at many levels of detail, read as views need them. They can be looked at but not edited.
+    pub streamed: Option<Streamed>,
     /// Mesh or point cloud, if there is one.
     pub mesh: Option<Mesh>,
     /// Photos that it was made from.
@@ -27,6 +30,24 @@ pub struct Content {
     pub fov: f64,
     /// Upwards in the world.
     pub up: [f64; 3],
+}
+
+/// A scene whose pages stay where they are until a view needs them.
+#[derive(Clone)]
+pub struct Streamed {
+    /// What is known of it.
+    pub manifest: Manifest,
+    /// Reads the page of a node.
+    pub read: ReadPage,
+}
+
+/// The bytes of a node's page, or why they cannot be had.
+pub type ReadPage = Arc<dyn Fn(u32) -> Result<Vec<u8>, String> + Send + Sync>;
+
+impl fmt::Debug for Streamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streamed").field("header", &self.manifest.header).finish_non_exhaustive()
+    }
 }
 
 /// Decodes a photo when it is looked at.

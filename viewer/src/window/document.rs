@@ -3,6 +3,7 @@
 use super::content::{Content, Photo};
 use super::edits::{Combine, Edits};
 use super::selection::{Region, in_region};
+use super::streaming::Streaming;
 use crate::ViewerError;
 use crate::renderer::{MAX_PAGE, MeshData, Page, PageId, Renderer, SurfaceId, View};
 use tessera_datasets::scene::SplatCloud;
@@ -16,6 +17,8 @@ pub struct Document {
     pub edits: Edits,
     /// Why part of it is not shown.
     pub complaint: Option<String>,
+    /// Pages that come as they are needed.
+    pub streaming: Option<Streaming>,
     pages: Vec<PageId>,
     mesh: Option<SurfaceId>,
 }
@@ -25,7 +28,7 @@ impl Document {
     pub fn open(content: Content, renderer: &mut Renderer) -> Self {
         let splats = content.cloud.as_ref().map_or(0, SplatCloud::len);
         let edits = Edits::new(splats);
-        let mut document = Self { content, edits, complaint: None, pages: Vec::new(), mesh: None };
+        let mut document = Self { content, edits, complaint: None, streaming: None, pages: Vec::new(), mesh: None };
         document.upload(renderer);
         document
     }
@@ -37,7 +40,24 @@ impl Document {
         if let Err(error) = self.try_upload(renderer) {
             self.complaint = Some(format!("only a part is shown: {error}"));
         }
+        self.streaming = self.content.streamed.as_ref().map(|streamed| Streaming::open(streamed, renderer));
         self.mark(renderer);
+    }
+
+    /// The box around everything; of a streamed scene, around what is not there yet as well.
+    pub fn bounds(&self, renderer: &Renderer) -> Option<[[f32; 3]; 2]> {
+        let Some(streamed) = &self.content.streamed else { return renderer.bounds() };
+        let root = &streamed.manifest.tree.node(0).bounds;
+        Some([root.low, root.high])
+    }
+
+    /// Shows the pages that a view needs, as far as they have come.
+    pub fn advance(&mut self, view: &View, renderer: &mut Renderer) {
+        let Some(streaming) = &mut self.streaming else { return };
+        streaming.advance(view, renderer);
+        if let Some(problem) = streaming.take_problem() {
+            self.complaint = Some(problem);
+        }
     }
 
     fn try_upload(&mut self, renderer: &mut Renderer) -> Result<(), ViewerError> {
@@ -57,6 +77,9 @@ impl Document {
         self.pages.drain(..).for_each(|page| renderer.remove_page(page));
         if let Some(mesh) = self.mesh.take() {
             renderer.remove_mesh(mesh);
+        }
+        if let Some(streaming) = self.streaming.take() {
+            streaming.close(renderer);
         }
     }
 

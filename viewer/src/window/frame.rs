@@ -39,6 +39,7 @@ impl Session {
         let slow = self.state.adaptive && moving && self.state.times.milliseconds > SLOW;
         let resolution = self.state.resolution * if slow { COARSE } else { 1.0 };
         let view = scaled(&full, resolution);
+        self.document.advance(&view, &mut self.graphics.renderer);
         let (style, context) = (self.style(), self.egui.egui_ctx().clone());
         self.graphics.draw(&view, &style, &context, output)?;
         self.answer_clicks(&full, resolution)?;
@@ -100,7 +101,7 @@ impl Session {
 
     /// How the scene is drawn now.
     pub(super) fn style(&self) -> Style {
-        let bounds = self.graphics.renderer.bounds();
+        let bounds = self.document.bounds(&self.graphics.renderer);
         let frustum = Frustum::new(&self.full_view(), 0.0);
         let far = bounds.map_or(1.0, |bounds| frustum.depths(&bounds)[1]);
         let near = (NEAR.0 * far).clamp(1e-5, NEAR.1) as f32;

@@ -15,7 +15,8 @@ mod overlay;
 mod panels;
 mod selection;
 mod state;
+mod streaming;
 
 pub use app::run;
-pub use content::{Content, Decode, Frames, Host, Options, Photo, Update};
+pub use content::{Content, Decode, Frames, Host, Options, Photo, ReadPage, Streamed, Update};
 pub use overlay::KEYS;

@@ -14,7 +14,7 @@ pub struct Panel<'a> {
     /// Habits and speed.
     pub controls: &'a mut Controls,
     /// The open scene.
-    pub document: &'a Document,
+    pub document: &'a mut Document,
     /// For statistics.
     pub renderer: &'a Renderer,
     /// What is asked for.
@@ -48,6 +48,9 @@ impl Panel<'_> {
         let deleted = self.document.edits.deleted().count();
         if splats > 0 {
             ui.label(format!("{} splats, {} MB", splats - deleted, load.bytes >> 20));
+        }
+        if let Some(streaming) = &mut self.document.streaming {
+            ui.label(format!("{}, {} MB", streaming.status(), load.bytes >> 20));
         }
         if let Some(mesh) = &self.document.content.mesh {
             let (points, triangles) = (mesh.positions.len(), mesh.triangles.len());
@@ -97,10 +100,20 @@ impl Panel<'_> {
 
     fn quality(&mut self, ui: &mut Ui) {
         let style = &mut self.state.style;
-        let degree = self.document.content.cloud.as_ref().map_or(0, |cloud| cloud.sh_degree);
+        let content = &self.document.content;
+        let streamed = content.streamed.as_ref().map(|streamed| streamed.manifest.header.sh_degree);
+        let degree = content.cloud.as_ref().map(|cloud| cloud.sh_degree).or(streamed).unwrap_or(0);
         if degree > 0 {
             style.sh_degree = style.sh_degree.min(degree);
             ui.add(Slider::new(&mut style.sh_degree, 0..=degree).text("SH degree"));
+        }
+        if let Some(streaming) = &mut self.document.streaming {
+            let mut limits = streaming.limits();
+            let budget = Slider::new(&mut limits.splats, 20_000..=10_000_000).logarithmic(true).text("splats at most");
+            let error = Slider::new(&mut limits.screen_error, 0.25..=16.0).logarithmic(true).text("pixels of error");
+            if ui.add(budget).changed() | ui.add(error).changed() {
+                streaming.set_limits(limits);
+            }
         }
         ui.add(Slider::new(&mut style.splat_scale, 0.05..=2.0).text("splat size"));
         ui.add(Slider::new(&mut style.point_size, 1.0..=12.0).text("point size"));

@@ -2,16 +2,20 @@
 
 use super::streaming;
 use crate::args::Bench;
+use crate::commands::render::orbit_cameras;
 use crate::console::Console;
+use crate::inputs::Scene;
 use crate::progress::Progress;
 use crate::report::{Facts, count};
 use anyhow::{Context, Result};
 use serde_json::json;
+use std::path::Path;
 use std::time::Duration;
+use tessera_engine::datasets::camera::Similarity;
 use tessera_engine::datasets::format::stream;
 use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::datasets::synthetic::{self, Options, SceneKind};
-use tessera_engine::render::orbit;
+use tessera_engine::render::{PathCamera, orbit};
 use tessera_viewer::renderer::{FrameTimes, Gpu, Page, Picture, Renderer, Style, View};
 
 /// Splats of the scenes that are drawn, where nothing else is asked for.
@@ -19,21 +23,24 @@ const SIZES: [u64; 3] = [100_000, 1_000_000, 4_000_000];
 /// Frames before the clock starts: pipelines are compiled, buffers grow.
 const WARM_UP: usize = 2;
 
-/// Draws terrains of several sizes from cameras on a circle, every frame from another.
+/// Draws terrains of several sizes, or a scene, from cameras on a circle, every frame from another.
 ///
 /// # Errors
 /// When there is no graphics adapter, or no room for a scene.
 pub fn run(args: &Bench, console: &Console) -> Result<()> {
     let gpu = Gpu::headless()?;
     let [width, height] = args.size;
-    let sizes = args.splats.map_or(SIZES.to_vec(), |splats| vec![splats]);
+    let subjects = match &args.scene {
+        Some(path) => vec![Subject::Scene(path)],
+        None => args.splats.map_or(SIZES.to_vec(), |splats| vec![splats]).into_iter().map(Subject::Terrain).collect(),
+    };
     let mut facts = Facts::default();
     facts.add("adapter", gpu.name());
     facts.add("pictures", format!("{width}x{height}, {} frames of each scene", args.frames));
     let mut scenes = Vec::new();
-    for splats in sizes {
-        let cloud = terrain(splats, console)?;
-        let views = views(&cloud, args);
+    for subject in subjects {
+        let (cloud, views) = subject.make(args, console)?;
+        let splats = cloud.len() as u64;
         let (times, whole) = measure(&gpu, &cloud, &views)?;
         let streaming = streaming::measure(&gpu, &cloud, &views[0], &style(), &whole)?;
         let [project, sort, draw] = [0, 1, 2].map(|step| median(&times, |t| [t.project, t.sort, t.draw][step]));
@@ -72,9 +79,35 @@ fn style() -> Style {
     Style { near: 0.2, ..Style::default() }
 }
 
-fn views(cloud: &SplatCloud, args: &Bench) -> Vec<View> {
-    let cameras = orbit(cloud, args.frames + WARM_UP, args.size);
-    cameras.into_iter().map(|c| View { camera: c.camera, camera_from_world: c.camera_from_world }).collect()
+/// What is drawn.
+enum Subject<'a> {
+    /// A made terrain of so many splats.
+    Terrain(u64),
+    /// A run folder or splat file.
+    Scene(&'a Path),
+}
+
+impl Subject<'_> {
+    /// The splats, and one view for each frame.
+    fn make(&self, args: &Bench, console: &Console) -> Result<(SplatCloud, Vec<View>)> {
+        let frames = args.frames + WARM_UP;
+        let (cloud, cameras) = match self {
+            Self::Terrain(splats) => {
+                let cloud = terrain(*splats, console)?;
+                let cameras = orbit(&cloud, frames, args.size);
+                (cloud, cameras)
+            }
+            Self::Scene(path) => {
+                let mut scene = Scene::open(path)?;
+                // Splats are drawn as they are stored.
+                scene.cloud.scene_from_world = Similarity::identity();
+                let cameras = orbit_cameras(&scene, u32::try_from(frames)?, args.size, console);
+                (scene.cloud, cameras)
+            }
+        };
+        let view = |c: PathCamera| View { camera: c.camera, camera_from_world: c.camera_from_world };
+        Ok((cloud, cameras.into_iter().map(view).collect()))
+    }
 }
 
 /// Times of frames, and the picture of the first view.

@@ -7,16 +7,18 @@ use crate::inputs::{Run, Scene, scene_file};
 use anyhow::{Result, bail};
 use nalgebra::{UnitQuaternion, Vector3};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use tessera_engine::datasets::DataError;
 use tessera_engine::datasets::camera::{Camera, Pose, Similarity};
 use tessera_engine::datasets::capture::{Capture, Frame};
-use tessera_engine::datasets::format::{self, Contents};
+use tessera_engine::datasets::format::tiles::{PageFiles, open_manifest};
+use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::image::decode;
 use tessera_engine::datasets::scene::{Mesh, SplatCloud, camera_from_scene};
 use tessera_engine::render::PathCamera;
 use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_viewer::camera::looking_at;
-use tessera_viewer::window::{Content, Photo};
+use tessera_viewer::window::{Content, Photo, Streamed};
 
 /// Field of view of a camera that is given by where it stands, radians.
 const FIELD_OF_VIEW: f64 = 0.9;
@@ -34,6 +36,9 @@ pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> 
     let run = Run::find(path)?;
     let file = scene_file(path, run.is_some())?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    if SplatFormat::of(&file) == Some(SplatFormat::Tiles) {
+        return of_tiles(&file, name, args, console);
+    }
     match Contents::of(&file)? {
         Contents::Splats => of_scene(Scene { cloud: format::read_splats(&file)?, run }, name, args, console),
         Contents::Mesh | Contents::Points => {
@@ -62,6 +67,39 @@ fn of_scene(mut scene: Scene, name: String, args: &Arguments, console: &Console)
     Ok(opened(name, Some(scene.cloud), None, photos, background, &first, up))
 }
 
+/// A streamed scene: only its coarsest page is read here, to find a first view.
+fn of_tiles(path: &Path, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
+    let manifest = open_manifest(path)?;
+    let mut files = PageFiles::beside(path);
+    let bytes = files.read(&manifest, 0)?;
+    let coarse = manifest
+        .decode_page(0, &bytes)
+        .map_err(|e| DataError::new(path, format!("its first page {e}")).remedy("copy or export the scene again"))?;
+    let mut opened = of_scene(Scene { cloud: coarse, run: None }, name, args, console)?;
+    opened.shown.cloud = None;
+    if let Some(up) = manifest.up {
+        opened.shown.up = up.map(f64::from);
+    }
+    if let (Some(start), None, None) = (manifest.camera, args.camera, &args.cameras) {
+        let [eye, target] = [start.position, start.target].map(|point| point.map(f64::from));
+        opened.shown.start = looking_at(eye, target, opened.shown.up);
+        opened.shown.fov = f64::from(start.fov_y);
+        opened.camera = with_vertical_fov(args.size, opened.shown.fov);
+    }
+    let (pages, files) = (manifest.clone(), Mutex::new(files));
+    let read = move |node| {
+        let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.read(&pages, node).map_err(|error| error.to_string())
+    };
+    opened.shown.streamed = Some(Streamed { manifest, read: Arc::new(read) });
+    Ok(opened)
+}
+
+fn with_vertical_fov([width, height]: [u32; 2], fov: f64) -> Camera {
+    let across = f64::from(width) / f64::from(height) * (0.5 * fov).tan();
+    Camera::from_horizontal_fov(width, height, 2.0 * across.atan())
+}
+
 fn of_mesh(mesh: Mesh, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
     let first = match stated_camera(args)? {
         Some(camera) => camera,
@@ -82,7 +120,8 @@ fn opened(
 ) -> Opened {
     let fov = 2.0 * (0.5 * f64::from(first.camera.height) / first.camera.lens.focal[1]).atan();
     let start = first.camera_from_world;
-    Opened { shown: Content { name, cloud, mesh, photos, background, start, fov, up }, camera: first.camera }
+    let shown = Content { name, cloud, streamed: None, mesh, photos, background, start, fov, up };
+    Opened { shown, camera: first.camera }
 }
 
 /// A circle of at least one camera around a mesh or point cloud.

@@ -116,6 +116,7 @@ pub fn show(capture: &Path, updates: Receiver<Update>, console: &Console) -> Res
     let content = Content {
         name: capture.file_name().unwrap_or(capture.as_os_str()).to_string_lossy().into_owned(),
         cloud: None,
+        streamed: None,
         mesh: None,
         background: DEFAULT_BACKGROUND,
         start: first.map_or_else(Pose::identity, |photo| photo.camera_from_world),

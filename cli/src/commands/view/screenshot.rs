@@ -6,7 +6,11 @@ use crate::console::Console;
 use anyhow::{Result, bail};
 use std::path::Path;
 use tessera_engine::datasets::image::{Image8, save_png};
+use tessera_engine::datasets::scene::tile_tree::StreamLimits;
+use tessera_viewer::ViewerError;
 use tessera_viewer::renderer::{Frustum, Gpu, MeshData, Page, Renderer, Style, View};
+use tessera_viewer::streamed::StreamedScene;
+use tessera_viewer::window::Streamed;
 
 /// Share of the scene's depth at which drawing begins, and the greatest such distance.
 const NEAR: (f64, f64) = (1e-3, 0.2);
@@ -31,6 +35,9 @@ pub fn write(opened: Opened, file: &Path, args: &Arguments, console: &Console) -
         renderer.add_mesh(&MeshData::of(mesh)?)?;
     }
     let view = View { camera: opened.camera, camera_from_world: opened.shown.start };
+    if let Some(streamed) = &opened.shown.streamed {
+        stream(streamed, &view, &mut renderer, console)?;
+    }
     let far = renderer.bounds().map_or(1.0, |bounds| Frustum::new(&view, 0.0).depths(&bounds)[1]);
     let style = Style {
         background: opened.shown.background,
@@ -42,4 +49,16 @@ pub fn write(opened: Opened, file: &Path, args: &Arguments, console: &Console) -
     let image = Image8 { width: picture.width, height: picture.height, channels: 3, data: picture.rgb };
     save_png(file, &image)?;
     console.result(file.display())
+}
+
+/// Puts all pages on the device that the picture needs.
+fn stream(streamed: &Streamed, view: &View, renderer: &mut Renderer, console: &Console) -> Result<()> {
+    let mut scene = StreamedScene::new(streamed.manifest.clone(), StreamLimits::default());
+    scene.complete(view, renderer, &*streamed.read).map_err(ViewerError::BadScene)?;
+    for problem in scene.take_problems() {
+        console.warn(format_args!("page {} is left out: {}", problem.node, problem.reason));
+    }
+    let (drawn, total) = (scene.stream().cut_splats(), scene.manifest().header.count);
+    console.note(format_args!("{drawn} of {total} splats"));
+    Ok(())
 }
