@@ -8,6 +8,8 @@ mod web;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tessera_engine::datasets::capture::Split;
+use tessera_engine::datasets::convert::Most;
+use tessera_engine::datasets::format::SpzVersion;
 use tessera_engine::datasets::synthetic::{LensKind, SceneKind};
 use tessera_engine::render::Layer;
 use tessera_kernels::device::Request;
@@ -303,7 +305,7 @@ impl From<LayerName> for Layer {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "What is asked for happens in the order of this list: --merge, --crop, --seen-by, --drop-floaters, \
+    after_help = "What is asked for happens in the order of this list: --merge, --drop-invalid, --crop, --crop-sphere, --seen-by, --drop-floaters, \
                         --min-opacity, --sh-degree, --max-splats, then rotation, scale and translation."
 )]
 pub struct Convert {
@@ -321,6 +323,9 @@ pub struct Convert {
     /// Keep what lies in this box, in the input's coordinates
     #[arg(long, value_name = "X0,Y0,Z0,X1,Y1,Z1", allow_hyphen_values = true, value_parser = parse_box)]
     pub crop: Option<[[f32; 3]; 2]>,
+    /// Keep what lies within a distance of a place, in the input's coordinates
+    #[arg(long, value_name = "X,Y,Z,RADIUS", allow_hyphen_values = true, value_parser = parse_ball)]
+    pub crop_sphere: Option<([f32; 3], f32)>,
     /// Keep what the cameras of this capture saw
     #[arg(long, value_name = "CAPTURE")]
     pub seen_by: Option<PathBuf>,
@@ -339,9 +344,9 @@ pub struct Convert {
     /// Keep spherical harmonics up to this degree
     #[arg(long, value_name = "DEGREE", value_parser = clap::value_parser!(u8).range(0..=3))]
     pub sh_degree: Option<u8>,
-    /// Merge near, alike splats until this many are left
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_splats: Option<u32>,
+    /// Merge near, alike splats until this many, or this share of them, are left
+    #[arg(long, value_name = "N|N%", value_parser = parse_most)]
+    pub max_splats: Option<Most>,
     /// Turn the scene about x, then y, then z, in degrees; colours turn with it
     #[arg(long, value_name = "X,Y,Z", allow_hyphen_values = true, value_parser = parse_vector)]
     pub rotate: Option<[f64; 3]>,
@@ -354,6 +359,15 @@ pub struct Convert {
     /// Put splats that are near each other in space near each other in the file
     #[arg(long)]
     pub morton: bool,
+    /// Keep splats in their order in formats that would choose a better one
+    #[arg(long, conflicts_with = "morton")]
+    pub keep_order: bool,
+    /// Leave out splats with numbers that are not finite, instead of refusing them; of PLY and .splat files
+    #[arg(long)]
+    pub drop_invalid: bool,
+    /// Version of SPZ files: 3 is what most programs read, 4 is smaller and newer, 2 is for programs from before 2025
+    #[arg(long, value_name = "2|3|4", value_parser = parse_spz_version)]
+    pub spz_version: Option<SpzVersion>,
     /// Read the file again, draw it beside the scene it was made from, and say how far they are apart
     #[arg(long)]
     pub verify: bool,
@@ -515,6 +529,30 @@ fn parse_box(text: &str) -> Result<[[f32; 3]; 2], String> {
     })
 }
 
+fn parse_ball(text: &str) -> Result<([f32; 3], f32), String> {
+    let numbers: Option<Vec<f32>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let numbers = numbers.and_then(|numbers| <[f32; 4]>::try_from(numbers).ok());
+    let numbers = numbers.filter(|n| n.iter().all(|n| n.is_finite()) && n[3] >= 0.0);
+    numbers
+        .map(|[x, y, z, radius]| ([x, y, z], radius))
+        .ok_or_else(|| "a sphere is four numbers, its centre and its radius, such as 0,0,0,2.5".to_owned())
+}
+
+fn parse_most(text: &str) -> Result<Most, String> {
+    let share = |text: &str| text.trim().parse::<f64>().ok().filter(|percent| *percent > 0.0 && *percent <= 100.0);
+    let most = match text.strip_suffix('%') {
+        Some(percent) => share(percent).map(|percent| Most::Share(percent / 100.0)),
+        None => text.parse::<u32>().ok().filter(|&n| n > 0).map(|n| Most::Splats(n as usize)),
+    };
+    most.ok_or_else(|| "a number of splats is needed, such as 500000, or a share of them, such as 25%".to_owned())
+}
+
+fn parse_spz_version(text: &str) -> Result<SpzVersion, String> {
+    let versions = [SpzVersion::V2, SpzVersion::V3, SpzVersion::V4];
+    let version = versions.into_iter().find(|version| version.number().to_string() == text);
+    version.ok_or_else(|| "the versions that can be written are 2, 3 and 4".to_owned())
+}
+
 fn parse_share(text: &str) -> Result<f32, String> {
     let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "a number from 0 to 1 is needed, such as 0.5".to_owned())
@@ -555,6 +593,12 @@ mod tests {
         assert_eq!(parse_box("-1,-2,-inf, 1,2,3"), Ok([[-1.0, -2.0, f32::NEG_INFINITY], [1.0, 2.0, 3.0]]));
         assert!(["1,1,1,0,0,0", "0,0,0,1,1", "0,0,0,1,1,NaN"].into_iter().all(|wrong| parse_box(wrong).is_err()));
         assert_eq!((parse_share("0.25"), parse_decibels("35")), (Ok(0.25), Ok(35.0)));
+        assert_eq!((parse_most("7"), parse_most("12.5%")), (Ok(Most::Splats(7)), Ok(Most::Share(0.125))));
+        assert!(["0", "-1", "0%", "101%", "x"].into_iter().all(|wrong| parse_most(wrong).is_err()));
+        assert_eq!(parse_ball("-1,0,2,3"), Ok(([-1.0, 0.0, 2.0], 3.0)));
+        assert!(["1,2,3", "0,0,0,-1", "0,0,0,inf"].into_iter().all(|wrong| parse_ball(wrong).is_err()));
+        assert_eq!(parse_spz_version("4"), Ok(SpzVersion::V4));
+        assert!(parse_spz_version("1").is_err());
         assert!(parse_share("1.1").is_err() && parse_decibels("-1").is_err());
         assert_eq!(parse_factor("2.5"), Ok(2.5));
         assert!(["0", "-1", "NaN", "1e9"].into_iter().all(|wrong| parse_factor(wrong).is_err()));

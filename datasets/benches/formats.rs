@@ -1,8 +1,10 @@
-//! Writing and reading splat files of every format, on one thread and on all.
+//! Writing and reading splat files of every format, in processor time of one thread.
+
+mod processor_time;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use processor_time::{ProcessorTime, one_thread};
 use std::path::Path;
-use std::time::Duration;
 use tessera_datasets::format::stream::{SplatHeader, collect};
 use tessera_datasets::format::{Existing, SpzVersion, WriteOptions, create_splats, open_splats};
 use tessera_datasets::scene::{SplatCloud, morton_order};
@@ -24,7 +26,7 @@ fn read(path: &Path) {
     while source.next_chunk(&mut chunk).expect("read") {}
 }
 
-fn formats(c: &mut Criterion) {
+fn formats(c: &mut Criterion<ProcessorTime>) {
     let mut source = splats(SceneKind::StillLife, &Options::default(), SPLATS, 3, &|_, _| {}).expect("a scene");
     let made = collect(&mut source).expect("a scene");
     // In the order that written files have, as most scenes that are read come from such files.
@@ -41,30 +43,18 @@ fn formats(c: &mut Criterion) {
         ("scene.glb", SpzVersion::V3),
         ("scene.sog", SpzVersion::V3),
     ];
+    let pool = one_thread();
     for (name, spz_version) in files {
         let path = folder.path().join(name);
         let options = WriteOptions { spz_version, ..WriteOptions::default() };
         write(&cloud, &path, &options);
         println!("{name}: {} bytes", std::fs::metadata(&path).expect("written").len());
-        let mut threads = vec![1, rayon::current_num_threads()];
-        threads.dedup();
-        for threads in threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-            group.bench_function(format!("write {name}/{threads} threads"), |b| {
-                pool.install(|| b.iter(|| write(&cloud, &path, &options)));
-            });
-            group.bench_function(format!("read {name}/{threads} threads"), |b| pool.install(|| b.iter(|| read(&path))));
-        }
+        let mut write_once = || pool.install(|| write(&cloud, &path, &options));
+        group.bench_function(format!("write {name}"), |b| b.iter(&mut write_once));
+        group.bench_function(format!("read {name}"), |b| b.iter(|| pool.install(|| read(&path))));
     }
     group.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2));
-    targets = formats
-}
+criterion_group! { name = benches; config = processor_time::criterion(); targets = formats }
 criterion_main!(benches);

@@ -114,6 +114,7 @@ fn splat_transform_reads_what_is_written_as_it_is_read_here() {
         ("a.splat", SpzVersion::V3, 1.0),
         ("a.spz", SpzVersion::V3, 0.001),
         ("b.spz", SpzVersion::V4, 0.001),
+        ("c.spz", SpzVersion::V2, 0.001),
         ("a.sog", SpzVersion::V3, 0.001),
         ("folder/meta.json", SpzVersion::V3, 0.001),
     ];

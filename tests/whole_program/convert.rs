@@ -56,7 +56,7 @@ fn edits_are_made_in_their_order_and_accounted_for() {
     arguments.extend(edits.iter().chain(&moves));
     let report = tessera().run(&arguments).json();
     assert_eq!((report["splats"].as_u64(), report["format"].as_str()), (Some(500), Some("PLY")), "{report}");
-    let gone = number(&report, "/report/outside_box") + number(&report, "/report/too_faint");
+    let gone = number(&report, "/report/outside") + number(&report, "/report/too_faint");
     assert!(gone > 0.0 && number(&report, "/report/merged_from") == number(&report, "/report/read") - gone, "{report}");
     let cloud = read_splats(&out).expect("a scene");
     assert_eq!((cloud.len(), cloud.sh_degree), (500, 0));
@@ -161,6 +161,11 @@ fn refusals_name_the_remedy_and_leave_nothing() {
         (vec!["--min-psnr", "20"], vec!["--verify"]),
         (vec!["--floaters-to", "x.ply"], vec!["--drop-floaters"]),
         (vec!["--sh-degree", "4"], vec!["--sh-degree"]),
+        (vec!["--max-splats", "120%"], vec!["25%"]),
+        (vec!["--crop-sphere=1,2,3"], vec!["radius"]),
+        (vec!["--spz-version", "1"], vec!["2, 3 and 4"]),
+        (vec!["--spz-version", "4"], vec!["--spz-version 4", ".spz"]),
+        (vec!["--morton", "--keep-order"], vec!["--keep-order"]),
         (vec!["--points", "--morton"], vec!["--morton", "point cloud"]),
         (vec!["--dry-run", "--verify"], vec!["--dry-run"]),
     ] {
@@ -224,4 +229,42 @@ fn scenes_and_meshes_of_other_programs_are_converted() {
         let report = tessera().run(&["convert", text(&input), text(&out), "--force", "--json"]).json();
         assert_eq!(number(&report, "/triangles"), triangles, "{name}: {report}");
     }
+}
+
+#[test]
+fn streamed_scenes_are_written_with_their_levels_and_verified() {
+    let (root, file) = folder();
+    let out = file("web/lod-meta.json");
+    let arguments = ["convert", text(scene()), text(&out), "--verify", "--min-psnr", "30", "--json", "--quiet"];
+    let report = tessera().run(&arguments).json();
+    assert_eq!((report["format"].as_str(), number(&report, "/splats")), (Some("streamed SOG"), 4012.0), "{report}");
+    assert!(number(&report, "/bytes") > 10_000.0, "{report}");
+    let info = tessera().run(&["info", text(&out), "--json"]).json();
+    assert_eq!(info["splats"].as_u64(), Some(4012), "{info}");
+    let before = files_below(root.path());
+    assert!(before.contains(&Path::new("web/0_0/meta.json").to_owned()), "{before:?}");
+    tessera().run(&["convert", text(scene()), text(&out)]).failure(&["lod-meta.json", "exists already", "--force"]);
+    let refused = ["convert", text(scene()), text(&out), "--force", "--verify", "--min-psnr", "100"];
+    tessera().run(&refused).failure(&["lod-meta.json", "is not written", "dB"]);
+    assert_eq!(files_below(root.path()), before);
+    let tiles = file("scene.tiles");
+    tessera().run(&["convert", text(&out), text(&tiles), "--verify", "--quiet"]).success();
+    tessera().run(&["convert", text(scene()), text(&file("x/tiles.json"))]).failure(&["tiles.json", "name the folder"]);
+}
+
+#[test]
+fn what_a_format_cuts_off_is_counted() {
+    let (_folder, file) = folder();
+    let mut bright = read_splats(scene()).expect("a scene");
+    bright.sh0[5][1] = 7.0;
+    bright.sh_rest[30] = -1.5;
+    let (input, out) = (file("bright.ply"), file("out.spz"));
+    write_splats(&input, &bright, false).expect("written");
+    let report =
+        tessera().run(&["convert", text(&input), text(&out), "--spz-version", "2", "--json", "--quiet"]).json();
+    let found = ["colours", "scales", "harmonics"].map(|what| number(&report, &format!("/report/cut_off/{what}")));
+    assert_eq!(found, [1.0, 0.0, 1.0], "{report}");
+    let said = tessera().run(&["convert", text(&input), text(&out), "--force"]);
+    said.success();
+    assert!(said.stderr.contains("1 splat had colours beyond what SPZ holds"), "{said:?}");
 }

@@ -35,11 +35,13 @@ pub(super) fn open_joined(inputs: &[PathBuf]) -> Result<Box<dyn SplatSource>> {
     };
     let mut parts: Vec<Part> = parts.into_iter().map(place).collect();
     parts.reverse();
-    Ok(Box::new(Joined { header, parts }))
+    Ok(Box::new(Joined { header, skipped: 0, parts }))
 }
 
 struct Joined {
     header: SplatHeader,
+    /// Of the parts that are at their end.
+    skipped: u64,
     /// Those that are not at their end, the next one last.
     parts: Vec<Part>,
 }
@@ -67,28 +69,22 @@ impl SplatSource for Joined {
                     transform.apply(next);
                 }
                 if !is_alike {
-                    append_raised(chunk, &part.chunk);
+                    chunk.append_raised(&part.chunk);
                 }
                 return Ok(true);
             }
+            self.skipped += part.source.skipped();
             self.parts.pop();
         }
         chunk.clear();
         Ok(false)
     }
-}
 
-/// Adds splats of a lower degree: the coefficients that they lack are zero.
-fn append_raised(chunk: &mut SplatCloud, lower: &SplatCloud) {
-    let [width, lower_width] =
-        [chunk.sh_degree, lower.sh_degree].map(|degree| 3 * SplatCloud::rest_coefficients(degree));
-    chunk.means.extend_from_slice(&lower.means);
-    chunk.log_scales.extend_from_slice(&lower.log_scales);
-    chunk.quats.extend_from_slice(&lower.quats);
-    chunk.opacity_logits.extend_from_slice(&lower.opacity_logits);
-    chunk.sh0.extend_from_slice(&lower.sh0);
-    for i in 0..lower.len() {
-        chunk.sh_rest.extend_from_slice(&lower.sh_rest[i * lower_width..(i + 1) * lower_width]);
-        chunk.sh_rest.extend(std::iter::repeat_n(0.0, width - lower_width));
+    fn skip_invalid(&mut self) {
+        self.parts.iter_mut().for_each(|part| part.source.skip_invalid());
+    }
+
+    fn skipped(&self) -> u64 {
+        self.skipped + self.parts.iter().map(|part| part.source.skipped()).sum::<u64>()
     }
 }

@@ -9,6 +9,7 @@ use crate::scene::{Floaters, Frusta, SplatCloud};
 pub(super) struct Kept {
     source: Box<dyn SplatSource>,
     crop: Option<[[f32; 3]; 2]>,
+    crop_ball: Option<([f32; 3], f32)>,
     seen_by: Option<(Frusta, usize)>,
     floaters: Option<Floaters>,
     /// Splats that [`Self::floaters`] was asked about.
@@ -16,7 +17,7 @@ pub(super) struct Kept {
     /// Takes the floaters.
     pub(super) rejects: Option<Box<dyn SplatSink>>,
     pub(super) min_opacity: Option<f32>,
-    pub(super) outside_box: u64,
+    pub(super) outside: u64,
     pub(super) unseen: u64,
     pub(super) too_faint: u64,
 }
@@ -29,12 +30,13 @@ impl Kept {
         Self {
             source,
             crop: edits.crop,
+            crop_ball: edits.crop_ball,
             seen_by: seen_by.map(|(cameras, n)| (Frusta::new(cameras.iter().copied(), &scene_from_world), *n)),
             floaters: None,
             asked: 0,
             rejects: None,
             min_opacity: None,
-            outside_box: 0,
+            outside: 0,
             unseen: 0,
             too_faint: 0,
         }
@@ -45,13 +47,21 @@ impl Kept {
         Self { floaters: Some(floaters), rejects, ..self }
     }
 
+    /// Splats that were none.
+    pub(super) fn invalid(&self) -> u64 {
+        self.source.skipped()
+    }
+
     fn sift(&mut self, chunk: &mut SplatCloud) -> Result<()> {
         let mut before = chunk.len();
         let mut gone = |chunk: &SplatCloud| (std::mem::replace(&mut before, chunk.len()) - chunk.len()) as u64;
         if let Some([low, high]) = self.crop {
             chunk.crop_to_box(low, high);
-            self.outside_box += gone(chunk);
         }
+        if let Some((centre, radius)) = self.crop_ball {
+            chunk.crop_to_ball(centre, radius);
+        }
+        self.outside += gone(chunk);
         if let Some((frusta, at_least)) = &self.seen_by {
             frusta.keep_seen(chunk, *at_least);
             self.unseen += gone(chunk);

@@ -4,33 +4,35 @@
 //! has to see all splats at once keeps them: [`Edits::max_splats`] and [`Edits::morton`] all of their values,
 //! [`Edits::floaters`] their places, sizes and opacities alone, for which the inputs are read twice.
 
+mod cut_off;
 mod joined;
 mod kept;
 mod ordered;
 mod pump;
-mod staged;
 
 #[cfg(test)]
 mod tests;
-
-pub use staged::StagedFile;
 
 use crate::camera::{Camera, Pose, Similarity};
 use crate::format::stream::{CHUNK_SPLATS, SplatHeader, SplatSink, SplatSource};
 use crate::scene::{FloaterReport, SplatCloud, SplatTransform, find_floaters, simplify_to};
 use crate::{DataError, Result};
+pub use cut_off::CutOff;
 use joined::open_joined;
 use kept::Kept;
 use ordered::Ordered;
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// What is done to a scene, in this order. The default leaves everything as it is.
 #[derive(Clone, Debug)]
 pub struct Edits {
     /// Keep what lies in the box with these corners (lowest and highest), in the coordinates of the first input.
     pub crop: Option<[[f32; 3]; 2]>,
+    /// Keep what lies within this distance of this place, in the same coordinates.
+    pub crop_ball: Option<([f32; 3], f32)>,
     /// Keep what at least so many of these cameras saw; they stand in the captured world.
     pub seen_by: Option<(Vec<(Camera, Pose)>, usize)>,
     /// Remove floaters with this strength, from 0 to 1 ([`find_floaters`]).
@@ -39,18 +41,40 @@ pub struct Edits {
     pub min_opacity: Option<f32>,
     /// Forget spherical harmonics of higher degrees.
     pub sh_degree: Option<u8>,
-    /// Merge splats until no more than this many are left.
-    pub max_splats: Option<usize>,
+    /// Merge splats until no more than this are left.
+    pub max_splats: Option<Most>,
     /// Move the scene; its `scene_from_world` follows.
     pub movement: Similarity,
     /// Put splats that are near each other in space near each other in the file.
     pub morton: bool,
+    /// Leave out splats that are no splats, because a number of theirs is not finite; otherwise they are an error.
+    pub drop_invalid: bool,
+}
+
+/// A limit for a number of splats.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Most {
+    /// So many.
+    Splats(usize),
+    /// This share of them, from 0 to 1, at least one.
+    Share(f64),
+}
+
+impl Most {
+    /// How many there may be of so many.
+    pub fn of(self, splats: usize) -> usize {
+        match self {
+            Self::Splats(most) => splats.min(most),
+            Self::Share(share) => ((splats as f64 * share).round() as usize).clamp(splats.min(1), splats),
+        }
+    }
 }
 
 impl Default for Edits {
     fn default() -> Self {
         Self {
             crop: None,
+            crop_ball: None,
             seen_by: None,
             floaters: None,
             min_opacity: None,
@@ -58,6 +82,7 @@ impl Default for Edits {
             max_splats: None,
             movement: Similarity::identity(),
             morton: false,
+            drop_invalid: false,
         }
     }
 }
@@ -66,7 +91,14 @@ impl Edits {
     /// Those edits alone that choose a part of the scene: what they leave looks as it did before.
     #[must_use]
     pub fn selection(&self) -> Self {
-        Self { crop: self.crop, seen_by: self.seen_by.clone(), floaters: self.floaters, ..Self::default() }
+        Self {
+            crop: self.crop,
+            crop_ball: self.crop_ball,
+            seen_by: self.seen_by.clone(),
+            floaters: self.floaters,
+            drop_invalid: self.drop_invalid,
+            ..Self::default()
+        }
     }
 }
 
@@ -81,6 +113,8 @@ pub enum Stage {
     Merging,
     /// Splats are written.
     Writing,
+    /// Levels of detail are built, or whatever else needs all splats to have come.
+    Building,
 }
 
 /// How far a stage has come, in splats.
@@ -95,7 +129,7 @@ pub struct Progress {
 }
 
 /// Hears how far a conversion has come, and may break it off.
-pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+pub type Watch<'a> = &'a mut (dyn FnMut(Progress) -> ControlFlow<()> + Send);
 
 /// What a conversion did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -104,14 +138,18 @@ pub struct Report {
     pub read: u64,
     /// Splats in the output.
     pub written: u64,
-    /// Splats outside of the box.
-    pub outside_box: u64,
+    /// Splats with numbers that are not finite.
+    pub invalid: u64,
+    /// Splats outside of the box or the ball.
+    pub outside: u64,
     /// Splats that too few cameras saw.
     pub unseen: u64,
     /// What floaters were found, if they were looked for.
     pub floaters: Option<FloaterReport>,
     /// Splats that were too transparent.
     pub too_faint: u64,
+    /// Splats with numbers that the output's format does not hold.
+    pub cut_off: CutOff,
     /// How many splats there were before they were merged, if they were.
     pub merged_from: Option<u64>,
     /// Degree of the spherical harmonics in the inputs.
@@ -135,11 +173,11 @@ impl<'a> Conversion<'a> {
     /// # Errors
     /// When one cannot be read, or they cannot be joined.
     pub fn open(inputs: &'a [PathBuf], edits: &'a Edits) -> Result<Self> {
-        let source = open_joined(inputs)?;
+        let source = open(inputs, edits)?;
         let movement = SplatTransform::new(&edits.movement);
         let mut header = source.header().clone();
         header.sh_degree = edits.sh_degree.map_or(header.sh_degree, |degree| degree.min(header.sh_degree));
-        header.count = edits.max_splats.map_or(header.count, |most| header.count.min(most as u64));
+        header.count = edits.max_splats.map_or(header.count, |most| most.of(header.count as usize) as u64);
         header.scene_from_world = movement.compose(&header.scene_from_world);
         Ok(Self { inputs, edits, source, movement, header })
     }
@@ -176,18 +214,20 @@ impl<'a> Conversion<'a> {
             }
             let found = find_floaters(&places.means, &places.log_scales, &places.opacity_logits, strength);
             floaters = Some(found.report());
-            kept = Kept::new(open_joined(inputs)?, edits).without(found, rejects);
+            kept = Kept::new(open(inputs, edits)?, edits).without(found, rejects);
         }
         kept.min_opacity = edits.min_opacity;
+        let (ranges, cut_off) = (output.ranges(), Mutex::new(CutOff::default()));
         let finish = |chunk: &mut SplatCloud| {
             chunk.lower_sh_degree(header.sh_degree);
             movement.apply(chunk);
+            cut_off.lock().unwrap_or_else(PoisonError::into_inner).count(chunk, &ranges);
         };
-        let needs_all = edits.morton || edits.max_splats.is_some_and(|most| (most as u64) < total);
+        let needs_all = edits.morton || edits.max_splats.is_some_and(|most| (most.of(total as usize) as u64) < total);
         let mut merged_from = None;
         let written = if needs_all {
             let Some(mut cloud) = collect(&mut kept, total, watch)? else { return Ok(None) };
-            if let Some(most) = edits.max_splats.filter(|&most| most < cloud.len()) {
+            if let Some(most) = edits.max_splats.map(|most| most.of(cloud.len())).filter(|&most| most < cloud.len()) {
                 if watch(Progress { stage: Stage::Merging, done: 0, total: cloud.len() as u64 }).is_break() {
                     return Ok(None);
                 }
@@ -205,25 +245,39 @@ impl<'a> Conversion<'a> {
             let first = inputs.first().cloned().unwrap_or_default();
             return Err(DataError::new(first, reason).remedy("choose a larger box, or less strict limits"));
         }
-        let Kept { outside_box, unseen, too_faint, rejects, .. } = kept;
+        let invalid = kept.invalid();
+        let Kept { outside, unseen, too_faint, rejects, .. } = kept;
         if let Some(rejects) = rejects {
             rejects.finish()?;
         }
-        output.finish()?;
+        let mut building = |done, total| watch(Progress { stage: Stage::Building, done, total });
+        if !output.finish_watched(&mut building)? {
+            return Ok(None);
+        }
         let sh_degree = header.sh_degree;
         let report = Report {
             read: total,
             written,
-            outside_box,
+            invalid,
+            outside,
             unseen,
             floaters,
             too_faint,
+            cut_off: cut_off.into_inner().unwrap_or_else(PoisonError::into_inner),
             merged_from,
             sh_degree_read,
             sh_degree,
         };
         Ok(Some(report))
     }
+}
+
+fn open(inputs: &[PathBuf], edits: &Edits) -> Result<Box<dyn SplatSource>> {
+    let mut source = open_joined(inputs)?;
+    if edits.drop_invalid {
+        source.skip_invalid();
+    }
+    Ok(source)
 }
 
 /// The edited scene in memory. Nothing when it was broken off.

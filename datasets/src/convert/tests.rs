@@ -72,7 +72,7 @@ fn the_report_accounts_for_every_splat() {
         crop: Some([[-1e3; 3], [1e3, 1e3, 1.0]]),
         floaters: Some(0.5),
         min_opacity: Some(0.85),
-        max_splats: Some(1000),
+        max_splats: Some(Most::Splats(1000)),
         ..Edits::default()
     };
     let out = folder.path().join("out.ply");
@@ -87,9 +87,9 @@ fn the_report_accounts_for_every_splat() {
     let report = report.expect("converted").expect("not broken off");
     let floaters = report.floaters.expect("looked for");
     assert_eq!((floaters.isolated, floaters.floaters), (7, 7), "{report:?}");
-    let gone = report.outside_box + report.unseen + floaters.floaters + report.too_faint;
+    let gone = report.outside + report.unseen + floaters.floaters + report.too_faint;
     assert_eq!(report.merged_from, Some(report.read - gone), "{report:?}");
-    assert!(report.outside_box > 0 && report.too_faint > 0 && report.written == 1000, "{report:?}");
+    assert!(report.outside > 0 && report.too_faint > 0 && report.written == 1000, "{report:?}");
     assert_eq!(read_splats(&out).expect("read").len(), 1000);
     assert_eq!(read_splats(&rejects).expect("read").means, cloud.means[5000..]);
 }
@@ -144,4 +144,57 @@ fn what_fails_or_is_broken_off_leaves_nothing() {
     assert!(Conversion::open(&inputs, &Edits::default()).is_err(), "a truncated file");
     let left = std::fs::read_dir(folder.path()).expect("readable").count();
     assert_eq!(left, 1, "only the input is left");
+}
+
+#[test]
+fn splats_that_are_none_are_an_error_unless_they_may_be_left_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cloud = made(SPLATS, 1);
+    let path = saved(folder.path(), "a.ply", &cloud);
+    let mut bytes = std::fs::read(&path).expect("bytes");
+    let row = 4 * (17 + 9);
+    let body = bytes.len() - SPLATS * row;
+    // The whole of the first chunk but one, and one of the second.
+    let bad = |i: usize| i != 77 && (i < CHUNK_SPLATS || i == SPLATS - 2);
+    for i in (0..SPLATS).filter(|&i| bad(i)) {
+        let at = body + i * row + if i % 2 == 0 { 4 } else { row - 4 };
+        bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    }
+    std::fs::write(&path, bytes).expect("written");
+    let splat = saved(folder.path(), "b.splat", &cloud.select(&[0, 1, 2]));
+    let mut bytes = std::fs::read(&splat).expect("bytes");
+    bytes[32 + 8..32 + 12].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    std::fs::write(&splat, bytes).expect("written");
+    for (input, first) in [(&path, "splat 0"), (&splat, "splat 1")] {
+        let error = load(std::slice::from_ref(input), &Edits::default(), &mut |_| ControlFlow::Continue(()));
+        let error = error.expect_err("NaN").to_string();
+        assert!(error.contains(first) && error.contains("not finite"), "{error}");
+    }
+    let inputs = [path, splat];
+    let edits = Edits { drop_invalid: true, ..Edits::default() };
+    let conversion = Conversion::open(&inputs, &edits).expect("opened");
+    let report = conversion.run(nowhere(), None, &mut |_| ControlFlow::Continue(())).expect("run").expect("complete");
+    let left = (0..SPLATS).filter(|&i| !bad(i)).count() + 2;
+    assert_eq!((report.written as usize, report.invalid as usize), (left, SPLATS + 3 - left), "{report:?}");
+    let kept = load_all(&inputs, &edits);
+    assert_eq!(
+        kept.means[..left - 2],
+        cloud.select(&(0..SPLATS as u32).filter(|&i| !bad(i as usize)).collect::<Vec<_>>()).means
+    );
+}
+
+#[test]
+fn balls_and_shares_are_limits_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cloud = made(4000, 0);
+    let inputs = [saved(folder.path(), "a.ply", &cloud)];
+    let near = |m: &[f32; 3]| (0..3).map(|k| (m[k] - 0.5).powi(2)).sum::<f32>() <= 1.0;
+    let edits = Edits { crop_ball: Some(([0.5; 3], 1.0)), ..Edits::default() };
+    let expected: Vec<[f32; 3]> = cloud.means.iter().copied().filter(near).collect();
+    assert!(expected.len() > 100 && expected.len() < 3900, "{}", expected.len());
+    assert_eq!(load_all(&inputs, &edits).means, expected);
+    let edits = Edits { max_splats: Some(Most::Share(0.25)), ..edits };
+    assert_eq!(load_all(&inputs, &edits).len(), (expected.len() as f64 * 0.25).round() as usize);
+    assert_eq!([Most::Share(1e-9), Most::Share(1.0), Most::Splats(9)].map(|most| most.of(7)), [1, 7, 7]);
+    assert_eq!(Most::Share(0.5).of(0), 0);
 }

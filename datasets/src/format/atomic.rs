@@ -239,14 +239,14 @@ impl AtomicFolder {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> DataError {
+pub(super) fn unwritable(path: &Path, error: &io::Error) -> DataError {
     match error.kind() {
         io::ErrorKind::NotFound => {
             DataError::new(path, "cannot be written because its folder does not exist").remedy("create the folder")
@@ -257,7 +257,7 @@ fn unwritable(path: &Path, error: &io::Error) -> DataError {
     }
 }
 
-fn exists(path: &Path) -> DataError {
+pub(super) fn exists(path: &Path) -> DataError {
     DataError::new(path, "exists already").remedy("choose another name, or overwrite it with --force")
 }
 

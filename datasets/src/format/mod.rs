@@ -33,7 +33,6 @@ mod obj;
 mod off;
 #[cfg(feature = "files")]
 mod open;
-#[cfg(feature = "files")]
 mod placement;
 #[cfg(feature = "files")]
 pub mod ply;
@@ -43,9 +42,13 @@ mod registry;
 #[cfg(feature = "files")]
 mod sog;
 #[cfg(feature = "files")]
+mod spill;
+#[cfg(feature = "files")]
 mod splat;
 #[cfg(feature = "files")]
 mod spz;
+#[cfg(feature = "files")]
+mod staged;
 pub mod stream;
 pub mod tiles;
 
@@ -63,3 +66,5 @@ pub use registry::{SplatFormat, WriteOptions};
 pub use sog::{SogFile, encode as encode_sog};
 #[cfg(feature = "files")]
 pub use spz::SpzVersion;
+#[cfg(feature = "files")]
+pub use staged::Staged;

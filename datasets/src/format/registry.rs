@@ -3,7 +3,7 @@
 use super::input::Input;
 use super::stream::{SplatHeader, SplatSink, SplatSource};
 use super::tiles::StartCamera;
-use super::{Existing, SpzVersion, compressed_ply, gltf, ksplat, lod_meta, ply, sog, splat, spz, tiles};
+use super::{AtomicFile, Existing, SpzVersion, compressed_ply, gltf, ksplat, lod_meta, ply, sog, splat, spz, tiles};
 use crate::camera::Similarity;
 use crate::{DataError, Result};
 use std::path::Path;
@@ -57,8 +57,8 @@ impl SplatFormat {
         Self::Glb,
         Self::Gltf,
         Self::Tiles,
-        Self::Ksplat,
         Self::LodMeta,
+        Self::Ksplat,
     ];
 
     /// What people call it.
@@ -95,17 +95,20 @@ impl SplatFormat {
 
     /// Whether it can be written.
     pub fn writes(self) -> bool {
-        match self {
-            Self::Ply | Self::CompressedPly | Self::Splat | Self::Spz | Self::Glb | Self::Sog | Self::Tiles => true,
-            Self::Gltf | Self::Ksplat | Self::LodMeta => false,
-        }
+        !matches!(self, Self::Gltf | Self::Ksplat)
+    }
+
+    /// Whether a scene of this name is one file that describes others beside it.
+    pub fn has_companions(self, path: &Path) -> bool {
+        let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+        is_json && matches!(self, Self::Sog | Self::LodMeta)
     }
 
     /// What of a scene with this header it cannot hold, or holds less exactly, in words for the user.
     pub fn losses(self, header: &SplatHeader) -> Vec<String> {
         let mut losses: Vec<String> = match self {
-            Self::Ply | Self::Ksplat | Self::LodMeta => Vec::new(),
-            Self::Sog => vec![
+            Self::Ply | Self::Ksplat => Vec::new(),
+            Self::Sog | Self::LodMeta => vec![
                 "positions in 16 bits of sign(x) ln(1 + |x|), scales and colours of a codebook of 256 values each, rotations \
                  to 1.2 degrees, opacities in 8 bits"
                     .to_owned(),
@@ -138,7 +141,7 @@ impl SplatFormat {
             Self::CompressedPly if header.sh_degree > 0 => {
                 losses.push("spherical harmonics from -4 to 4 in steps of 1/32".to_owned());
             }
-            Self::Sog if header.sh_degree > 0 => {
+            Self::Sog | Self::LodMeta if header.sh_degree > 0 => {
                 losses.push("spherical harmonics of a palette of at most 65,536 sets".to_owned());
             }
             Self::Spz if header.sh_degree > 0 => {
@@ -223,15 +226,17 @@ impl SplatFormat {
         options: &WriteOptions,
         existing: Existing,
     ) -> Result<Box<dyn SplatSink>> {
+        let file = || AtomicFile::create(path, existing);
         match self {
-            Self::Ply => ply::create_splats(path, header, existing),
-            Self::CompressedPly => compressed_ply::create_splats(path, header, options, existing),
-            Self::Splat => splat::create_splats(path, header, options, existing),
-            Self::Spz => spz::create_splats(path, header, options, existing),
-            Self::Glb | Self::Gltf => gltf::create_splats(path, header, existing),
+            Self::Ply => ply::create_splats(file()?, header),
+            Self::CompressedPly => Ok(compressed_ply::create_splats(file()?, header, options)),
+            Self::Splat => Ok(splat::create_splats(file()?, header, options)),
+            Self::Spz => spz::create_splats(file()?, header, options),
+            Self::Glb | Self::Gltf => gltf::create_splats(file()?, header),
             Self::Tiles => tiles::create_splats(path, header, options, existing),
             Self::Sog => sog::create_splats(path, header, options, existing),
-            Self::Ksplat | Self::LodMeta => Err(unknown(path, Self::writes)),
+            Self::LodMeta => lod_meta::create_splats(path, header, existing),
+            Self::Ksplat => Err(unknown(path, Self::writes)),
         }
     }
 }

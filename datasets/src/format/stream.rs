@@ -7,6 +7,7 @@ use crate::camera::Similarity;
 use crate::scene::SplatCloud;
 use crate::{DataError, Result};
 use std::borrow::Borrow;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// Splats in a chunk: at degree 3 some 16 MB, enough to make calls and system calls rare.
@@ -56,6 +57,15 @@ pub trait SplatSource: Send {
     /// # Errors
     /// When the file is truncated, damaged, or holds values that are not finite.
     fn next_chunk(&mut self, chunk: &mut SplatCloud) -> Result<bool>;
+
+    /// From now on, splats with numbers that are not finite are left out and counted where the format can have such; they are
+    /// an error otherwise.
+    fn skip_invalid(&mut self) {}
+
+    /// How many were left out so far.
+    fn skipped(&self) -> u64 {
+        0
+    }
 }
 
 /// Takes the splats of a scene, chunk after chunk, and becomes a file when it is finished. Dropped before that, it
@@ -67,13 +77,49 @@ pub trait SplatSink: Send {
     /// When the arrays of the chunk differ in length, or the disk refuses.
     fn put(&mut self, chunk: &SplatCloud) -> Result<()>;
 
+    /// What numbers it can hold. Those beyond are cut off.
+    fn ranges(&self) -> ValueRanges {
+        ValueRanges::ALL
+    }
+
     /// Writes what is still missing and gives the file its name. How many splats came decides what the file says, not
     /// what the header announced.
     ///
     /// # Errors
     /// When the disk refuses, or the file is in the way and to be kept.
     fn finish(self: Box<Self>) -> Result<()>;
+
+    /// [`Self::finish`] for a user who waits, where that takes long: `watch` hears how far it has come, and may break it off,
+    /// which is told by false and leaves nothing behind.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    fn finish_watched(self: Box<Self>, _: FinishWatch<'_>) -> Result<bool> {
+        self.finish().map(|()| true)
+    }
 }
+
+/// The least and the largest numbers that a format holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ValueRanges {
+    /// Coefficients of degree 0.
+    pub sh0: [f32; 2],
+    /// Logarithms of standard deviations.
+    pub log_scales: [f32; 2],
+    /// Coefficients above degree 0.
+    pub sh_rest: [f32; 2],
+}
+
+impl ValueRanges {
+    /// Whatever there is.
+    pub const ALL: Self = {
+        let all = [f32::NEG_INFINITY, f32::INFINITY];
+        Self { sh0: all, log_scales: all, sh_rest: all }
+    };
+}
+
+/// Hears how many splats of how many are done.
+pub type FinishWatch<'a> = &'a mut (dyn FnMut(u64, u64) -> ControlFlow<()> + Send);
 
 /// Refuses what no sink for `sh_degree` can take; `path` is that of its file.
 ///

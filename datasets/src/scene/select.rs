@@ -33,6 +33,12 @@ impl SplatCloud {
         self.retain(|cloud, i| (0..3).all(|axis| (low[axis]..=high[axis]).contains(&cloud.means[i][axis])));
     }
 
+    /// Keeps the splats whose means are no farther than `radius` from `centre`, in stored coordinates.
+    pub fn crop_to_ball(&mut self, centre: [f32; 3], radius: f32) {
+        let squared = |mean: [f32; 3]| (0..3).map(|k| (f64::from(mean[k]) - f64::from(centre[k])).powi(2)).sum::<f64>();
+        self.retain(|cloud, i| squared(cloud.means[i]) <= f64::from(radius).powi(2));
+    }
+
     /// Keeps the splats of at least this opacity, between 0 and 1.
     pub fn drop_fainter_than(&mut self, opacity: f32) {
         self.retain(|cloud, i| 1.0 / (1.0 + (-cloud.opacity_logits[i]).exp()) >= opacity);

@@ -80,6 +80,21 @@ impl SplatCloud {
         self.sh_rest.extend_from_slice(&other.sh_rest[range.start * values..range.end * values]);
     }
 
+    /// Adds the splats of a cloud of the same or a lower degree: the coefficients that they lack are zero.
+    pub fn append_raised(&mut self, lower: &Self) {
+        let [to, from] = [self.sh_degree, lower.sh_degree].map(|degree| 3 * Self::rest_coefficients(degree));
+        assert!(from <= to, "splats keep all of their coefficients");
+        self.means.extend_from_slice(&lower.means);
+        self.log_scales.extend_from_slice(&lower.log_scales);
+        self.quats.extend_from_slice(&lower.quats);
+        self.opacity_logits.extend_from_slice(&lower.opacity_logits);
+        self.sh0.extend_from_slice(&lower.sh0);
+        for i in 0..lower.len() {
+            self.sh_rest.extend_from_slice(&lower.sh_rest[i * from..(i + 1) * from]);
+            self.sh_rest.extend(std::iter::repeat_n(0.0, to - from));
+        }
+    }
+
     /// The splats with these indices, in this order.
     #[must_use]
     pub fn select(&self, indices: &[u32]) -> Self {

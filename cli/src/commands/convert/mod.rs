@@ -44,12 +44,16 @@ fn splats_only(args: &Convert) -> Option<&'static str> {
     let given = [
         (!args.merge.is_empty(), "--merge"),
         (args.crop.is_some(), "--crop"),
+        (args.crop_sphere.is_some(), "--crop-sphere"),
         (args.seen_by.is_some(), "--seen-by"),
         (args.drop_floaters.is_some(), "--drop-floaters"),
         (args.min_opacity.is_some(), "--min-opacity"),
         (args.sh_degree.is_some(), "--sh-degree"),
         (args.max_splats.is_some(), "--max-splats"),
         (args.morton, "--morton"),
+        (args.keep_order, "--keep-order"),
+        (args.drop_invalid, "--drop-invalid"),
+        (args.spz_version.is_some(), "--spz-version"),
         (args.verify, "--verify"),
         (args.dry_run, "--dry-run"),
     ];

@@ -36,7 +36,11 @@ impl ConversionProgress {
             return;
         }
         if started.elapsed() >= PATIENCE {
-            let what = if *stage == Stage::Reading { "reading" } else { "writing" };
+            let what = match stage {
+                Stage::Reading => "reading",
+                Stage::Building => "building levels of detail",
+                _ => "writing",
+            };
             bar.get_or_insert_with(|| Progress::new(&self.console, what)).count(now.done as usize, now.total as usize);
         }
     }

@@ -5,7 +5,7 @@ use crate::report::{bytes, count, count_of};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use tessera_engine::datasets::convert::Report;
+use tessera_engine::datasets::convert::{CutOff, Report};
 use tessera_engine::datasets::scene::FloaterReport;
 use tessera_engine::verify::Verification;
 
@@ -67,7 +67,8 @@ impl Outcome {
                 lines.push(format!("{} removed: {why}", splats(n)));
             }
         };
-        gone(report.outside_box, "outside of the box");
+        gone(report.invalid, "with numbers that are not finite");
+        gone(report.outside, "outside of the box or sphere");
         gone(report.unseen, "seen by too few cameras");
         lines.extend(report.floaters.iter().map(floaters_text));
         if let Some(file) = &self.floaters_to {
@@ -82,6 +83,13 @@ impl Outcome {
         }
         if let Some(from) = report.merged_from {
             lines.push(format!("{} merged into {}", splats(from), count(report.written)));
+        }
+        let CutOff { colours, scales, harmonics } = report.cut_off;
+        let format = self.format.unwrap_or_default();
+        for (n, what) in [(colours, "colours"), (scales, "scales"), (harmonics, "spherical harmonics")] {
+            if n > 0 {
+                lines.push(format!("{} had {what} beyond what {format} holds, which are cut off", splats(n)));
+            }
         }
         lines.push(splats(report.written));
         if let Some(Verified { measured, .. }) = &self.verified {

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tessera_engine::datasets::camera::Similarity;
 use tessera_engine::datasets::capture::Capture;
-use tessera_engine::datasets::convert::{self, Conversion, Edits, Progress, StagedFile};
+use tessera_engine::datasets::convert::{self, Conversion, Edits, Progress};
 use tessera_engine::datasets::format::stream::SplatHeader;
-use tessera_engine::datasets::format::{self, Existing, SplatFormat, WriteOptions};
+use tessera_engine::datasets::format::{self, Existing, SplatFormat, Staged, WriteOptions};
 use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::verify::ReferenceViews;
 
@@ -67,11 +67,18 @@ impl Job<'_> {
             losses.iter().for_each(|loss| console.note(format_args!("{} holds {loss}", target.name())));
         }
         let place = args.output.as_deref().filter(|_| !args.dry_run);
-        let staged = place.filter(|place| args.verify && is_one_file(place));
-        let staged = staged.map(|place| StagedFile::new(place, existing)).transpose()?;
-        let path = staged.as_ref().map(StagedFile::path).or_else(|| place.map(Path::to_owned));
-        let create =
-            |path: &Path, header: &SplatHeader| format::create_splats(path, header, &WriteOptions::default(), existing);
+        let staged = place.filter(|_| args.verify);
+        let staged = staged.map(|place| Staged::new(place, existing)).transpose()?;
+        let path = staged.as_ref().map(Staged::path).or_else(|| place.map(Path::to_owned));
+        if let Some(version) = args.spz_version.filter(|_| target.is_some_and(|target| target != SplatFormat::Spz)) {
+            return Err(UsageError(format!("--spz-version {} is for .spz files", version.number())).into());
+        }
+        let options = WriteOptions {
+            keep_order: args.keep_order,
+            spz_version: args.spz_version.unwrap_or_default(),
+            ..WriteOptions::default()
+        };
+        let create = |path: &Path, header: &SplatHeader| format::create_splats(path, header, &options, existing);
         let sink = path.as_deref().map_or_else(|| Ok(convert::nowhere()), |path| create(path, &header))?;
         let rejects = args.floaters_to.as_deref().map(|path| create(path, conversion.source_header())).transpose()?;
         let Some(report) = conversion.run(sink, rejects, &mut watch)? else { return Ok(None) };
@@ -85,7 +92,7 @@ impl Job<'_> {
         if let Some(staged) = staged {
             staged.commit()?;
         }
-        let bytes = place.map_or(0, size_of);
+        let bytes = place.zip(target).map_or(0, |(place, format)| size_of_scene(place, format));
         Ok(Some(Outcome {
             inputs: inputs.to_vec(),
             output: place.map(Path::to_owned),
@@ -115,9 +122,8 @@ fn verify(
     let measured = views.compare(written)?;
     if measured.psnr < args.min_psnr {
         let place = args.output.as_deref().unwrap_or(path).display();
-        let kept = if is_one_file(path) { "is not written" } else { "is written" };
         bail!(
-            "{place}: {kept}, and does not look like the scene: {:.1} dB PSNR between their pictures, less than {} dB; \
+            "{place}: is not written, because it does not look like the scene: {:.1} dB PSNR between their pictures, less than {} dB; \
              choose another format, milder limits, or a lower --min-psnr",
             measured.psnr,
             args.min_psnr
@@ -148,13 +154,15 @@ fn edits(args: &Convert, seen_by: Option<&Capture>) -> Result<Edits> {
     };
     Ok(Edits {
         crop: args.crop,
+        crop_ball: args.crop_sphere,
         seen_by,
         floaters: args.drop_floaters,
         min_opacity: args.min_opacity,
         sh_degree: args.sh_degree,
-        max_splats: args.max_splats.map(|most| most as usize),
+        max_splats: args.max_splats,
         movement: movement(args),
         morton: args.morton,
+        drop_invalid: args.drop_invalid,
     })
 }
 
@@ -166,9 +174,10 @@ pub fn movement(args: &Convert) -> Similarity {
     Similarity::from_parts(translation, rotation, args.scale.unwrap_or(1.0))
 }
 
-/// Scenes of several files are named after the one that describes them.
-fn is_one_file(path: &Path) -> bool {
-    !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+/// Bytes of a scene: of a file, or of the folder that it describes.
+fn size_of_scene(path: &Path, format: SplatFormat) -> u64 {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    size_of(if format.has_companions(path) { folder } else { path })
 }
 
 /// Bytes of a file, or of all files in a folder.

@@ -5,11 +5,10 @@ use super::{BITS, CHUNK, HARMONICS_RANGE, PACKED, RANGES};
 use crate::Result;
 use crate::format::ply::comments;
 use crate::format::quantise::{colour_of_sh0, component_to_unorm, sigmoid, smallest_three, unorm};
-use crate::format::stream::{SplatHeader, SplatSink, check_chunk};
-use crate::format::{AtomicFile, Existing, WriteOptions};
+use crate::format::stream::{SplatHeader, SplatSink, ValueRanges, check_chunk};
+use crate::format::{AtomicFile, WriteOptions};
 use crate::scene::{SplatCloud, morton_order};
 use rayon::prelude::*;
-use std::path::Path;
 
 /// The logarithms of scales are clamped to this: a splat without any thickness would make its chunk's range useless.
 const LOG_SCALE_RANGE: f32 = 20.0;
@@ -17,19 +16,13 @@ const LOG_SCALE_RANGE: f32 = 20.0;
 const PIECE: usize = 64;
 
 /// Begins a compressed PLY file.
-///
-/// # Errors
-/// When the file is in the way and to be kept, or the disk refuses.
 pub(in crate::format) fn create_splats(
-    path: &Path,
+    file: AtomicFile,
     header: &SplatHeader,
-    options: &WriteOptions,
-    existing: Existing,
-) -> Result<Box<dyn SplatSink>> {
-    let file = AtomicFile::create(path, existing)?;
-    let header = SplatHeader { count: 0, ..header.clone() };
-    let keep_order = options.keep_order;
-    Ok(Box::new(Writer { file, header, keep_order, means: Vec::new(), rest: Vec::new(), harmonics: Vec::new() }))
+    WriteOptions { keep_order, .. }: &WriteOptions,
+) -> Box<dyn SplatSink> {
+    let (header, keep_order) = (SplatHeader { count: 0, ..header.clone() }, *keep_order);
+    Box::new(Writer { file, header, keep_order, means: Vec::new(), rest: Vec::new(), harmonics: Vec::new() })
 }
 
 struct Writer {
@@ -71,6 +64,14 @@ impl SplatSink for Writer {
             }
         }
         Ok(())
+    }
+
+    fn ranges(&self) -> ValueRanges {
+        ValueRanges {
+            log_scales: [-LOG_SCALE_RANGE, LOG_SCALE_RANGE],
+            sh_rest: [-HARMONICS_RANGE, HARMONICS_RANGE],
+            ..ValueRanges::ALL
+        }
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {

@@ -34,7 +34,6 @@ pub(super) use splat_writer::create_splats;
 mod tests;
 
 use crate::camera::Similarity;
-use nalgebra::{Quaternion, Translation3, UnitQuaternion};
 use serde::{Deserialize, Serialize};
 
 /// The name of the extension, and the beginning of the names of its attributes.
@@ -78,17 +77,8 @@ impl Placement {
 
     /// `None` when the numbers are none of a similarity.
     fn similarity(&self) -> Option<Similarity> {
-        let [x, y, z, w] = self.rotation;
-        let rotation = Quaternion::new(w, x, y, z);
-        let finite = self.translation.iter().chain(&self.rotation).chain([&self.scale]).all(|v| v.is_finite());
-        if !finite || self.scale <= 0.0 || rotation.norm() < 1e-9 {
-            return None;
-        }
-        // What is of length one already is kept bit for bit.
-        let is_unit = (rotation.norm_squared() - 1.0).abs() < 1e-12;
-        let rotation =
-            if is_unit { UnitQuaternion::new_unchecked(rotation) } else { UnitQuaternion::new_normalize(rotation) };
-        Some(Similarity::from_parts(Translation3::from(self.translation), rotation, self.scale))
+        let ([tx, ty, tz], [x, y, z, w]) = (self.translation, self.rotation);
+        crate::format::placement::from_numbers([tx, ty, tz, w, x, y, z, self.scale])
     }
 }
 

@@ -7,14 +7,13 @@
 use super::glb_writer::{binary_start, put_header, too_long};
 use super::{DISPLAY_COLOURS, EXTENSION, Extras, Placement, SplatExtras, half_turn, harmonics_attributes};
 use crate::camera::Similarity;
+use crate::format::AtomicFile;
 use crate::format::stream::{SplatHeader, SplatSink, check_chunk};
-use crate::format::{AtomicFile, Existing};
 use crate::scene::{SplatCloud, Y0};
 use crate::{DataError, Result};
 use serde_json::{Map, Value, json};
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::path::Path;
 
 /// Numbers of glTF for a type of component and a use of bytes.
 const FLOAT: u32 = 5126;
@@ -28,14 +27,10 @@ const UNIT: f64 = 1e-6;
 /// Begins a GLB file.
 ///
 /// # Errors
-/// When the file is in the way and to be kept, or the disk refuses.
-pub(in crate::format) fn create_splats(
-    path: &Path,
-    header: &SplatHeader,
-    existing: Existing,
-) -> Result<Box<dyn SplatSink>> {
+/// When the disk refuses.
+pub(in crate::format) fn create_splats(file: AtomicFile, header: &SplatHeader) -> Result<Box<dyn SplatSink>> {
     let mut writer = Writer {
-        file: AtomicFile::create(path, existing)?,
+        file,
         attributes: attributes(header.sh_degree),
         header: SplatHeader { count: 0, ..header.clone() },
         capacity: 0,

@@ -119,26 +119,12 @@ impl SplatSource for LodReader {
             let scene = self.scene(&run)?;
             decoded.sh_degree = scene.header().sh_degree;
             scene.decode(run.splats.start..end, &mut decoded)?;
-            append_raised(chunk, &decoded);
+            chunk.append_raised(&decoded);
             self.decoded = decoded;
             run.splats.start = end;
             self.runs.push_front(run);
             return Ok(true);
         }
         Ok(false)
-    }
-}
-
-/// Adds splats of the same or a lower degree.
-fn append_raised(chunk: &mut SplatCloud, splats: &SplatCloud) {
-    let [to, from] = [chunk.sh_degree, splats.sh_degree].map(|degree| 3 * SplatCloud::rest_coefficients(degree));
-    chunk.means.extend_from_slice(&splats.means);
-    chunk.log_scales.extend_from_slice(&splats.log_scales);
-    chunk.quats.extend_from_slice(&splats.quats);
-    chunk.opacity_logits.extend_from_slice(&splats.opacity_logits);
-    chunk.sh0.extend_from_slice(&splats.sh0);
-    for i in 0..splats.len() {
-        chunk.sh_rest.extend_from_slice(&splats.sh_rest[i * from..(i + 1) * from]);
-        chunk.sh_rest.resize(chunk.sh_rest.len() + to - from, 0.0);
     }
 }

@@ -1,9 +1,13 @@
-//! What reading streamed SOG promises.
+//! What reading and writing streamed SOG promises.
 
 use super::meta::{LodMeta, Run};
-use crate::format::read_splats;
+use crate::format::stream::{SplatHeader, collect};
+use crate::format::{Existing, WriteOptions, create_splats, read_splats, write_splats};
+use crate::scene::SplatCloud;
+use crate::synthetic::{Options, SceneKind, splats};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// A tree of two leaves over two levels, as splat-transform writes it.
@@ -124,4 +128,97 @@ proptest! {
             prop_assert!(meta.runs.iter().all(|run| run.file < meta.files.len()));
         }
     }
+}
+
+/// More than two regions, with harmonics and a place in the captured world.
+fn made() -> SplatCloud {
+    let mut source = splats(SceneKind::Terrain, &Options::default(), 150_000, 1, &|_, _| {}).expect("made");
+    let mut cloud = collect(&mut source).expect("nothing can fail");
+    cloud.antialiased = true;
+    cloud
+}
+
+fn sorted(means: &[[f32; 3]]) -> Vec<[f32; 3]> {
+    let mut means = means.to_vec();
+    means.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
+    means
+}
+
+#[test]
+fn what_is_written_has_all_splats_at_the_finest_level_and_a_quarter_at_the_next() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("new/lod-meta.json");
+    let cloud = made();
+    write_splats(&path, &cloud, false).expect("written");
+    let back = read_splats(&path).expect("read");
+    assert_eq!((back.len(), back.sh_degree, back.antialiased), (cloud.len(), 1, true));
+    assert_eq!(back.scene_from_world, cloud.scene_from_world);
+    for (a, b) in sorted(&back.means).iter().zip(sorted(&cloud.means)) {
+        // 16 bits over the logarithm of an extent of 200: 11 / 65,535 of (1 + |x|).
+        assert!((a[0] - b[0]).abs() < 2e-4 * (1.0 + b[0].abs()), "{a:?} is not {b:?}");
+    }
+    let json: Value = serde_json::from_slice(&std::fs::read(&path).expect("description")).expect("JSON");
+    let counts: Vec<u64> = json["counts"].as_array().expect("counts").iter().filter_map(Value::as_u64).collect();
+    assert!(counts[0] == 150_000 && counts[1].abs_diff(37_500) < 3 && counts.len() == 2, "{counts:?}");
+    assert_eq!((json["lodLevels"].as_u64(), json["count"].as_u64()), (Some(2), Some(counts.iter().sum())));
+    // Two children everywhere, and within the bounds of a node those of the nodes below.
+    let (mut leaves, mut pending) = (0, vec![&json["tree"]]);
+    while let Some(node) = pending.pop() {
+        let Some(children) = node["children"].as_array() else {
+            leaves += 1;
+            assert_eq!(node["lods"].as_object().expect("levels").len(), 2);
+            continue;
+        };
+        assert_eq!(children.len(), 2);
+        for child in children {
+            let corner = |node: &Value, name: &str, k: usize| node["bound"][name][k].as_f64().expect("a number");
+            assert!((0..3).all(|k| corner(node, "min", k) <= corner(child, "min", k)), "{node}");
+            assert!((0..3).all(|k| corner(node, "max", k) >= corner(child, "max", k)), "{node}");
+        }
+        pending.extend(children);
+    }
+    assert_eq!(leaves, 3);
+    // Level 1 alone is a scene as well, around the same middle.
+    let coarse = read_splats(path.with_file_name("1_0")).expect("the coarse level");
+    let middle = |cloud: &SplatCloud| cloud.means.iter().map(|m| f64::from(m[0])).sum::<f64>() / cloud.len() as f64;
+    assert!((middle(&coarse) - middle(&cloud)).abs() < 2.0, "{} and {}", middle(&coarse), middle(&cloud));
+}
+
+#[test]
+fn a_replaced_scene_takes_its_files_along_and_a_broken_off_one_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("lod-meta.json");
+    let cloud = made();
+    write_splats(&path, &cloud, false).expect("written");
+    std::fs::write(folder.path().join("mine"), "kept").expect("write");
+    let names = || {
+        let entries = std::fs::read_dir(folder.path()).expect("folder").map(|e| e.expect("entry").file_name());
+        let mut names: Vec<_> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(), ["0_0", "1_0", super::LOD_META, "mine"]);
+    let error = write_splats(&path, &cloud, false).expect_err("in the way").to_string();
+    assert!(error.contains("exists already") && error.contains("--force"), "{error}");
+    let header = SplatHeader::of(&cloud);
+    let create = || create_splats(&path, &header, &WriteOptions::default(), Existing::Replace).expect("created");
+    let mut sink = create();
+    sink.put(&cloud).expect("put");
+    assert!(!sink.finish_watched(&mut |_, _| ControlFlow::Break(())).expect("no failure"));
+    assert_eq!(names().len(), 4);
+    let mut told = Vec::new();
+    let mut sink = create();
+    sink.put(&cloud).expect("put");
+    let mut watch = |done, total| {
+        told.push((done, total));
+        ControlFlow::Continue(())
+    };
+    assert!(sink.finish_watched(&mut watch).expect("written"));
+    assert_eq!((told.len(), told.last()), (2, Some(&(150_000, 150_000))));
+    // A small scene has one level: what belonged to the larger one is gone.
+    write_splats(&path, &cloud.select(&[1, 5, 7]), true).expect("replaced");
+    assert_eq!(names(), ["0_0", super::LOD_META, "mine"]);
+    let empty = write_splats(&path, &cloud.select(&[]), true).expect_err("empty").to_string();
+    assert!(empty.contains("no splats"), "{empty}");
+    assert_eq!(read_splats(&path).expect("read").len(), 3);
 }

@@ -1,5 +1,5 @@
-//! What splat PLY files say in comments, because their layouts have no place for it: `comment antialiased 1`, and
-//! `comment tessera scene_from_world` with translation (3), quaternion w x y z (4) and scale (1).
+//! What splat PLY files say in comments, because their layouts have no place for it: `comment antialiased 1` (Postshot's),
+//! `comment SplatRenderMode: mip` (Brush's), and `comment tessera scene_from_world` with translation (3), quaternion w x y z (4) and scale (1).
 
 use super::header::Header;
 use crate::camera::Similarity;
@@ -27,7 +27,8 @@ pub(in crate::format) fn read(header: &Header, path: &Path) -> Result<(bool, Sim
 
 /// The lines that say so.
 pub(in crate::format) fn lines(header: &SplatHeader) -> String {
-    let antialiased = if header.antialiased { "comment antialiased 1\n" } else { "" };
+    // Programs know one or the other.
+    let antialiased = if header.antialiased { "comment antialiased 1\ncomment SplatRenderMode: mip\n" } else { "" };
     format!("{antialiased}{}", scene_from_world(&header.scene_from_world))
 }
 

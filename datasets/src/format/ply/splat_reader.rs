@@ -52,7 +52,7 @@ pub(in crate::format) fn open_splats(mut input: Input) -> Result<Box<dyn SplatSo
     let splat_header = SplatHeader { count: vertex.count, sh_degree, antialiased, scene_from_world };
     let length = input.length();
     let (rows, vertex) = Rows::at(input, &header, "vertex", length, &path)?;
-    Ok(Box::new(Source { rows, vertex: vertex.clone(), header: splat_header, decoder, given: 0 }))
+    Ok(Box::new(Source { rows, vertex: vertex.clone(), header: splat_header, decoder, given: 0, skipped: None }))
 }
 
 struct Source {
@@ -60,8 +60,10 @@ struct Source {
     vertex: Element,
     header: SplatHeader,
     decoder: Decoder,
-    /// Splats that were given out.
+    /// Rows that were read.
     given: u64,
+    /// Splats that were left out, where that is allowed.
+    skipped: Option<u64>,
 }
 
 /// How rows become splats.
@@ -86,15 +88,40 @@ impl SplatSource for Source {
     }
 
     fn next_chunk(&mut self, chunk: &mut SplatCloud) -> Result<bool> {
+        loop {
+            let n = self.next_rows(chunk)?;
+            // Nothing of it may be left.
+            if n == 0 || !chunk.is_empty() {
+                return Ok(n > 0);
+            }
+        }
+    }
+
+    fn skip_invalid(&mut self) {
+        self.skipped.get_or_insert(0);
+    }
+
+    fn skipped(&self) -> u64 {
+        self.skipped.unwrap_or(0)
+    }
+}
+
+impl Source {
+    /// Replaces what is in `chunk` by the next rows, and says how many these were.
+    fn next_rows(&mut self, chunk: &mut SplatCloud) -> Result<usize> {
         let most = (MAX_BYTES / self.vertex.stride().unwrap_or(1).max(1)).clamp(1, CHUNK_SPLATS);
         let n = usize::try_from(self.header.count - self.given).unwrap_or(usize::MAX).min(most);
-        let bad = match &mut self.decoder {
+        let bad: Vec<Bad> = match &mut self.decoder {
             Decoder::Floats { layout, bytes } => {
                 bytes.resize(n * layout.stride, 0);
                 self.rows.fill(bytes, "vertex")?;
                 resize(chunk, n);
                 let decode = |(piece, rows): (Piece, &[u8])| piece.decode(rows, layout);
-                pieces(chunk).into_par_iter().zip(bytes.par_chunks(PIECE * layout.stride)).filter_map(decode).min()
+                pieces(chunk)
+                    .into_par_iter()
+                    .zip(bytes.par_chunks(PIECE * layout.stride))
+                    .flat_map_iter(decode)
+                    .collect()
             }
             Decoder::Any { wanted, columns } => {
                 chunk.clear();
@@ -103,14 +130,21 @@ impl SplatSource for Source {
                     self.rows.columns(&self.vertex, wanted, most, columns)?;
                     append(chunk, columns);
                 }
-                pieces(chunk).into_par_iter().filter_map(|mut piece| piece.check()).min()
+                pieces(chunk).into_par_iter().flat_map_iter(|mut piece| piece.check()).collect()
             }
         };
-        if let Some(Bad { splat, what }) = bad {
-            return Err(bad_splat(self.rows.path(), self.given + splat as u64, what));
+        match (&mut self.skipped, bad.first()) {
+            (Some(skipped), Some(_)) => {
+                *skipped += bad.len() as u64;
+                chunk.retain(|_, i| bad.binary_search_by_key(&i, |bad| bad.splat).is_err());
+            }
+            (None, Some(Bad { splat, what })) => {
+                return Err(bad_splat(self.rows.path(), self.given + *splat as u64, what));
+            }
+            (_, None) => {}
         }
         self.given += n as u64;
-        Ok(n > 0)
+        Ok(n)
     }
 }
 
@@ -159,7 +193,6 @@ struct Piece<'a> {
 }
 
 /// A splat that cannot be, by its number in the chunk.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Bad {
     splat: usize,
     what: &'static str,
@@ -181,8 +214,8 @@ fn pieces(chunk: &mut SplatCloud) -> Vec<Piece<'_>> {
 }
 
 impl Piece<'_> {
-    /// Fills the splats from rows of bytes, and names the first that cannot be.
-    fn decode(mut self, rows: &[u8], layout: &FloatLayout) -> Option<Bad> {
+    /// Fills the splats from rows of bytes, and names those that cannot be.
+    fn decode(mut self, rows: &[u8], layout: &FloatLayout) -> Vec<Bad> {
         let [x, y, z, s0, s1, s2, q0, q1, q2, q3, opacity, dc0, dc1, dc2] = layout.fixed;
         let width = layout.f_rest.len();
         let is_run = layout.f_rest.windows(2).all(|pair| pair[1] == pair[0] + 4);
@@ -212,35 +245,33 @@ impl Piece<'_> {
         self.check()
     }
 
-    /// Replaces what stands for extremes by numbers, and names the first splat that cannot be.
-    fn check(&mut self) -> Option<Bad> {
+    /// Replaces what stands for extremes by numbers, and names the splats that cannot be.
+    fn check(&mut self) -> Vec<Bad> {
         // One pass without branches over each array; only damaged files are looked at more closely.
         let finite = |values: &[f32]| values.iter().fold(true, |all, v| all & v.is_finite());
         let plain = [self.means.as_flattened(), self.quats.as_flattened(), self.sh0.as_flattened()];
         let rest = [self.log_scales.as_flattened(), self.opacity_logits, self.sh_rest];
         let all_finite = plain.into_iter().chain(rest).all(finite);
         self.quats.iter_mut().filter(|quat| **quat == [0.0; 4]).for_each(|quat| *quat = [1.0, 0.0, 0.0, 0.0]);
-        if all_finite { None } else { self.check_each() }
+        if all_finite { Vec::new() } else { (0..self.means.len()).filter_map(|i| self.check_one(i)).collect() }
     }
 
-    fn check_each(&mut self) -> Option<Bad> {
+    fn check_one(&mut self, i: usize) -> Option<Bad> {
         let width = self.sh_rest.len() / self.means.len().max(1);
-        for i in 0..self.means.len() {
-            let bad = |what: &'static str| Some(Bad { splat: self.first + i, what });
-            if !self.means[i].iter().chain(&self.sh0[i]).chain(&self.quats[i]).all(|v| v.is_finite()) {
-                return bad("a position, rotation or colour that is not finite");
-            }
-            let (opacity, scales) = (&mut self.opacity_logits[i], &mut self.log_scales[i]);
-            if opacity.is_nan() || scales.iter().any(|s| s.is_nan() || *s == f32::INFINITY) {
-                return bad("an opacity or scale that is not a number");
-            }
-            if opacity.is_infinite() {
-                *opacity = SATURATED.copysign(*opacity);
-            }
-            scales.iter_mut().filter(|s| s.is_infinite()).for_each(|scale| *scale = -SATURATED);
-            if !self.sh_rest[i * width..(i + 1) * width].iter().all(|v| v.is_finite()) {
-                return bad("a spherical-harmonics coefficient that is not finite");
-            }
+        let bad = |what: &'static str| Some(Bad { splat: self.first + i, what });
+        if !self.means[i].iter().chain(&self.sh0[i]).chain(&self.quats[i]).all(|v| v.is_finite()) {
+            return bad("a position, rotation or colour that is not finite");
+        }
+        let (opacity, scales) = (&mut self.opacity_logits[i], &mut self.log_scales[i]);
+        if opacity.is_nan() || scales.iter().any(|s| s.is_nan() || *s == f32::INFINITY) {
+            return bad("an opacity or scale that is not a number");
+        }
+        if opacity.is_infinite() {
+            *opacity = SATURATED.copysign(*opacity);
+        }
+        scales.iter_mut().filter(|s| s.is_infinite()).for_each(|scale| *scale = -SATURATED);
+        if !self.sh_rest[i * width..(i + 1) * width].iter().all(|v| v.is_finite()) {
+            return bad("a spherical-harmonics coefficient that is not finite");
         }
         None
     }

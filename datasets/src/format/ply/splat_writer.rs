@@ -23,18 +23,13 @@ const COUNT_DIGITS: usize = 20;
 /// # Errors
 /// When the file is in the way and to be kept, the cloud's arrays differ in length, or the disk refuses.
 pub fn write_splats(path: impl AsRef<Path>, cloud: &SplatCloud, existing: Existing) -> Result<()> {
-    let mut sink = create_splats(path.as_ref(), &SplatHeader::of(cloud), existing)?;
+    let mut sink = create_splats(AtomicFile::create(path, existing)?, &SplatHeader::of(cloud))?;
     sink.put(cloud)?;
     sink.finish()
 }
 
 /// Begins a splat PLY in the INRIA layout.
-pub(in crate::format) fn create_splats(
-    path: &Path,
-    header: &SplatHeader,
-    existing: Existing,
-) -> Result<Box<dyn SplatSink>> {
-    let mut file = AtomicFile::create(path, existing)?;
+pub(in crate::format) fn create_splats(mut file: AtomicFile, header: &SplatHeader) -> Result<Box<dyn SplatSink>> {
     let header = SplatHeader { count: 0, ..header.clone() };
     file.put(text(&header).as_bytes())?;
     Ok(Box::new(Writer { file, header, rows: Vec::new() }))

@@ -4,7 +4,7 @@ use super::*;
 use crate::camera::Similarity;
 use crate::capture::Point;
 use crate::format::stream::SplatHeader;
-use crate::format::{Existing, read_splats as read_any, write_splats as write_any};
+use crate::format::{AtomicFile, Existing, read_splats as read_any, write_splats as write_any};
 use crate::scene::SplatCloud;
 use nalgebra::{Translation3, UnitQuaternion};
 use proptest::prelude::*;
@@ -216,7 +216,7 @@ fn the_count_is_what_came_and_not_what_was_announced() {
     for announced in [0, 1233, u64::MAX] {
         let path = folder.path().join(format!("{announced}.ply"));
         let header = SplatHeader { count: announced, ..SplatHeader::of(&cloud) };
-        let mut sink = create_splats(&path, &header, Existing::Keep).expect("new");
+        let mut sink = create_splats(AtomicFile::create(&path, Existing::Keep).expect("new"), &header).expect("new");
         for start in (0..1234).step_by(617) {
             let mut chunk = header.empty_cloud(0);
             chunk.append_range(&cloud, start..start + 617);

@@ -4,6 +4,7 @@ use super::codebook::Codebook;
 use super::palette::Palette;
 use super::{META, PALETTE_ROW, to_log_domain};
 use crate::camera::Similarity;
+use crate::format::placement;
 use crate::format::quantise::{component_to_unorm, sigmoid, smallest_three, unorm};
 use crate::scene::{SplatCloud, morton_order};
 use image::{ExtendedColorType, ImageEncoder, ImageError, codecs::webp::WebPEncoder};
@@ -20,6 +21,11 @@ pub type SogFile = (&'static str, Vec<u8>);
 /// When there are more splats than an image has pixels (16,383 squared).
 pub fn encode(cloud: &SplatCloud, keep_order: bool) -> Result<Vec<SogFile>, ImageError> {
     let order = if keep_order { (0..cloud.len() as u32).collect() } else { morton_order(&cloud.means) };
+    encode_in_order(cloud, order)
+}
+
+/// [`encode`] with splats in an order of the caller's: every index once.
+pub(in crate::format) fn encode_in_order(cloud: &SplatCloud, order: Vec<u32>) -> Result<Vec<SogFile>, ImageError> {
     let scene = Scene { cloud, order };
     let (positions, (colours, harmonics)) = rayon::join(
         || rayon::join(|| scene.positions(), || rayon::join(|| scene.rotations(), || scene.scales())),
@@ -36,7 +42,7 @@ pub fn encode(cloud: &SplatCloud, keep_order: bool) -> Result<Vec<SogFile>, Imag
         meta["model"] = json!("antialiased");
     }
     if cloud.scene_from_world != Similarity::identity() {
-        meta["tessera"] = json!({"scene_from_world": numbers(&cloud.scene_from_world)});
+        meta["tessera"] = json!({"scene_from_world": placement::numbers(&cloud.scene_from_world)});
     }
     let mut images = Vec::new();
     let mut layers = vec![positions, scales, rotations, colours];
@@ -48,12 +54,6 @@ pub fn encode(cloud: &SplatCloud, keep_order: bool) -> Result<Vec<SogFile>, Imag
     }
     let files: Vec<SogFile> = images.into_par_iter().map(Image::encode).collect::<Result<_, _>>()?;
     Ok([vec![(META, meta.to_string().into_bytes())], files].concat())
-}
-
-/// Translation (3), quaternion w x y z (4), scale (1).
-fn numbers(similarity: &Similarity) -> [f64; 8] {
-    let (t, q) = (similarity.isometry.translation.vector, similarity.isometry.rotation);
-    [t.x, t.y, t.z, q.w, q.i, q.j, q.k, similarity.scaling()]
 }
 
 /// What an entry of `meta.json` describes.

@@ -2,10 +2,10 @@
 
 use super::{MAX_PALETTE, PALETTE_ROW, to_log_domain};
 use crate::camera::Similarity;
+use crate::format::placement;
 use crate::format::quantise::byte_logits;
 use crate::scene::SplatCloud;
 use crate::{DataError, Result};
-use nalgebra::{Quaternion, Translation3, UnitQuaternion};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -41,9 +41,9 @@ pub(super) struct PaletteMeta {
     pub labels_file: String,
 }
 
-/// The similarity in `meta.json`: translation (3), quaternion w x y z (4), scale (1).
+/// What `meta.json` says for programs like this one.
 #[derive(Deserialize)]
-pub(in crate::format) struct TesseraKey {
+struct TesseraKey {
     scene_from_world: [f64; 8],
 }
 
@@ -116,7 +116,8 @@ impl Meta {
             count: usize::try_from(count).map_err(|_| damaged("claims more splats than a computer can hold"))?,
             antialiased: raw.antialias.unwrap_or(false) || raw.model.as_deref() == Some("antialiased"),
             scene_from_world: match raw.tessera {
-                Some(key) => key.similarity().ok_or_else(|| damaged("has a damaged scene_from_world"))?,
+                Some(key) => placement::from_numbers(key.scene_from_world)
+                    .ok_or_else(|| damaged("has a damaged scene_from_world"))?,
                 None => Similarity::identity(),
             },
             mins,
@@ -173,16 +174,6 @@ impl PaletteMeta {
             return Err(DataError::new(path, reason).remedy("export the scene again"));
         }
         Ok((degree, entries))
-    }
-}
-
-impl TesseraKey {
-    /// None when the numbers are no similarity.
-    pub(in crate::format) fn similarity(&self) -> Option<Similarity> {
-        let [x, y, z, qw, qx, qy, qz, scale] = self.scene_from_world;
-        let rotation = UnitQuaternion::try_new(Quaternion::new(qw, qx, qy, qz), 1e-9)?;
-        let valid = self.scene_from_world.iter().all(|n| n.is_finite()) && scale > 0.0;
-        valid.then(|| Similarity::from_parts(Translation3::new(x, y, z), rotation, scale))
     }
 }
 

@@ -28,9 +28,10 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::format) use encode::encode_in_order;
 pub use encode::{SogFile, encode};
 pub(in crate::format) use read::{SogSource, open, open_splats};
-pub(in crate::format) use write::create_splats;
+pub(in crate::format) use write::{check_splats, create_splats, empty, unencodable};
 
 /// The name of the description in a bundle or a folder.
 const META: &str = "meta.json";

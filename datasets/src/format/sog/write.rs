@@ -2,11 +2,13 @@
 //! whole scene is kept in memory until the end.
 
 use super::encode::{SogFile, encode};
+use crate::format::atomic::unwritable;
 use crate::format::input::bad_splat;
 use crate::format::stream::{SplatHeader, SplatSink, check_chunk};
-use crate::format::{AtomicFile, Existing, WriteOptions};
+use crate::format::{AtomicFile, Existing, SplatFormat, Staged, WriteOptions};
 use crate::scene::SplatCloud;
 use crate::{DataError, Result};
+use image::ImageError;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
@@ -22,52 +24,65 @@ pub(in crate::format) fn create_splats(
     options: &WriteOptions,
     existing: Existing,
 ) -> Result<Box<dyn SplatSink>> {
-    let is_folder = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    if existing == Existing::Keep && path.exists() {
-        return Err(DataError::new(path, "exists already").remedy("choose another name, or overwrite it with --force"));
-    }
     // Finds out early whether files can be made here; it vanishes when the scene has none.
-    let bundle = (!is_folder).then(|| AtomicFile::create(path, existing)).transpose()?;
-    Ok(Box::new(Writer {
-        path: path.to_owned(),
-        existing,
-        bundle,
-        keep_order: options.keep_order,
-        cloud: header.empty_cloud(0),
-    }))
+    let place = if SplatFormat::Sog.has_companions(path) {
+        Place::Folder(Staged::new(path, existing)?)
+    } else {
+        Place::Bundle(AtomicFile::create(path, existing)?)
+    };
+    let (path, keep_order) = (path.to_owned(), options.keep_order);
+    Ok(Box::new(Writer { path, place, keep_order, cloud: header.empty_cloud(0) }))
 }
 
 struct Writer {
     path: PathBuf,
-    existing: Existing,
-    /// None when the scene becomes files in a folder.
-    bundle: Option<AtomicFile>,
+    place: Place,
     keep_order: bool,
     cloud: SplatCloud,
 }
 
+enum Place {
+    Bundle(AtomicFile),
+    Folder(Staged),
+}
+
 impl SplatSink for Writer {
     fn put(&mut self, chunk: &SplatCloud) -> Result<()> {
-        check_chunk(chunk, self.cloud.sh_degree, &self.path)?;
-        if let Some(bad) = chunk.means.iter().position(|mean| !mean.iter().all(|v| v.is_finite())) {
-            return Err(bad_splat(&self.path, (self.cloud.len() + bad) as u64, "a position that is not finite"));
-        }
+        check_splats(chunk, self.cloud.sh_degree, self.cloud.len() as u64, &self.path)?;
         self.cloud.append(chunk);
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
         if self.cloud.is_empty() {
-            return Err(DataError::new(&self.path, "would hold no splats, and SOG has no way to say that")
-                .remedy("write a .ply file, or keep at least one splat"));
+            return Err(empty(&self.path));
         }
-        let files = encode(&self.cloud, self.keep_order)
-            .map_err(|e| DataError::new(&self.path, format!("cannot be written ({e})")).remedy("write fewer splats"))?;
-        match self.bundle {
-            Some(file) => write_bundle(file, &files),
-            None => write_folder(&self.path, &files, self.existing),
+        let files = encode(&self.cloud, self.keep_order).map_err(|e| unencodable(&self.path, &e))?;
+        match self.place {
+            Place::Bundle(file) => write_bundle(file, &files),
+            Place::Folder(staged) => write_folder(staged, &files),
         }
     }
+}
+
+/// Refuses splats that cannot be encoded; `before` is how many came before them.
+pub(in crate::format) fn check_splats(chunk: &SplatCloud, sh_degree: u8, before: u64, path: &Path) -> Result<()> {
+    check_chunk(chunk, sh_degree, path)?;
+    match chunk.means.iter().position(|mean| !mean.iter().all(|v| v.is_finite())) {
+        Some(bad) => Err(bad_splat(path, before + bad as u64, "a position that is not finite")),
+        None => Ok(()),
+    }
+}
+
+/// What is said about a scene without splats.
+pub(in crate::format) fn empty(path: &Path) -> DataError {
+    DataError::new(path, "would hold no splats, and SOG has no way to say that")
+        .remedy("write a .ply file, or keep at least one splat")
+}
+
+/// What is said when images cannot hold a scene.
+pub(in crate::format) fn unencodable(path: &Path, error: &ImageError) -> DataError {
+    DataError::new(path, format!("cannot be written ({error})")).remedy("write fewer splats")
 }
 
 /// A zip archive whose entries are not compressed again.
@@ -86,26 +101,11 @@ fn write_bundle(mut file: AtomicFile, files: &[SogFile]) -> Result<()> {
     file.commit()
 }
 
-/// All files take their names at the end, `meta.json` last: without it they are no scene.
-fn write_folder(meta: &Path, files: &[SogFile], existing: Existing) -> Result<()> {
-    let folder = meta.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let made_folder = !folder.exists();
-    if made_folder {
-        std::fs::create_dir(folder).map_err(|e| DataError::new(folder, format!("cannot be created ({e})")))?;
+/// The files of a scene in a folder, under the names that they have there.
+fn write_folder(staged: Staged, files: &[SogFile]) -> Result<()> {
+    for (i, (name, bytes)) in files.iter().enumerate() {
+        let path = if i == 0 { staged.path() } else { staged.folder().join(name) };
+        std::fs::write(path, bytes).map_err(|e| unwritable(staged.place(), &e))?;
     }
-    let write = || -> Result<()> {
-        let mut begun = Vec::new();
-        for (i, (name, bytes)) in files.iter().enumerate() {
-            let path = if i == 0 { meta.to_owned() } else { folder.join(name) };
-            let mut file = AtomicFile::create(path, existing)?;
-            file.put(bytes)?;
-            begun.push(file);
-        }
-        begun.into_iter().rev().try_for_each(AtomicFile::commit)
-    };
-    let written = write();
-    if written.is_err() && made_folder {
-        std::fs::remove_dir(folder).ok();
-    }
-    written
+    staged.commit()
 }

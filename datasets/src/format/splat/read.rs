@@ -25,7 +25,7 @@ pub(in crate::format) fn open_splats(input: Input) -> Result<Box<dyn SplatSource
         scene_from_world: Similarity::identity(),
     };
     let colours = std::array::from_fn(|byte| sh0_of_colour(byte as f32 / 255.0));
-    Ok(Box::new(Source { input, header, next: 0, logits: byte_logits(), colours, bytes: Vec::new() }))
+    Ok(Box::new(Source { input, header, next: 0, logits: byte_logits(), colours, bytes: Vec::new(), skipped: None }))
 }
 
 struct Source {
@@ -35,6 +35,8 @@ struct Source {
     logits: [f32; 256],
     colours: [f32; 256],
     bytes: Vec<u8>,
+    /// Splats that were left out, where that is allowed.
+    skipped: Option<u64>,
 }
 
 impl SplatSource for Source {
@@ -43,21 +45,44 @@ impl SplatSource for Source {
     }
 
     fn next_chunk(&mut self, chunk: &mut SplatCloud) -> Result<bool> {
+        loop {
+            let n = self.next_rows(chunk)?;
+            // Nothing of it may be left.
+            if n == 0 || !chunk.is_empty() {
+                return Ok(n > 0);
+            }
+        }
+    }
+
+    fn skip_invalid(&mut self) {
+        self.skipped.get_or_insert(0);
+    }
+
+    fn skipped(&self) -> u64 {
+        self.skipped.unwrap_or(0)
+    }
+}
+
+impl Source {
+    /// Replaces what is in `chunk` by the next rows, and says how many these were.
+    fn next_rows(&mut self, chunk: &mut SplatCloud) -> Result<u64> {
         chunk.clear();
         let n = (self.header.count - self.next).min(CHUNK_SPLATS as u64);
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.resize(n as usize * ROW, 0);
         self.input.fill(&mut bytes)?;
         for (i, row) in bytes.as_chunks::<ROW>().0.iter().enumerate() {
-            self.append(row, chunk).map_err(|what| bad_splat(self.input.path(), self.next + i as u64, what))?;
+            match (self.append(row, chunk), &mut self.skipped) {
+                (Ok(()), _) => {}
+                (Err(_), Some(skipped)) => *skipped += 1,
+                (Err(what), None) => return Err(bad_splat(self.input.path(), self.next + i as u64, what)),
+            }
         }
         self.bytes = bytes;
         self.next += n;
-        Ok(n > 0)
+        Ok(n)
     }
-}
 
-impl Source {
     fn append(&self, row: &[u8; ROW], chunk: &mut SplatCloud) -> std::result::Result<(), &'static str> {
         let float = |i: usize| f32::from_le_bytes([row[4 * i], row[4 * i + 1], row[4 * i + 2], row[4 * i + 3]]);
         let mean = [float(0), float(1), float(2)];

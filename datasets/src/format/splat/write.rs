@@ -3,25 +3,19 @@
 use super::ROW;
 use crate::Result;
 use crate::format::quantise::{colour_of_sh0, sigmoid, unit_quat, unorm};
-use crate::format::stream::{SplatHeader, SplatSink, check_chunk};
-use crate::format::{AtomicFile, Existing, WriteOptions};
-use crate::scene::SplatCloud;
+use crate::format::stream::{SplatHeader, SplatSink, ValueRanges, check_chunk};
+use crate::format::{AtomicFile, WriteOptions};
+use crate::scene::{SplatCloud, Y0};
 use rayon::prelude::*;
-use std::path::Path;
 
 /// Begins a `.splat` file.
-///
-/// # Errors
-/// When the file is in the way and to be kept, or the disk refuses.
 pub(in crate::format) fn create_splats(
-    path: &Path,
+    file: AtomicFile,
     header: &SplatHeader,
-    options: &WriteOptions,
-    existing: Existing,
-) -> Result<Box<dyn SplatSink>> {
-    let file = AtomicFile::create(path, existing)?;
-    let sh_degree = header.sh_degree;
-    Ok(Box::new(Writer { file, sh_degree, keep_order: options.keep_order, rows: Vec::new(), weights: Vec::new() }))
+    WriteOptions { keep_order, .. }: &WriteOptions,
+) -> Box<dyn SplatSink> {
+    let (sh_degree, keep_order) = (header.sh_degree, *keep_order);
+    Box::new(Writer { file, sh_degree, keep_order, rows: Vec::new(), weights: Vec::new() })
 }
 
 struct Writer {
@@ -42,6 +36,12 @@ impl SplatSink for Writer {
             self.weights.push(chunk.log_scales[i].iter().sum::<f32>() + opacity.ln());
         }
         Ok(())
+    }
+
+    fn ranges(&self) -> ValueRanges {
+        // Colours from 0 to 1, and half a step beyond.
+        let most = 0.502 / Y0 as f32;
+        ValueRanges { sh0: [-most, most], ..ValueRanges::ALL }
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {

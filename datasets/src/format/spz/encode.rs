@@ -1,12 +1,20 @@
 //! From splats to the bytes of the streams.
 
 use super::{COLOUR_SCALE, NEGATED, ROTATION_STEPS};
-use crate::format::quantise::{sigmoid, smallest_three, unorm};
+use crate::format::quantise::{sigmoid, smallest_three, unit_quat, unorm};
+use crate::format::stream::ValueRanges;
 use crate::scene::SplatCloud;
 use std::f32::consts::FRAC_1_SQRT_2;
 
 /// Steps between the values that coefficients take, of degree 1 and above: bytes with few different values compress well.
 const COARSE: [i32; 2] = [8, 16];
+
+/// What the bytes can say, up to half a step beyond the last.
+pub(super) const RANGES: ValueRanges = ValueRanges {
+    sh0: [-0.502 / COLOUR_SCALE, 0.502 / COLOUR_SCALE],
+    log_scales: [-10.031_25, 5.968_75],
+    sh_rest: [-1.0, 1.0],
+};
 
 /// Appends the opacities of a chunk.
 pub(super) fn alphas(chunk: &SplatCloud, out: &mut Vec<u8>) {
@@ -33,6 +41,15 @@ pub(super) fn rotations(chunk: &SplatCloud, out: &mut Vec<u8>) {
             packed << 10 | u32::from(c < 0.0) << 9 | magnitude
         });
         out.extend_from_slice(&packed.to_le_bytes());
+    }
+}
+
+/// Appends the rotations of a chunk as version 2 has them: x, y and z of a quaternion whose w is positive.
+pub(super) fn first_three(chunk: &SplatCloud, out: &mut Vec<u8>) {
+    for &quat in &chunk.quats {
+        let [w, x, y, z] = unit_quat(quat);
+        let sign = if w < 0.0 { -127.5 } else { 127.5 };
+        out.extend([x, -y, -z].map(|c| (sign * c + 128.0) as u8));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Extensions: records of a type, a length and so many bytes. One is ours: where the captured world lies.
 
 use crate::camera::Similarity;
-use nalgebra::{Quaternion, Translation3, UnitQuaternion};
+use crate::format::placement;
 
 /// Ours: the first half of the number stands for the vendor ("TE"), the second for the extension.
 const SCENE_FROM_WORLD: u32 = 0x5445_0001;
@@ -10,10 +10,8 @@ const LENGTH: usize = 64;
 
 /// The record for a similarity, in the axes of PLY files.
 pub(super) fn record(similarity: &Similarity) -> Vec<u8> {
-    let (t, q) = (similarity.isometry.translation.vector, similarity.isometry.rotation);
-    let numbers = [t.x, t.y, t.z, q.w, q.i, q.j, q.k, similarity.scaling()];
     let head = [SCENE_FROM_WORLD, LENGTH as u32].map(u32::to_le_bytes);
-    [head.as_flattened(), numbers.map(f64::to_le_bytes).as_flattened()].concat()
+    [head.as_flattened(), placement::numbers(similarity).map(f64::to_le_bytes).as_flattened()].concat()
 }
 
 /// The similarity among records, if there is one. None as well when the numbers are those of no similarity.
@@ -33,8 +31,5 @@ pub(super) fn find(mut records: &[u8]) -> Option<Similarity> {
 fn similarity(payload: &[u8]) -> Option<Similarity> {
     let payload: &[u8; LENGTH] = payload.try_into().ok()?;
     let numbers: Vec<f64> = payload.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
-    let &[x, y, z, qw, qx, qy, qz, scale] = numbers.as_slice() else { return None };
-    let rotation = UnitQuaternion::try_new(Quaternion::new(qw, qx, qy, qz), 1e-9)?;
-    let valid = numbers.iter().all(|n| n.is_finite()) && scale > 0.0;
-    valid.then(|| Similarity::from_parts(Translation3::new(x, y, z), rotation, scale))
+    placement::from_numbers(numbers.try_into().ok()?)
 }

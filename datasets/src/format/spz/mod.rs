@@ -33,11 +33,24 @@ pub(super) use write::create_splats;
 /// The versions that can be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SpzVersion {
+    /// In gzip, with rotations to a degree and worse: for programs from before 2025.
+    V2,
     /// In gzip: what most programs read.
     #[default]
     V3,
     /// In Zstandard: smaller, faster, and known to newer programs only.
     V4,
+}
+
+impl SpzVersion {
+    /// As files say it.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::V2 => 2,
+            Self::V3 => 3,
+            Self::V4 => 4,
+        }
+    }
 }
 
 /// "NGSP" as a little-endian number.

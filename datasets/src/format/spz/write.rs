@@ -2,13 +2,12 @@
 
 use super::{FLAG_ANTIALIASED, FLAG_EXTENSIONS, FRACTIONAL_BITS, HEADER, Header, SpzVersion, encode, extension, gzip};
 use crate::camera::Similarity;
-use crate::format::stream::{SplatHeader, SplatSink, check_chunk};
-use crate::format::{AtomicFile, Existing, WriteOptions};
+use crate::format::stream::{SplatHeader, SplatSink, ValueRanges, check_chunk};
+use crate::format::{AtomicFile, WriteOptions};
 use crate::scene::SplatCloud;
 use crate::{DataError, Result};
 use rayon::prelude::*;
 use std::io;
-use std::path::Path;
 
 /// The largest integer of 24 bits.
 const MAX_INTEGER: f32 = 8_388_607.0;
@@ -20,26 +19,23 @@ const STEPS_PER_SPLAT: f32 = 8.0;
 /// Begins an SPZ file.
 ///
 /// # Errors
-/// When the file is in the way and to be kept, or the disk refuses.
+/// When this build cannot write the version.
 pub(in crate::format) fn create_splats(
-    path: &Path,
+    file: AtomicFile,
     header: &SplatHeader,
     options: &WriteOptions,
-    existing: Existing,
 ) -> Result<Box<dyn SplatSink>> {
-    if options.spz_version == SpzVersion::V4 && cfg!(not(feature = "zstd")) {
-        return Err(DataError::new(path, "cannot be written as SPZ version 4 by this build, which has no Zstandard")
-            .remedy("write version 3, or build with the feature 'zstd'"));
+    let version = options.spz_version;
+    if version == SpzVersion::V4 && cfg!(not(feature = "zstd")) {
+        return Err(DataError::new(
+            file.path(),
+            "cannot be written as SPZ version 4 by this build, which has no Zstandard",
+        )
+        .remedy("write version 3, or build with the feature 'zstd'"));
     }
-    Ok(Box::new(Writer {
-        file: AtomicFile::create(path, existing)?,
-        version: options.spz_version,
-        sh_degree: header.sh_degree,
-        antialiased: header.antialiased,
-        scene_from_world: header.scene_from_world,
-        means: Vec::new(),
-        streams: Default::default(),
-    }))
+    let SplatHeader { sh_degree, antialiased, scene_from_world, .. } = *header;
+    let (means, streams) = Default::default();
+    Ok(Box::new(Writer { file, version, sh_degree, antialiased, scene_from_world, means, streams }))
 }
 
 struct Writer {
@@ -57,9 +53,14 @@ impl SplatSink for Writer {
     fn put(&mut self, chunk: &SplatCloud) -> Result<()> {
         check_chunk(chunk, self.sh_degree, self.file.path())?;
         self.means.extend_from_slice(&chunk.means);
-        let append = [encode::alphas, encode::colours, encode::scales, encode::rotations, encode::harmonics];
+        let rotations = if self.version == SpzVersion::V2 { encode::first_three } else { encode::rotations };
+        let append = [encode::alphas, encode::colours, encode::scales, rotations, encode::harmonics];
         self.streams.par_iter_mut().zip(append).for_each(|(stream, append)| append(chunk, stream));
         Ok(())
+    }
+
+    fn ranges(&self) -> ValueRanges {
+        encode::RANGES
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {
@@ -74,7 +75,7 @@ impl SplatSink for Writer {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         let fractional_bits = self.fractional_bits()?;
         let header = Header {
-            version: if self.version == SpzVersion::V3 { 3 } else { 4 },
+            version: self.version.number(),
             count,
             sh_degree: self.sh_degree,
             fractional_bits: fractional_bits as u8,
@@ -87,7 +88,7 @@ impl SplatSink for Writer {
             streams.push(harmonics);
         }
         let bytes = match self.version {
-            SpzVersion::V3 => {
+            SpzVersion::V2 | SpzVersion::V3 => {
                 let start = header.start();
                 let parts = [&[&start[..]], &streams[..], &[&extensions]].concat();
                 gzip::compress(&parts)

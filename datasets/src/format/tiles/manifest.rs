@@ -2,10 +2,11 @@
 
 use super::page::{self, PageError};
 use crate::camera::Similarity;
+use crate::format::placement;
 use crate::format::stream::SplatHeader;
 use crate::scene::tile_tree::{Bounds, MAX_NODES, TileNode, TileTree};
 use crate::scene::{Bulk, SplatCloud};
-use nalgebra::{Quaternion, Translation3, UnitQuaternion, Vector3};
+use nalgebra::Vector3;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -147,7 +148,7 @@ impl Manifest {
             return Err(format!("names the file '{file}', which does not lie beside it"));
         }
         let scene_from_world = match raw.scene_from_world {
-            Some(numbers) => similarity(numbers).ok_or("has a damaged scene_from_world")?,
+            Some(numbers) => placement::from_numbers(numbers).ok_or("has a damaged scene_from_world")?,
             None => Similarity::identity(),
         };
         let locations: Vec<PageLocation> = raw.nodes.iter().map(RawNode::location).collect();
@@ -174,10 +175,7 @@ impl Manifest {
 
     /// The bytes that [`Self::parse`] understands.
     pub fn to_json(&self) -> Vec<u8> {
-        let Similarity { isometry, .. } = self.header.scene_from_world;
-        let ([x, y, z], q) = (isometry.translation.vector.into(), isometry.rotation.quaternion());
-        let scale = self.header.scene_from_world.scaling();
-        let is_identity = self.header.scene_from_world == Similarity::identity();
+        let placed = Some(&self.header.scene_from_world).filter(|placement| **placement != Similarity::identity());
         let node = |(node, page): (&TileNode, &PageLocation)| RawNode {
             low: node.bounds.low,
             high: node.bounds.high,
@@ -196,7 +194,7 @@ impl Manifest {
             splats: self.header.count,
             sh_degree: self.header.sh_degree,
             antialiased: self.header.antialiased,
-            scene_from_world: (!is_identity).then_some([x, y, z, q.w, q.i, q.j, q.k, scale]),
+            scene_from_world: placed.map(placement::numbers),
             up: self.up,
             camera: self.camera,
             files: self.files.clone(),
@@ -268,12 +266,6 @@ fn check_locations(locations: &[PageLocation], raw: &Raw) -> Result<(), String> 
 fn is_plain(name: &str) -> bool {
     let is_part = |part: &str| !part.is_empty() && part != "." && part != "..";
     !name.contains(['\\', ':', '\0', '?', '#', '%']) && name.split('/').all(is_part)
-}
-
-fn similarity([x, y, z, qw, qx, qy, qz, scale]: [f64; 8]) -> Option<Similarity> {
-    let rotation = UnitQuaternion::try_new(Quaternion::new(qw, qx, qy, qz), 1e-9)?;
-    let valid = [x, y, z, qw, qx, qy, qz, scale].iter().all(|n| n.is_finite()) && scale > 0.0;
-    valid.then(|| Similarity::from_parts(Translation3::new(x, y, z), rotation, scale))
 }
 
 fn unit(v: [f32; 3]) -> Option<[f32; 3]> {

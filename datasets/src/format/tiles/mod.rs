@@ -13,8 +13,6 @@ pub mod page;
 #[cfg(feature = "files")]
 mod read;
 #[cfg(feature = "files")]
-mod spill;
-#[cfg(feature = "files")]
 mod write;
 
 #[cfg(all(test, feature = "files"))]

@@ -2,15 +2,16 @@
 //! of its levels.
 
 use super::page::{self, EncodedPage};
-use super::spill::{Dealt, Spill};
 use super::{MANIFEST, Manifest, PAGES, PageLocation, StartCamera};
-use crate::format::stream::{SplatHeader, SplatSink};
+use crate::format::spill::{Dealt, Spill};
+use crate::format::stream::{FinishWatch, SplatHeader, SplatSink};
 use crate::format::{AtomicFolder, Existing, WriteOptions};
 use crate::scene::SplatCloud;
 use crate::scene::tile_tree::{Leaves, PAGE_SPLATS, PageSink, Partition, build, partition};
 use crate::{DataError, Result};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +22,10 @@ pub(in crate::format) fn create_splats(
     options: &WriteOptions,
     existing: Existing,
 ) -> Result<Box<dyn SplatSink>> {
+    if path.file_name().is_some_and(|name| name == MANIFEST) {
+        let reason = "is the name of a streamed scene's manifest, not of its folder";
+        return Err(DataError::new(path, reason).remedy("name the folder, such as scene.tiles"));
+    }
     let folder = AtomicFolder::create(path, existing)?;
     let spill = Spill::new(folder.temporary(), header).map_err(|e| folder.unwritable(&e))?;
     Ok(Box::new(TilesWriter { folder, header: header.clone(), options: options.clone(), spill }))
@@ -45,6 +50,10 @@ impl SplatSink for TilesWriter {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
+        self.finish_watched(&mut |_, _| ControlFlow::Continue(())).map(drop)
+    }
+
+    fn finish_watched(self: Box<Self>, watch: FinishWatch<'_>) -> Result<bool> {
         let Self { folder, mut header, options, spill } = *self;
         let unwritable = |e: io::Error| folder.unwritable(&e);
         let means = &spill.means;
@@ -64,8 +73,12 @@ impl SplatSink for TilesWriter {
             partition: &partition,
             dealt,
             pages: Mutex::new(Pages::new(&folder, partition.nodes.len()).map_err(unwritable)?),
+            watched: Mutex::new(Watched { watch, done: 0, total: header.count, is_stopped: false }),
         };
-        let tree = build(&partition, &store, &store)?;
+        let tree = match build(&partition, &store, &store) {
+            Err(_) if store.is_stopped() => return Ok(false),
+            built => built?,
+        };
         let pages = store.pages.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut out = folder.file(PAGES)?;
         let pages = pages.write_in_order(&mut out).and_then(|pages| out.flush().map(|()| pages)).map_err(unwritable)?;
@@ -73,7 +86,7 @@ impl SplatSink for TilesWriter {
         let files = vec![PAGES.to_owned()];
         let manifest = Manifest { header, up: options.up, camera: Some(camera), tree: Arc::new(tree), files, pages };
         folder.write(MANIFEST, &manifest.to_json())?;
-        folder.commit()
+        folder.commit().map(|()| true)
     }
 }
 
@@ -83,6 +96,30 @@ struct PageStore<'a> {
     partition: &'a Partition,
     dealt: Dealt,
     pages: Mutex<Pages>,
+    watched: Mutex<Watched<'a>>,
+}
+
+/// How far building has come, by the splats of finished leaves.
+struct Watched<'a> {
+    watch: FinishWatch<'a>,
+    done: u64,
+    total: u64,
+    is_stopped: bool,
+}
+
+impl PageStore<'_> {
+    /// An error when nobody wants the scene any more.
+    fn tell(&self, leaf_splats: u64) -> Result<()> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let Watched { watch, done, total, is_stopped } = &mut *watched;
+        *done += leaf_splats;
+        *is_stopped |= watch(*done, *total).is_break();
+        if *is_stopped { Err(DataError::new(self.folder.path(), "is not written, as was asked for")) } else { Ok(()) }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).is_stopped
+    }
 }
 
 impl Leaves for PageStore<'_> {
@@ -94,6 +131,8 @@ impl Leaves for PageStore<'_> {
 
 impl PageSink for PageStore<'_> {
     fn page(&self, node: u32, splats: &SplatCloud) -> Result<()> {
+        let is_leaf = self.partition.nodes[node as usize].children.is_empty();
+        self.tell(if is_leaf { splats.len() as u64 } else { 0 })?;
         let encoded = page::encode(splats);
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         pages.add(node, &encoded).map_err(|e| self.folder.unwritable(&e))

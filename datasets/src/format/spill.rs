@@ -1,6 +1,6 @@
-//! Splats on their way to their leaves. A scene comes in any order and may be larger than memory: its splats are kept in a
-//! temporary file as they come, and then dealt out to a second one where those of a leaf lie together. In memory are only their
-//! means.
+//! Splats on their way to the leaves of a tree. A scene comes in any order and may be larger than memory: its splats are kept in
+//! a temporary file as they come, and then dealt out to a second one where those of a leaf lie together. In memory are only
+//! their means.
 
 use crate::format::stream::SplatHeader;
 use crate::scene::SplatCloud;
@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 const DEALT_BYTES: usize = 64 << 20;
 
 /// Splats in the order in which they come.
-pub(super) struct Spill {
+pub(in crate::format) struct Spill {
     header: SplatHeader,
     file: BufWriter<File>,
     pub means: Vec<[f32; 3]>,
@@ -22,7 +22,7 @@ pub(super) struct Spill {
 }
 
 /// Splats by leaf.
-pub(super) struct Dealt {
+pub(in crate::format) struct Dealt {
     header: SplatHeader,
     file: Mutex<File>,
 }
@@ -34,13 +34,13 @@ fn row_bytes(header: &SplatHeader) -> usize {
 
 impl Spill {
     /// A temporary file in a folder, which vanishes when it is dropped.
-    pub(super) fn new(folder: &Path, header: &SplatHeader) -> io::Result<Self> {
+    pub(in crate::format) fn new(folder: &Path, header: &SplatHeader) -> io::Result<Self> {
         let file = BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(folder)?);
         Ok(Self { header: header.clone(), file, means: Vec::new(), row: Vec::new() })
     }
 
     /// Adds splats of the header's degree.
-    pub(super) fn put(&mut self, chunk: &SplatCloud) -> io::Result<()> {
+    pub(in crate::format) fn put(&mut self, chunk: &SplatCloud) -> io::Result<()> {
         self.means.extend_from_slice(&chunk.means);
         let rest = 3 * SplatCloud::rest_coefficients(chunk.sh_degree);
         for i in 0..chunk.len() {
@@ -60,7 +60,7 @@ impl Spill {
     }
 
     /// Deals the splats out to leaves, which take these ranges of rows; `leaf_of` is by splat.
-    pub(super) fn deal(self, folder: &Path, leaf_of: &[u32], leaves: &[Range<usize>]) -> io::Result<Dealt> {
+    pub(in crate::format) fn deal(self, folder: &Path, leaf_of: &[u32], leaves: &[Range<usize>]) -> io::Result<Dealt> {
         let bytes = row_bytes(&self.header);
         let mut source = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         source.seek(SeekFrom::Start(0))?;
@@ -90,11 +90,17 @@ impl Spill {
         }
         Ok(Dealt { header: self.header, file: Mutex::new(target) })
     }
+
+    /// The splats in the order in which they came.
+    pub(in crate::format) fn in_order(self) -> io::Result<Dealt> {
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(Dealt { header: self.header, file: Mutex::new(file) })
+    }
 }
 
 impl Dealt {
     /// The splats in a range of rows.
-    pub(super) fn read(&self, rows: Range<usize>) -> io::Result<SplatCloud> {
+    pub(in crate::format) fn read(&self, rows: Range<usize>) -> io::Result<SplatCloud> {
         let width = row_bytes(&self.header) / 4;
         let mut values = vec![0f32; width * rows.len()];
         {
