@@ -73,7 +73,8 @@ fn tolerance(format: SplatFormat) -> Tolerance {
             degrees: 0.3,
             opacity: byte,
             sh0: 2.4 / 255.0 / 2.0 * 1.05,
-            sh_rest: 1.02 / 64.0,
+            // Half a step of brightness and of each difference, which a channel may see together.
+            sh_rest: 3f32.sqrt() * 1.02 / 64.0,
         },
         SplatFormat::Gltf | SplatFormat::Ksplat => unreachable!("only read"),
     }

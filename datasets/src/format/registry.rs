@@ -147,6 +147,11 @@ impl SplatFormat {
             Self::Spz if header.sh_degree > 0 => {
                 losses.push("spherical harmonics from -1 to 1 in steps of 1/16, above degree 1 of 1/8".to_owned());
             }
+            Self::Tiles if header.sh_degree > 0 => {
+                losses.push(
+                    "spherical harmonics in steps of 1/32 of brightness and of two differences of colours".to_owned(),
+                );
+            }
             Self::Splat if header.sh_degree > 0 => losses.push("no colours that depend on the view".to_owned()),
             _ => {}
         }
