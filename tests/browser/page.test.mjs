@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { compare, folder, host, missing, notices, openBrowser, picture, serve, status, tessera, train, until } from './tools.mjs';
+import { compare, endAll, folder, host, missing, notices, openBrowser, picture, serve, status, tessera, train, until } from './tools.mjs';
 
 const options = missing ? { skip: `skipped: ${missing} is not here` } : { timeout: 240_000 };
 const scene = path.join(folder, 'scene.ply');
@@ -30,7 +30,7 @@ async function close(page) {
 
 before(async () => {
   if (missing) return;
-  tessera('synth', 'still-life', '--splats', '260000', '--sh-degree', '1', '-o', scene);
+  tessera('synth', 'still-life', '--splats', '120000', '--sh-degree', '1', '-o', scene);
   tessera('export', scene, '-o', site, '--pictures', '8', '--title', 'A <still> life');
   browser = await openBrowser();
   scale = await browser.newPage();
@@ -38,13 +38,14 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
+  endAll();
   fs.rmSync(folder, { recursive: true });
 });
 
 test('a served scene is seen before it has all come, is refined, and turns', options, async () => {
   const server = await serve(scene);
   // Pages come one after the other, so that there is a time before the last.
-  const page = await open(`${server.address}?detail=20&splats=300000`, (page) => page.route('**/pages.bin', async (route) => {
+  const page = await open(`${server.address}?detail=20&splats=150000`, (page) => page.route('**/pages.bin', async (route) => {
     await new Promise((done) => setTimeout(done, 600));
     await route.continue();
   }));
@@ -56,7 +57,7 @@ test('a served scene is seen before it has all come, is refined, and turns', opt
   await page.waitForTimeout(500);
   const complete = await picture(page, 'complete');
   const late = await status(page);
-  assert.ok(late.drawn > early.drawn && late.drawn <= 300_000, `${early.drawn}, then ${late.drawn} splats`);
+  assert.ok(late.drawn > early.drawn && late.drawn <= 150_000, `${early.drawn}, then ${late.drawn} splats`);
   const { psnr, colours } = await compare(scale, first, complete);
   assert.ok(colours > 1000, `the first picture has ${colours} colours`);
   assert.ok(psnr > 18 && psnr < 59, `the first picture is at ${psnr} dB of the last`);
@@ -95,7 +96,7 @@ test('a damaged page of data is said, and the rest is shown', options, async () 
     return bytes;
   };
   const server = await host(site, { fault });
-  const page = await open(`${server.address}?detail=20&splats=300000`);
+  const page = await open(`${server.address}?detail=20&splats=150000`);
   await until(page, 'complete');
   assert.equal((await status(page)).lost, 1);
   assert.match(await notices(page), /could not be loaded and is shown coarser \(page 1: .*checksum/);
@@ -114,7 +115,7 @@ test('a lost connection is said, tried again and found', options, async () => {
   };
   isCut = true;
   const server = await host(site, { fault });
-  const page = await open(`${server.address}?detail=20&splats=300000`);
+  const page = await open(`${server.address}?detail=20&splats=150000`);
   await until(page, 'picture');
   await page.waitForFunction(() => document.getElementById('notices').textContent.includes('connection is lost'));
   await page.waitForTimeout(2500);
@@ -130,7 +131,7 @@ test('a lost connection is said, tried again and found', options, async () => {
 
 test('a host that knows no ranges serves too', options, async () => {
   const server = await host(site, { ranges: false });
-  const page = await open(`${server.address}?detail=20&splats=300000`);
+  const page = await open(`${server.address}?detail=20&splats=150000`);
   await until(page, 'complete');
   assert.ok((await status(page)).drawn > 100_000);
   await close(page);
@@ -174,7 +175,7 @@ test('a scene of which nothing can be used is a sentence, and can be tried again
   const server = await host(site, { fault });
   const page = await open(server.address);
   await page.waitForSelector('#message:not([hidden])', { timeout: 90_000 });
-  assert.match(await page.textContent('#message'), /could not be loaded.*damaged or missing \(page 0: .*checksum/s);
+  assert.match(await page.textContent('#message'), /could not be loaded.*damaged or missing \(page \d+: .*checksum/s);
   await picture(page, 'hopeless');
   isSpoilt = false;
   await page.click('#again');

@@ -18,6 +18,17 @@ export const missing = [program, path.join(modules, 'playwright-core'), chromium
 export const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tessera-browser-'));
 export const tessera = (...args) => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 
+const children = new Set();
+/** A program that runs beside the tests. */
+function run(args, stdio) {
+  const child = spawn(program, args, { stdio });
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  return child;
+}
+/** Ends what tests that failed have left. */
+export const endAll = () => children.forEach((child) => child.kill('SIGKILL'));
+
 /** A browser without a graphics card and without any network but loopback. */
 export async function openBrowser() {
   const { chromium: launcher } = createRequire(path.join(modules, 'x.js'))('playwright-core');
@@ -32,7 +43,7 @@ export async function openBrowser() {
 
 /** `tessera serve`, until `stop` is called. */
 export async function serve(...args) {
-  const child = spawn(program, ['serve', '--port', '0', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = run(['serve', '--port', '0', ...args], ['ignore', 'pipe', 'inherit']);
   const address = await new Promise((resolve, reject) => {
     child.stdout.once('data', (text) => resolve(text.toString().trim()));
     child.once('exit', (code) => reject(new Error(`serve ended with ${code}`)));
@@ -42,14 +53,14 @@ export async function serve(...args) {
 }
 
 /** A training that browsers may watch; resolves to where, and ends it with `stop`. */
-export async function train(capture, run, ...args) {
-  const child = spawn(program, ['reconstruct', capture, '-o', run, '--serve=0', ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+export async function train(capture, folder, ...args) {
+  const child = run(['reconstruct', capture, '-o', folder, '--serve=0', ...args], ['ignore', 'ignore', 'pipe']);
   const ended = new Promise((done) => { child.once('exit', done); });
   let said = '';
   const address = await new Promise((resolve, reject) => {
     child.stderr.on('data', (text) => {
       said += text;
-      const [found] = /http:[^ ]+/.exec(said) ?? [];
+      const [found] = /http:\/\/[\d.]+:\d+\//.exec(said) ?? [];
       if (found) resolve(found);
     });
     child.once('exit', (code) => reject(new Error(`reconstruct ended with ${code}: ${said}`)));
