@@ -39,7 +39,7 @@ impl Scene {
     /// # Errors
     /// When it is neither a run folder with a scene nor a splat file.
     pub fn open(path: &Path) -> Result<Self> {
-        let run = Run::find(path)?;
+        let run = Run::of(path)?;
         if run.as_ref().is_some_and(Run::is_surface) {
             bail!(
                 "{}: holds a surface, not splats; make a mesh of it with tessera mesh, measure it with tessera eval, or look at it \
@@ -72,6 +72,17 @@ impl Run {
     /// Whether it trains a surface.
     pub fn is_surface(&self) -> bool {
         matches!(self.settings, Settings::Surface(_))
+    }
+
+    /// The run whose folder or whose scene `path` is, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub fn of(path: &Path) -> Result<Option<Self>> {
+        let is_scene = path.is_file() && path.file_name().is_some_and(|name| name == RUN_SCENE);
+        let folder = path.parent().filter(|_| is_scene).unwrap_or(path);
+        // The parent of a name alone is empty.
+        Self::find(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
     }
 
     /// The run in the folder `path`, if there is one.

@@ -254,7 +254,7 @@ test('a training is watched as it goes on', options, async () => {
   const { colours } = await compare(scale, await picture(page, 'training'), await picture(page, 'training'));
   assert.ok(colours > 200, `${colours} colours`);
   await training.stop();
-  await page.waitForFunction(() => document.getElementById('notices').textContent.includes('not heard of'));
+  await page.waitForFunction(() => document.getElementById('notices').textContent.includes('has ended'));
   await close(page);
 });
 

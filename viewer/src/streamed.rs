@@ -35,6 +35,7 @@ pub struct StreamedScene {
     stream: PageStream,
     pages: HashMap<u32, PageId>,
     shown: Vec<u32>,
+    is_hidden: bool,
     surroundings: Option<Surroundings>,
 }
 
@@ -47,7 +48,15 @@ impl StreamedScene {
     /// Nothing of it is there yet.
     pub fn new(manifest: Manifest, limits: StreamLimits) -> Self {
         let stream = PageStream::new(manifest.tree.clone(), limits);
-        Self { manifest, stream, pages: HashMap::new(), shown: Vec::new(), surroundings: None }
+        Self { manifest, stream, pages: HashMap::new(), shown: Vec::new(), is_hidden: false, surroundings: None }
+    }
+
+    /// Shows or hides all of it; it goes on to load.
+    pub fn set_hidden(&mut self, hidden: bool, renderer: &mut Renderer) {
+        self.is_hidden = hidden;
+        for id in self.shown.iter().filter_map(|node| self.pages.get(node)) {
+            renderer.set_visible(*id, !hidden);
+        }
     }
 
     /// What is known of the scene without its pages.
@@ -80,7 +89,7 @@ impl StreamedScene {
             }
         };
         set(renderer, &self.shown, false);
-        set(renderer, cut, true);
+        set(renderer, cut, !self.is_hidden);
         self.shown = cut.to_vec();
         true
     }

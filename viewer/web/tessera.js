@@ -104,6 +104,7 @@ function frame(time) {
   }
   pump();
   tell();
+  if (settings.live) advance();
   if (isMoving) {
     adapt(time - lastFrame);
     lastFrame = time;
@@ -341,19 +342,35 @@ function listenToButtons() {
 
 // --- A training that runs ------------------------------------------------------------------------------------------------
 
-const live = { text: '', delay: 500, scene: '' };
+const live = { text: '', delay: 500, wanted: '', scene: '', isOver: false, isLoading: false };
+
+/** Goes on to the newest state, when the one before has been shown. */
+async function advance() {
+  if (!viewer || live.isLoading || !live.wanted || live.wanted === live.scene || viewer.is_changing()) return;
+  live.isLoading = true;
+  live.scene = live.wanted;
+  try {
+    await show(live.scene);
+  } catch (error) {
+    say('live', `A state of the training could not be loaded (${error.message ?? error}).`, { warn: true });
+  }
+  live.isLoading = false;
+}
 
 function follow() {
   const socket = new WebSocket(new URL('live', location.href.replace(/^http/, 'ws')));
-  socket.onmessage = async ({ data }) => {
+  socket.onmessage = ({ data }) => {
     live.delay = 500;
     say('live', '');
     const state = JSON.parse(data);
     live.text = state.text ?? '';
     $('state').textContent = live.text;
-    if (state.scene && state.scene !== live.scene) { live.scene = state.scene; await show(state.scene); }
+    live.wanted = state.scene ?? '';
+    live.isOver = state.over ?? false;
+    advance();
   };
   socket.onclose = () => {
+    if (live.isOver) { say('live', 'The training has ended; this is its last state.'); return; }
     say('live', 'The training is not heard of any more; trying again …', { warn: true });
     live.delay = Math.min(15_000, 2 * live.delay);
     setTimeout(follow, live.delay);

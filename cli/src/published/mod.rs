@@ -53,7 +53,7 @@ impl Published {
     /// # Errors
     /// When there is no scene at `path`, it cannot be read, or the disk refuses.
     pub fn prepare(path: &Path, look: &Look, console: &Console) -> Result<Self> {
-        let run = Run::find(path)?;
+        let run = Run::of(path)?;
         let title = look.title.clone().unwrap_or_else(|| name_of(path));
         let of_run = run.as_ref().map(|run| run.settings.background());
         let background = look.background.or(of_run).unwrap_or(DARK);

@@ -25,7 +25,7 @@ pub fn orbit(cloud: &SplatCloud, count: usize, size: [u32; 2]) -> Vec<PathCamera
 }
 
 /// `count` cameras of `size` (width, height) on a circle around what the photos look at, at their median distance and
-/// height and with their field of view.
+/// height and with their field of view, along the diagonal: photos may stand upright.
 pub fn orbit_of_capture(cloud: &SplatCloud, capture: &Capture, count: usize, size: [u32; 2]) -> Vec<PathCamera> {
     let poses: Vec<Pose> = capture.frames.iter().map(|f| f.camera_from_world.inverse()).collect();
     let positions: Vec<Vector3<f64>> = poses.iter().map(|p| p.translation.vector).collect();
@@ -36,8 +36,11 @@ pub fn orbit_of_capture(cloud: &SplatCloud, capture: &Capture, count: usize, siz
     let offsets = || positions.iter().map(|p| p - centre);
     let height = median(offsets().map(|o| o.dot(&up)).collect());
     let radius = median(offsets().map(|o| (o - up * o.dot(&up)).norm()).collect());
-    let fov = |c: &Camera| 2.0 * (0.5 * f64::from(c.width) / c.lens.focal[0]).atan();
-    let fov = median(capture.frames.iter().map(|f| fov(&f.camera)).collect()).clamp(0.4, 1.6);
+    let half = |[width, height]: [u32; 2]| 0.5 * f64::from(width).hypot(f64::from(height));
+    let tangent = |c: &Camera| half([c.width, c.height]) / c.lens.focal[0];
+    let tangent = median(capture.frames.iter().map(|f| tangent(&f.camera)).collect());
+    let fov = 2.0 * (0.5 * f64::from(size[0]) * tangent / half(size)).atan();
+    let fov = fov.clamp(0.4, 1.6);
     let camera = Camera::from_horizontal_fov(size[0], size[1], fov);
     let start = offsets().next().unwrap_or_else(Vector3::z);
     Circle { centre, up, radius, height, start }.cameras(camera, count)

@@ -178,7 +178,10 @@ impl WebViewer {
             abandoned.clear(&mut self.renderer);
         }
         self.generation += 1;
-        self.next = Some(StreamedScene::new(manifest, self.limits));
+        let mut next = StreamedScene::new(manifest, self.limits);
+        // It does not show through the one that is seen.
+        next.set_hidden(self.scene.is_some(), &mut self.renderer);
+        self.next = Some(next);
         Ok(())
     }
 
@@ -194,7 +197,9 @@ impl WebViewer {
         let view = self.navigator.rig().view(self.size[0], self.size[1]);
         if let Some(next) = &mut self.next {
             next.update(&view, &mut self.renderer);
-            if next.is_begun() {
+            // What is seen is replaced at once by what is as fine.
+            let is_ready = if self.scene.is_some() { next.stream().is_complete() } else { next.is_begun() };
+            if is_ready {
                 self.show_next();
             }
         }
@@ -243,12 +248,21 @@ impl WebViewer {
         Ok(())
     }
 
-    /// Replaces the scene by its newer state.
+    /// Replaces the scene by its newer state, if anything of that has come.
     fn show_next(&mut self) {
-        if let Some(old) = self.scene.take() {
+        let Some(mut next) = self.next.take() else { return };
+        if !next.is_begun() {
+            return next.clear(&mut self.renderer);
+        }
+        next.set_hidden(false, &mut self.renderer);
+        if let Some(old) = self.scene.replace(next) {
             old.clear(&mut self.renderer);
         }
-        self.scene = self.next.take();
+    }
+
+    /// Whether a newer state of the scene is on its way.
+    pub fn is_changing(&self) -> bool {
+        self.next.is_some()
     }
 
     /// The page to fetch next, if there is any; `now` is in seconds.
@@ -368,6 +382,8 @@ impl WebViewer {
                 rig = Rig::from_pose(&pose, distance, f64::from(camera.fov_y), rig.up);
             }
             None => {
+                // The fronts of meshes look along z, and splats, with their axes turned about x, against it.
+                rig.yaw = if rig.up.y > 0.5 { std::f64::consts::PI } else { 0.0 };
                 rig.pitch = -0.25;
                 rig.frame(surroundings.bounds, f64::from(self.size[0]) / f64::from(self.size[1]));
             }

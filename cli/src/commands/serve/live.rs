@@ -25,7 +25,9 @@ use tessera_viewer::window::Update;
 /// How often it is looked whether somebody watches.
 const POLL: Duration = Duration::from_millis(500);
 /// Older states than so many are removed: their pages may still be on their way to somebody.
-const KEPT: u64 = 3;
+const KEPT: u64 = 6;
+/// How long those who watch may fetch the last state.
+const LAST_LOOK: Duration = Duration::from_secs(4);
 /// What is being sent may take this long to end.
 const GRACE: Duration = Duration::from_secs(1);
 /// A circle of so many cameras says where to begin looking from; their size decides nothing else.
@@ -55,12 +57,15 @@ pub fn while_training<T>(
     let (sender, receiver) = channel();
     let mut states = States { folder: folder.path(), captures: captures(job), cameras: None, made: 0 };
     let outcome = std::thread::scope(|scope| {
-        scope.spawn(move || follow(&receiver, &mut states, &live, console));
+        scope.spawn(|| follow(receiver, &mut states, &live, console));
         let outcome = train(&sender);
         // Nothing more will come: the follower ends.
         drop(sender);
         outcome
     });
+    if live.watchers() > 0 {
+        std::thread::sleep(LAST_LOOK);
+    }
     server.stop(GRACE);
     outcome
 }
@@ -71,25 +76,27 @@ fn captures(job: &Job<'_>) -> [PathBuf; 2] {
 }
 
 /// Makes scenes of what comes, and tells them.
-fn follow(updates: &Receiver<Update>, states: &mut States<'_>, live: &Live, console: &Console) {
+fn follow(updates: Receiver<Update>, states: &mut States<'_>, live: &Live, console: &Console) {
     let (mut text, mut scene, mut pending) = (String::new(), None, None);
-    loop {
+    let (mut told, mut is_over) = (String::new(), false);
+    while !is_over {
         match updates.recv_timeout(POLL) {
             Ok(Update::Splats(cloud)) => pending = Some(cloud),
-            Ok(Update::Status(status)) => {
-                text = status;
-                live.tell(&json!({ "text": text, "scene": scene }).to_string());
-                continue;
-            }
+            Ok(Update::Status(status)) => text = status,
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => is_over = true,
         }
-        let Some(cloud) = pending.take_if(|_| live.watchers() > 0) else { continue };
-        match states.add(&cloud) {
-            Ok(name) => scene = Some(name),
-            Err(error) => console.warn(format_args!("a state of the training cannot be shown ({error:#})")),
+        if let Some(cloud) = pending.take_if(|_| live.watchers() > 0) {
+            match states.add(&cloud) {
+                Ok(name) => scene = Some(name),
+                Err(error) => console.warn(format_args!("a state of the training cannot be shown ({error:#})")),
+            }
         }
-        live.tell(&json!({ "text": text, "scene": scene }).to_string());
+        let state = json!({ "text": text, "scene": scene, "over": is_over }).to_string();
+        if state != told {
+            live.tell(&state);
+            told = state;
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Opened {
 
 /// Opens a run folder, a splat file, a mesh or a point cloud.
 pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> {
-    let run = Run::find(path)?;
+    let run = Run::of(path)?;
     let file = scene_file(path, run.is_some())?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     if SplatFormat::of(&file) == Some(SplatFormat::Tiles) {
