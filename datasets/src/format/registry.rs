@@ -104,6 +104,11 @@ impl SplatFormat {
         is_json && matches!(self, Self::Sog | Self::LodMeta)
     }
 
+    /// The files and folders beside this file that belong to its scene and to nothing else.
+    pub(super) fn companions(self, path: &Path) -> Vec<String> {
+        if self == Self::LodMeta { lod_meta::scenes_of(path) } else { Vec::new() }
+    }
+
     /// What of a scene with this header it cannot hold, or holds less exactly, in words for the user.
     pub fn losses(self, header: &SplatHeader) -> Vec<String> {
         let mut losses: Vec<String> = match self {

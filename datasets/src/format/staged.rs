@@ -15,7 +15,7 @@ pub struct Staged {
     folder: Option<tempfile::TempDir>,
     /// A folder that was made for the output.
     made: Option<PathBuf>,
-    /// Names beside the place that go when the output is replaced.
+    /// Names beside the place that belong to the output that is replaced.
     obsolete: Vec<String>,
 }
 
@@ -33,13 +33,10 @@ impl Staged {
         if makes {
             std::fs::create_dir(parent).map_err(|e| unwritable(place, &e))?;
         }
-        let mut staged = Self {
-            place: place.to_owned(),
-            existing,
-            folder: None,
-            made: makes.then(|| parent.to_owned()),
-            obsolete: Vec::new(),
-        };
+        let replaced = Some(place).filter(|_| existing == Existing::Replace);
+        let obsolete = replaced.and_then(|place| Some(SplatFormat::of(place)?.companions(place))).unwrap_or_default();
+        let mut staged =
+            Self { place: place.to_owned(), existing, folder: None, made: makes.then(|| parent.to_owned()), obsolete };
         let folder = tempfile::Builder::new().prefix(".tessera-").suffix(".tmp").tempdir_in(parent);
         staged.folder = Some(folder.map_err(|e| unwritable(place, &e))?);
         Ok(staged)
@@ -58,11 +55,6 @@ impl Staged {
     /// Where the output will be.
     pub fn place(&self) -> &Path {
         &self.place
-    }
-
-    /// When the output is replaced, the file or folder with this name beside it goes as well.
-    pub(super) fn discards(&mut self, name: String) {
-        self.obsolete.push(name);
     }
 
     /// Brings everything to its place, the output itself last: without it, what belongs to it is nothing.
@@ -135,28 +127,30 @@ mod tests {
     fn companions_come_along_and_replace_what_is_obsolete() {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("new/lod-meta.json");
-        let write = |existing, parts: &[&str], obsolete: &[&str]| {
-            let mut staged = Staged::new(&place, existing)?;
+        let write = |existing, parts: &[&str]| {
+            let staged = Staged::new(&place, existing)?;
             for part in parts {
                 std::fs::create_dir(staged.folder().join(part)).expect("folder");
                 std::fs::write(staged.folder().join(part).join("file"), part).expect("write");
             }
-            std::fs::write(staged.path(), parts.join(" ")).expect("write");
-            obsolete.iter().for_each(|name| staged.discards((*name).to_owned()));
-            staged.commit()
+            let filenames: Vec<String> = parts.iter().map(|part| format!("{part}/meta.json")).collect();
+            let description = serde_json::json!({"filenames": filenames, "tree": {}}).to_string();
+            std::fs::write(staged.path(), &description).expect("write");
+            staged.commit().map(|()| description)
         };
-        write(Existing::Keep, &["a", "b"], &[]).expect("written");
+        write(Existing::Keep, &["0_0", "0_1", "other"]).expect("written");
         let parent = folder.path().join("new");
-        assert_eq!(names(&parent), ["a", "b", "lod-meta.json"]);
-        let error = write(Existing::Keep, &["a"], &[]).expect_err("in the way").to_string();
+        assert_eq!(names(&parent), ["0_0", "0_1", "lod-meta.json", "other"]);
+        let error = write(Existing::Keep, &["0_0"]).expect_err("in the way").to_string();
         assert!(error.contains("exists already"), "{error}");
-        write(Existing::Replace, &["a", "c"], &["a", "b", "never"]).expect("replaced");
-        assert_eq!(names(&parent), ["a", "c", "lod-meta.json"]);
-        assert_eq!(std::fs::read_to_string(&place).expect("read"), "a c");
+        // What the old description names goes with it, as far as its name is that of a level.
+        let description = write(Existing::Replace, &["0_0", "1_0"]).expect("replaced");
+        assert_eq!(names(&parent), ["0_0", "1_0", "lod-meta.json", "other"]);
+        assert_eq!(std::fs::read_to_string(&place).expect("read"), description);
         // A companion that is somebody else's is kept too.
         std::fs::remove_file(&place).expect("removed");
-        let error = write(Existing::Keep, &["c"], &[]).expect_err("in the way").to_string();
-        assert!(error.contains("new/c: exists already"), "{error}");
-        assert_eq!(names(&parent), ["a", "c"]);
+        let error = write(Existing::Keep, &["1_0"]).expect_err("in the way").to_string();
+        assert!(error.contains("new/1_0: exists already"), "{error}");
+        assert_eq!(names(&parent), ["0_0", "1_0", "other"]);
     }
 }

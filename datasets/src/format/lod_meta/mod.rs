@@ -18,7 +18,7 @@ mod write;
 mod tests;
 
 pub(in crate::format) use read::open_splats;
-pub(in crate::format) use write::create_splats;
+pub(in crate::format) use write::{create_splats, scenes_of};
 
 /// The name of the description.
 pub(super) const LOD_META: &str = "lod-meta.json";

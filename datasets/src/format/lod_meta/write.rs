@@ -31,10 +31,7 @@ pub(in crate::format) fn create_splats(
     header: &SplatHeader,
     existing: Existing,
 ) -> Result<Box<dyn SplatSink>> {
-    let mut staged = Staged::new(path, existing)?;
-    if existing == Existing::Replace {
-        scenes_of(path).into_iter().for_each(|name| staged.discards(name));
-    }
+    let staged = Staged::new(path, existing)?;
     let spill = Spill::new(staged.folder(), header).map_err(|e| unwritable(path, &e))?;
     Ok(Box::new(Writer { staged, header: header.clone(), spill }))
 }
@@ -211,7 +208,7 @@ fn write_scene(folder: &Path, files: &[sog::SogFile]) -> io::Result<()> {
 }
 
 /// The folders of the SOG scenes that a description names, if they are of this writer's or splat-transform's making.
-fn scenes_of(path: &Path) -> Vec<String> {
+pub(in crate::format) fn scenes_of(path: &Path) -> Vec<String> {
     let meta = std::fs::read(path).ok().and_then(|bytes| LodMeta::parse(&bytes).ok());
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let folder = |file: String| {
