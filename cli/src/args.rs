@@ -194,11 +194,17 @@ impl OnOom {
 
 #[derive(Debug, Args)]
 pub struct Eval {
-    /// Run folder or splat file
+    /// Run folder or splat file; with --reference a mesh or the run folder of a surface
     #[arg(value_name = "RUN|SCENE")]
     pub scene: PathBuf,
     /// The capture; that of the run when left out
     pub capture: Option<PathBuf>,
+    /// Measure the mesh against this mesh or point cloud instead: Chamfer distance, F-score, angles of normals
+    #[arg(long, value_name = "MESH", conflicts_with_all = ["capture", "pictures"])]
+    pub reference: Option<PathBuf>,
+    /// Distance below which a point counts for the F-score [default: 0.5 % of the reference's diagonal]
+    #[arg(long, value_name = "LENGTH", requires = "reference", value_parser = parse_length)]
+    pub threshold: Option<f64>,
     #[command(flatten)]
     pub photos: Photos,
     /// Colour behind what is cut out of photos, and behind the scene, as R,G,B in [0, 1]
@@ -561,6 +567,11 @@ fn parse_share(text: &str) -> Result<f32, String> {
 fn parse_decibels(text: &str) -> Result<f64, String> {
     let decibels = text.parse().ok().filter(|decibels| (0.0..=120.0).contains(decibels));
     decibels.ok_or_else(|| "a PSNR is a number from 0 to 120".to_owned())
+}
+
+fn parse_length(text: &str) -> Result<f64, String> {
+    let length = text.parse().ok().filter(|length: &f64| length.is_finite() && *length > 0.0);
+    length.ok_or_else(|| "a length is a positive number".to_owned())
 }
 
 fn parse_factor(text: &str) -> Result<f64, String> {

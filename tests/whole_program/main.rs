@@ -7,6 +7,7 @@ mod interruption;
 mod journey;
 mod scenes;
 mod shared_data;
+mod surfaces;
 mod usage;
 mod view;
 mod web;

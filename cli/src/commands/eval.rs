@@ -2,22 +2,28 @@
 
 use crate::args::{Eval, Photos};
 use crate::console::{Console, UsageError};
-use crate::inputs::{Run, Scene, open_capture, open_surface};
+use crate::inputs::{Run, Scene, open_capture, open_surface, scene_file};
 use crate::pictures::{compare, file_name};
 use crate::progress::Progress;
-use crate::report::{Table, duration};
+use crate::report::{Facts, Table, duration};
 use crate::settings::Settings;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use tessera_engine::datasets::capture::Capture;
+use tessera_engine::datasets::format::read_mesh;
 use tessera_engine::datasets::image::save_png;
+use tessera_engine::datasets::scene::Mesh;
 use tessera_engine::evaluate::{EvalOptions, EvalReport, evaluate_splats};
+use tessera_engine::metrics::geometry;
 
 /// Runs the command.
 ///
 /// # Errors
 /// When scene or capture cannot be read, or there are no such photos.
 pub fn run(args: &Eval, console: &Console) -> Result<()> {
+    if let Some(reference) = &args.reference {
+        return against_reference(args, reference, console);
+    }
     if let Some(run) = Run::find(&args.scene)?.filter(Run::is_surface) {
         return of_surface(args, &run, console);
     }
@@ -40,7 +46,38 @@ fn show(args: &Eval, report: &EvalReport, console: &Console) -> Result<()> {
     Ok(())
 }
 
+/// A mesh against a mesh or a point cloud.
+fn against_reference(args: &Eval, reference: &Path, console: &Console) -> Result<()> {
+    let run = Run::find(&args.scene)?;
+    if run.as_ref().is_some_and(|run| !run.is_surface()) {
+        bail!("{}: holds splats; only meshes are measured with --reference", args.scene.display());
+    }
+    let read = |path: &Path| -> Result<Mesh> {
+        let read = read_mesh(path)?;
+        read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", path.display())));
+        Ok(read.mesh)
+    };
+    let mesh = read(&scene_file(&args.scene, run.is_some())?)?;
+    let report = geometry::compare(&mesh, &read(reference)?, args.threshold)?;
+    if args.json {
+        return console.result(serde_json::to_string_pretty(&report).context("the report is no JSON")?);
+    }
+    let percent = |length: f64| {
+        format!("{length:.6} ({:.3} % of the reference's diagonal)", 100.0 * length / report.reference_size)
+    };
+    let mut facts = Facts::default();
+    facts.add("Chamfer distance", percent(report.chamfer));
+    facts.add("mesh to reference", percent(report.accuracy));
+    facts.add("reference to mesh", percent(report.completeness));
+    facts.add("F-score", format!("{:.4} at {}", report.f_score, percent(report.threshold)));
+    facts.add_some("normals differ by", report.normal_degrees.map(|degrees| format!("{degrees:.2} degrees")));
+    console.result(&facts)
+}
+
 fn of_surface(args: &Eval, run: &Run, console: &Console) -> Result<()> {
+    if args.pictures.is_some() {
+        return Err(UsageError("--pictures compares splats only; leave it out".to_owned()).into());
+    }
     let surface = open_surface(run)?;
     let capture = open_capture(&args.capture.clone().unwrap_or_else(|| run.capture()), console)?;
     let background = args.background.unwrap_or_else(|| run.settings.background());

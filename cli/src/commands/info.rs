@@ -14,7 +14,7 @@ use tessera_engine::datasets::camera::LensModel;
 use tessera_engine::datasets::capture::{Capture, Frame, MaskKind, Split};
 use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::scene::SplatCloud;
-use tessera_engine::surface::SURFACE_FILE;
+use tessera_engine::surface::{MESH_FILE, SURFACE_FILE};
 
 /// Runs the command.
 ///
@@ -150,10 +150,11 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
     for chosen in run.settings.chosen() {
         facts.add(format!("setting {}", chosen.name), chosen.value);
     }
-    let result = if run.is_surface() { SURFACE_FILE } else { RUN_SCENE };
-    let scene = run.folder.join(result);
-    let scene_json = if scene.is_file() {
-        facts.add("scene", format!("{} (tessera info says more)", scene.display()));
+    let results = [RUN_SCENE, MESH_FILE, SURFACE_FILE].map(|name| run.folder.join(name));
+    let scene_json = if let Some(scene) = results.iter().find(|file| file.is_file()) {
+        let more =
+            if scene.ends_with(SURFACE_FILE) { "tessera mesh makes a mesh of it" } else { "tessera info says more" };
+        facts.add("scene", format!("{} ({more})", scene.display()));
         Some(scene.display().to_string())
     } else {
         facts.add("scene", "not yet; complete the run with --resume");

@@ -55,7 +55,7 @@ crate::config! {
         variance_rate: f64 = 1e-3,
         /// Sharpness of the surface at the first step: the inverse width of its density, in sides of the box.
         sharpness: f64 = 20.0,
-        /// The least sharpness at the last step. Before it, the least one grows exponentially.
+        /// The least sharpness at the last step; before it, the least one grows from the first.
         final_sharpness: f64 = 800.0,
         /// Share of the steps until opacity follows from the cosine alone.
         anneal_until: f64 = 0.1,
@@ -162,9 +162,9 @@ impl SurfaceConfig {
         self.first_levels + (share * (self.levels - self.first_levels) as f64).round() as usize
     }
 
-    /// The least sharpness.
+    /// The least sharpness. It grows fast at first: a blurred surface needs many samples along each ray.
     pub fn least_sharpness(&self, step: u64) -> f64 {
-        self.sharpness * (self.final_sharpness / self.sharpness).powf(self.progress(step))
+        self.sharpness * (self.final_sharpness / self.sharpness).powf(self.progress(step).sqrt())
     }
 
     /// How far opacity follows from the cosine alone.

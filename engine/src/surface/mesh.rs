@@ -5,7 +5,7 @@
 
 use super::Surface;
 use super::field::{Field, Tile, harmonics};
-use super::occupied::{cells_near, distances_at};
+use super::occupied::{append_distances, cells_near};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use tessera_kernels::marching_cubes::{Piece, brick, weld};
 
 /// Cells per side of a brick.
 const CELLS: usize = 8;
-/// Vertices coloured at a time.
+/// Places looked at at a time.
 const CHUNK: usize = 256;
 
 /// How a mesh is made.
@@ -87,8 +87,8 @@ fn pieces(surface: &Surface, bricks: usize, progress: &mut dyn FnMut(usize, usiz
         for part in wave.chunks(1024) {
             let of_part: Vec<(usize, Piece, [bool; 6])> = part
                 .par_iter()
-                .map_init(Vec::new, |places, b| {
-                    let (piece, crossed) = piece(surface, *b, bricks, places);
+                .map_init(Tile::default, |tile, b| {
+                    let (piece, crossed) = piece(surface, *b, bricks, tile);
                     (index(*b), piece, crossed)
                 })
                 .collect();
@@ -117,17 +117,20 @@ fn pieces(surface: &Surface, bricks: usize, progress: &mut dyn FnMut(usize, usiz
 }
 
 /// The surface in a brick, and through which of its faces (low and high of x, y, z) it passes.
-fn piece(surface: &Surface, b: [u16; 3], bricks: usize, places: &mut Vec<[f32; 3]>) -> (Piece, [bool; 6]) {
+fn piece(surface: &Surface, b: [u16; 3], bricks: usize, tile: &mut Tile) -> (Piece, [bool; 6]) {
     const SIDE: usize = CELLS + 1;
     let resolution = (bricks * CELLS) as f32;
     let base = b.map(|x| u32::from(x) * CELLS as u32);
     let corner = |i: usize| [i % SIDE, i / SIDE % SIDE, i / SIDE.pow(2)];
-    places.clear();
-    places.extend((0..SIDE.pow(3)).map(|i| {
+    let place = |i: usize| -> [f32; 3] {
         let c = corner(i);
         std::array::from_fn(|k| (base[k] as f32 + c[k] as f32) / resolution)
-    }));
-    let mut values = distances_at(&surface.field, places);
+    };
+    let places: Vec<[f32; 3]> = (0..SIDE.pow(3)).map(place).collect();
+    let mut values = Vec::with_capacity(places.len());
+    for places in places.chunks(CHUNK) {
+        append_distances(&surface.field, tile, places, &mut values);
+    }
     let [low, high] = surface.scene_box.in_cube();
     for (value, place) in values.iter_mut().zip(places.iter()) {
         // Outside of the box, and on its faces, nothing is inside.

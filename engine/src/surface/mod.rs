@@ -221,3 +221,6 @@ pub fn prepared(capture: &Capture, config: &SurfaceConfig) -> Capture {
     }
     capture
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,12 +79,19 @@ fn distances(field: &Field, cells: &[[u16; 3]], side: usize) -> Vec<f32> {
 }
 
 /// Distances at any places in the cube.
-pub fn distances_at(field: &Field, places: &[[f32; 3]]) -> Vec<f32> {
+fn distances_at(field: &Field, places: &[[f32; 3]]) -> Vec<f32> {
     let chunks = places.par_chunks(CHUNK).map_init(Tile::default, |tile, places| {
-        field.make_room(places.len(), tile);
-        places.iter().enumerate().for_each(|(i, place)| tile.place(i, *place));
-        field.distances(tile);
-        (0..places.len()).map(|i| field.distance_of(tile, i)).collect::<Vec<f32>>()
+        let mut distances = Vec::with_capacity(places.len());
+        append_distances(field, tile, places, &mut distances);
+        distances
     });
     chunks.collect::<Vec<_>>().concat()
+}
+
+/// Distances at a few places, by the thread that asks.
+pub fn append_distances(field: &Field, tile: &mut Tile, places: &[[f32; 3]], out: &mut Vec<f32>) {
+    field.make_room(places.len(), tile);
+    places.iter().enumerate().for_each(|(i, place)| tile.place(i, *place));
+    field.distances(tile);
+    out.extend((0..places.len()).map(|i| field.distance_of(tile, i)));
 }

@@ -43,7 +43,7 @@ impl Surface {
     /// The distance between samples along rays: a fraction of the density's width within limits.
     pub fn step_length(&self, sharpness: f32) -> f32 {
         let diagonal = 3.0f32.sqrt();
-        (0.4 / sharpness).clamp(diagonal / self.config.ray_steps as f32, diagonal / 64.0)
+        (0.5 / sharpness).clamp(diagonal / self.config.ray_steps as f32, diagonal / 64.0)
     }
 
     /// Adds all of it to a checkpoint.

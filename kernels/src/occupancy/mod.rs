@@ -123,7 +123,9 @@ impl OccupancyGrid {
         let [near, far] = ray.near_far;
         let side = self.resolution as f32;
         let inverse = ray.direction.map(|d| 1.0 / d);
-        let steps = ((far - near) / step - jitter).ceil().max(0.0) as usize;
+        // The first step at or behind a number of steps.
+        let ceil = |x: f32| (x as usize).saturating_add(usize::from(x > (x as usize) as f32));
+        let steps = ceil((far - near) / step - jitter);
         let mut k = 0;
         while k < steps && out.len() - begin < limit {
             let t = near + (k as f32 + jitter) * step;
@@ -143,8 +145,7 @@ impl OccupancyGrid {
                     exit = exit.min(distance);
                 }
             }
-            let next = ((exit - near) / step - jitter).ceil();
-            k = if next < steps as f32 { (next as usize).max(k + 1) } else { steps };
+            k = ceil((exit - near) / step - jitter).max(k + 1);
         }
         begin..out.len()
     }

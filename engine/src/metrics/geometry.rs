@@ -1,0 +1,148 @@
+//! How far a mesh is from a reference: distances both ways between points on their surfaces, and angles between their normals.
+
+use crate::{Error, Result};
+use nalgebra::Vector3;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use tessera_datasets::scene::{Mesh, NearestPoints};
+
+/// Points on each surface.
+pub const POINTS: usize = 200_000;
+
+/// What a comparison found. Lengths are in the units of the files.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GeometryReport {
+    /// Mean distance from the mesh to the reference.
+    pub accuracy: f64,
+    /// Mean distance from the reference to the mesh.
+    pub completeness: f64,
+    /// The mean of both.
+    pub chamfer: f64,
+    /// The diagonal of the box around the reference.
+    pub reference_size: f64,
+    /// Distance below which a point counts as found, for precision, recall and F-score.
+    pub threshold: f64,
+    /// Share of the mesh near the reference.
+    pub precision: f64,
+    /// Share of the reference near the mesh.
+    pub recall: f64,
+    /// Their harmonic mean.
+    pub f_score: f64,
+    /// Mean angle between normals of nearest points, both ways, in degrees; `None` when one of the two has no triangles.
+    pub normal_degrees: Option<f64>,
+}
+
+/// Compares `mesh` with `reference`, each a mesh or a point cloud; `threshold` is by default half a percent of the reference's size.
+///
+/// # Errors
+/// When one of them has no points.
+pub fn compare(mesh: &Mesh, reference: &Mesh, threshold: Option<f64>) -> Result<GeometryReport> {
+    let (ours, theirs) = (Points::on(mesh), Points::on(reference));
+    if ours.places.is_empty() || theirs.places.is_empty() {
+        return Err(Error::setting("there is nothing to compare: mesh or reference has no vertices"));
+    }
+    let [low, high] = reference.bounds().unwrap_or_default().map(|c| Vector3::from(c.map(f64::from)));
+    let reference_size = (high - low).norm();
+    let threshold = threshold.unwrap_or(0.005 * reference_size);
+    let (to, back) = (ours.distances(&theirs), theirs.distances(&ours));
+    let mean = |of: &[(f64, Option<f64>)]| of.iter().map(|(d, _)| d).sum::<f64>() / of.len() as f64;
+    let near = |of: &[(f64, Option<f64>)]| of.iter().filter(|(d, _)| *d < threshold).count() as f64 / of.len() as f64;
+    let angle =
+        |of: &[(f64, Option<f64>)]| of.iter().map(|(_, a)| *a).sum::<Option<f64>>().map(|sum| sum / of.len() as f64);
+    let (precision, recall) = (near(&to), near(&back));
+    let (accuracy, completeness) = (mean(&to), mean(&back));
+    Ok(GeometryReport {
+        accuracy,
+        completeness,
+        chamfer: 0.5 * (accuracy + completeness),
+        reference_size,
+        threshold,
+        precision,
+        recall,
+        f_score: 2.0 * precision * recall / (precision + recall).max(1e-12),
+        normal_degrees: angle(&to).zip(angle(&back)).map(|(a, b)| 0.5 * (a + b)),
+    })
+}
+
+/// Points spread evenly over a surface.
+struct Points {
+    places: Vec<[f32; 3]>,
+    /// Of the triangles that they lie on; empty for a point cloud.
+    normals: Vec<Vector3<f32>>,
+}
+
+impl Points {
+    /// [`POINTS`] points on the triangles, at distances of equal area along them; the vertices of a point cloud.
+    fn on(mesh: &Mesh) -> Self {
+        if mesh.triangles.is_empty() {
+            return Self { places: mesh.positions.clone(), normals: Vec::new() };
+        }
+        let corners = |t: &[u32; 3]| t.map(|v| Vector3::from(mesh.positions[v as usize]));
+        let area = |t: &[u32; 3]| {
+            let [a, b, c] = corners(t);
+            f64::from(0.5 * (b - a).cross(&(c - a)).norm())
+        };
+        let total: f64 = mesh.triangles.iter().map(area).sum();
+        let mut points = Self { places: Vec::with_capacity(POINTS), normals: Vec::with_capacity(POINTS) };
+        let mut passed = 0.0;
+        for t in &mesh.triangles {
+            passed += area(t) / total.max(f64::MIN_POSITIVE);
+            let [a, b, c] = corners(t);
+            let normal = (b - a).cross(&(c - a)).try_normalize(0.0).unwrap_or_else(Vector3::z);
+            while points.places.len() < (passed * POINTS as f64) as usize {
+                // A sequence of low discrepancy in the square, folded to the triangle.
+                let i = points.places.len() as f64;
+                let (u, v) = ((0.754_877_666 * i).fract() as f32, (0.569_840_296 * i).fract() as f32);
+                let (u, v) = if u + v > 1.0 { (1.0 - u, 1.0 - v) } else { (u, v) };
+                points.places.push((a + u * (b - a) + v * (c - a)).into());
+                points.normals.push(normal);
+            }
+        }
+        points
+    }
+
+    /// For each point the distance to the nearest one of `others`, and the angle between their normals in degrees.
+    fn distances(&self, others: &Self) -> Vec<(f64, Option<f64>)> {
+        let tree = NearestPoints::new(&others.places);
+        let one = |(i, place): (usize, &[f32; 3])| {
+            let [(squared, slot)] = tree.nearest_to::<1>(*place);
+            let other = tree.order().get(slot as usize).and_then(|&o| others.normals.get(o as usize));
+            let angle =
+                self.normals.get(i).zip(other).map(|(a, b)| f64::from(a.dot(b).clamp(-1.0, 1.0).acos()).to_degrees());
+            (f64::from(squared).sqrt(), angle)
+        };
+        self.places.par_iter().enumerate().map(one).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A square of side 1 at a height.
+    fn square(z: f32) -> Mesh {
+        Mesh {
+            positions: vec![[0.0, 0.0, z], [1.0, 0.0, z], [1.0, 1.0, z], [0.0, 1.0, z]],
+            triangles: vec![[0, 1, 2], [0, 2, 3]],
+            ..Mesh::default()
+        }
+    }
+
+    #[test]
+    fn parallel_squares_are_as_far_apart_as_they_are() {
+        let report = compare(&square(0.0), &square(0.1), Some(0.05)).expect("both have points");
+        // Points lie 1 / sqrt(POINTS) apart, which adds to a distance of 0.1 by its square.
+        assert!((report.chamfer - 0.1).abs() < 1e-4, "{report:?}");
+        assert_eq!((report.f_score, report.normal_degrees), (0.0, Some(0.0)));
+        let same = compare(&square(0.0), &square(0.0), None).expect("both have points");
+        assert_eq!((same.chamfer, same.f_score), (0.0, 1.0));
+    }
+
+    #[test]
+    fn clouds_have_distances_but_no_normals() {
+        let cloud = Mesh { triangles: Vec::new(), ..square(0.25) };
+        let report = compare(&square(0.0), &cloud, None).expect("both have points");
+        assert!((report.completeness - 0.25).abs() < 1e-4 && report.normal_degrees.is_none(), "{report:?}");
+        assert!(compare(&Mesh::default(), &cloud, None).is_err());
+    }
+}
