@@ -40,7 +40,9 @@ fn training_has_the_same_bits_whatever_the_threads_and_the_interruptions() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         pool.install(|| {
             let mut training = SurfaceTraining::new(&capture, &small()).expect("a good capture");
-            (0..30).for_each(|step| drop(training.step(step).expect("a step")));
+            for step in 0..30 {
+                training.step(step).expect("a step");
+            }
             training
         })
     };
@@ -70,10 +72,11 @@ fn training_begins_with_a_sphere() {
     let config = SurfaceConfig::default();
     let field = Field::new(&config);
     let mut tile = field::Tile::default();
-    let directions = [Vector3::x(), -Vector3::y(), Vector3::new(0.48, -0.6, 0.64), Vector3::new(-0.6, 0.0, -0.8)];
+    let directions: [Vector3<f32>; 4] = [Vector3::x(), -Vector3::y(), Vector3::new(0.48, -0.6, 0.64), Vector3::new(-0.6, 0.0, -0.8)];
     field.make_room(directions.len(), &mut tile);
     for (i, d) in directions.iter().enumerate() {
-        tile.place(i, (Vector3::repeat(0.5f32) + 0.4 * d).into());
+        let place: Vector3<f32> = Vector3::repeat(0.5) + d * 0.4;
+        tile.place(i, place.into());
     }
     field.surface(&mut tile);
     for (i, d) in directions.iter().enumerate() {
