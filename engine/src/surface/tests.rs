@@ -72,7 +72,8 @@ fn training_begins_with_a_sphere() {
     let config = SurfaceConfig::default();
     let field = Field::new(&config);
     let mut tile = field::Tile::default();
-    let directions: [Vector3<f32>; 4] = [Vector3::x(), -Vector3::y(), Vector3::new(0.48, -0.6, 0.64), Vector3::new(-0.6, 0.0, -0.8)];
+    let directions: [Vector3<f32>; 4] =
+        [Vector3::x(), -Vector3::y(), Vector3::new(0.48, -0.6, 0.64), Vector3::new(-0.6, 0.0, -0.8)];
     field.make_room(directions.len(), &mut tile);
     for (i, d) in directions.iter().enumerate() {
         let place: Vector3<f32> = Vector3::repeat(0.5) + d * 0.4;
