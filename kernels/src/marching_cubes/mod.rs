@@ -2,7 +2,7 @@
 //!
 //! Numbers below zero are inside. On a face of a cell whose corners alternate, the inside corners are cut off each by itself; neighbours
 //! see the same face and decide the same, so the surface is closed wherever the grid goes on. The 256 cases are derived from that rule
-//! ([`table`]). Vertices lie on edges of the grid, and an edge is the same in all bricks that touch it: [`weld`] joins them.
+//! (`table`). Vertices lie on edges of the grid, and an edge is the same in all bricks that touch it: [`weld`] joins them.
 
 mod table;
 
