@@ -61,7 +61,33 @@ impl TrainingFrame {
     }
 }
 
+/// Which photos are for training, and how they are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Split {
+    /// Of photos that the capture does not assign, every so many is held out; 0 holds out none.
+    pub test_every: usize,
+    /// Longest side in pixels; 0 leaves photos as they are.
+    pub resolution: u32,
+    /// Decoded photos that are kept, in MiB.
+    pub image_cache_mb: usize,
+}
+
 impl FrameSet {
+    /// The photos to train on and those that are held out, behind one cache.
+    ///
+    /// # Errors
+    /// When none are left to train on.
+    pub fn split(capture: &Capture, split: &Split) -> crate::Result<(Self, Self)> {
+        let (train, test) = capture.split_indices((split.test_every > 0).then_some(split.test_every));
+        if train.is_empty() {
+            let message = "no photos are left to train on; lower --test-every or give the capture more photos";
+            return Err(crate::Error::setting(message));
+        }
+        let max_side = (split.resolution > 0).then_some(split.resolution);
+        let cache = Arc::new(ImageCache::new(capture.files.clone(), split.image_cache_mb << 20, max_side));
+        Ok((Self::new(capture, &train, &cache, 1), Self::new(capture, &test, &cache, 1)))
+    }
+
     /// The frames of `capture` with the given indices, each at most as large as the cache's limit. `threads` (at least
     /// one) decode what training will want next.
     pub fn new(capture: &Capture, indices: &[usize], cache: &Arc<ImageCache>, threads: usize) -> Self {

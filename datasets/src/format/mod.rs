@@ -40,6 +40,8 @@ pub mod quantise;
 #[cfg(feature = "files")]
 mod registry;
 #[cfg(feature = "files")]
+mod rows;
+#[cfg(feature = "files")]
 mod sog;
 #[cfg(feature = "files")]
 mod spill;

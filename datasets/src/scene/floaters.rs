@@ -405,9 +405,16 @@ mod tests {
                 push(cloud, mean, spacing * rng.random_range(0.3..0.8), rng.random_range(0.2..0.9));
             }
         }
+        // Before a surface: where all around is as large, nothing is haze.
         for _ in 0..50 {
             let (size, opacity) = (spacing * rng.random_range(8.0..16.0), rng.random_range(0.01..0.09));
-            push(cloud, in_the_air(rng, 2.0 * spacing), size, opacity);
+            let place = loop {
+                let p = in_the_air(rng, 2.0 * spacing);
+                if !far(p, 5.0 * spacing) {
+                    break p;
+                }
+            };
+            push(cloud, place, size, opacity);
         }
         cloud.len() - SPLATS
     }
@@ -428,7 +435,6 @@ mod tests {
         let seed: u64 = rand::random();
         println!("seed {seed}");
         let mut rng = StdRng::seed_from_u64(seed);
-        let (mut all_hits, mut all_littered, mut alone, mut in_clusters, mut haze) = (0, 0, 0, 0, 0);
         for kind in KINDS {
             let mut cloud = made(kind);
             let littered = litter(&mut cloud, &mut rng);
@@ -437,21 +443,12 @@ mod tests {
             let misses = (0..SPLATS).filter(|&i| found.is_floater(i)).count();
             println!("{kind}: recall {hits} of {littered}, {misses} of the surface; {:?}", found.report());
             // Of the surface, only a splat that litter happens to surround could be taken for one.
-            assert!(misses * 1000 <= littered, "{kind}: {misses} splats of the surface");
+            assert!(hits * 100 >= littered * 95 && misses * 1000 <= littered, "{kind}: {hits} of {littered}, {misses}");
             let report = found.report();
             assert_eq!(report.floaters, (hits + misses) as u64);
-            all_hits += hits;
-            all_littered += littered;
-            (alone, in_clusters, haze) =
-                (alone + report.isolated, in_clusters + report.in_clusters, haze + report.haze);
+            // Blobs that were to be alone may lie near each other.
+            assert!(report.isolated >= 50 && report.in_clusters >= 110 && report.haze >= 45, "{report:?}");
         }
-        // Islands that haze or blobs join to more than an island may have support each other and stay, as doubt is for staying:
-        // a few in a hundred, most often none. Blobs that were to be alone may lie near each other.
-        assert!(all_hits * 10 >= all_littered * 9, "{all_hits} of {all_littered}");
-        assert!(
-            alone >= 150 && in_clusters >= 320 && haze >= 135,
-            "{alone} alone, {in_clusters} in clusters, {haze} of haze"
-        );
     }
 
     #[test]

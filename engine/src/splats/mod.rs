@@ -19,11 +19,11 @@ mod step;
 
 pub use config::{MaskUse, OnOom, SplatsConfig, preset};
 
+use crate::Result;
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
-use crate::frames::{FrameSet, Sampler, SamplerState};
+use crate::frames::{FrameSet, Sampler, SamplerState, Split};
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
-use crate::{Error, Result};
 use appearance::Appearance;
 use density::DensityControl;
 use filter_3d::SamplingLimits;
@@ -34,11 +34,10 @@ use machine::{Machine, State};
 use model::SplatModel;
 use pose_refinement::{PoseRefinement, PoseRefinementSettings};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::capture::{Capture, MaskKind};
 use tessera_datasets::format::write_splats;
-use tessera_datasets::image::{Image8, ImageCache};
+use tessera_datasets::image::Image8;
 use tessera_datasets::scene::SplatCloud;
 use tessera_kernels::device::Device;
 use tessera_kernels::splat::{Counts, RenderSettings};
@@ -81,16 +80,12 @@ impl SplatTraining {
     pub fn on(device: Option<&Device>, capture: &Capture, config: &SplatsConfig) -> Result<Self> {
         config.check()?;
         let capture = &with_masks(capture, config.masks);
-        let test_every = (config.test_every > 0).then_some(config.test_every);
-        let (train, test) = capture.split_indices(test_every);
-        if train.is_empty() {
-            let message = "no photos are left to train on; lower --test-every or give the capture more photos";
-            return Err(Error::setting(message));
-        }
-        let max_side = (config.resolution > 0).then_some(config.resolution);
-        let cache = Arc::new(ImageCache::new(capture.files.clone(), config.image_cache_mb << 20, max_side));
-        let frames = FrameSet::new(capture, &train, &cache, 1);
-        let held_out = FrameSet::new(capture, &test, &cache, 1);
+        let split = Split {
+            test_every: config.test_every,
+            resolution: config.resolution,
+            image_cache_mb: config.image_cache_mb,
+        };
+        let (frames, held_out) = FrameSet::split(capture, &split)?;
         let settings = InitSettings {
             source: config.init,
             max_splats: config.max_splats,

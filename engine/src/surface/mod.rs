@@ -23,20 +23,19 @@ pub mod trace;
 pub use config::{SurfaceConfig, preset};
 pub use surface_file::{SURFACE_FILE, Surface};
 
+use crate::Result;
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
-use crate::frames::{FrameSet, Sampler, SamplerState};
+use crate::frames::{FrameSet, Sampler, SamplerState, Split};
 use crate::splats::MaskUse;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
-use crate::{Error, Result};
 use field::Field;
 use optimiser::Optimiser;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use tessera_datasets::camera::Pose;
 use tessera_datasets::capture::{Capture, MaskKind};
 use tessera_datasets::format::{Existing, write_mesh};
-use tessera_datasets::image::{Image8, ImageCache};
+use tessera_datasets::image::Image8;
 use tessera_kernels::occupancy::OccupancyGrid;
 
 /// The mesh that training writes into its run folder.
@@ -78,16 +77,12 @@ impl SurfaceTraining {
     pub fn new(capture: &Capture, config: &SurfaceConfig) -> Result<Self> {
         config.check()?;
         let capture = &prepared(capture, config);
-        let test_every = (config.test_every > 0).then_some(config.test_every);
-        let (train, test) = capture.split_indices(test_every);
-        if train.is_empty() {
-            let message = "no photos are left to train on; lower --test-every or give the capture more photos";
-            return Err(Error::setting(message));
-        }
-        let max_side = (config.resolution > 0).then_some(config.resolution);
-        let cache = Arc::new(ImageCache::new(capture.files.clone(), config.image_cache_mb << 20, max_side));
-        let frames = FrameSet::new(capture, &train, &cache, 1);
-        let held_out = FrameSet::new(capture, &test, &cache, 1);
+        let split = Split {
+            test_every: config.test_every,
+            resolution: config.resolution,
+            image_cache_mb: config.image_cache_mb,
+        };
+        let (frames, held_out) = FrameSet::split(capture, &split)?;
         let (scene_box, warnings) = scene_box::find(capture, &frames, config)?;
         let field = Field::new(config);
         Ok(Self {

@@ -6,6 +6,7 @@ use super::{FIXED, comments};
 use crate::format::compressed_ply;
 use crate::format::input::{Input, bad_splat};
 use crate::format::quantise::SATURATED;
+use crate::format::rows::RowSource;
 use crate::format::stream::{CHUNK_SPLATS, SplatHeader, SplatSource, collect};
 use crate::scene::SplatCloud;
 use crate::{DataError, Result};
@@ -82,33 +83,20 @@ struct FloatLayout {
     f_rest: Vec<usize>,
 }
 
-impl SplatSource for Source {
+impl RowSource for Source {
     fn header(&self) -> &SplatHeader {
         &self.header
     }
 
-    fn next_chunk(&mut self, chunk: &mut SplatCloud) -> Result<bool> {
-        loop {
-            let n = self.next_rows(chunk)?;
-            // Nothing of it may be left.
-            if n == 0 || !chunk.is_empty() {
-                return Ok(n > 0);
-            }
-        }
+    fn skipped(&self) -> Option<u64> {
+        self.skipped
     }
 
     fn skip_invalid(&mut self) {
         self.skipped.get_or_insert(0);
     }
 
-    fn skipped(&self) -> u64 {
-        self.skipped.unwrap_or(0)
-    }
-}
-
-impl Source {
-    /// Replaces what is in `chunk` by the next rows, and says how many these were.
-    fn next_rows(&mut self, chunk: &mut SplatCloud) -> Result<usize> {
+    fn next_rows(&mut self, chunk: &mut SplatCloud) -> Result<u64> {
         let most = (MAX_BYTES / self.vertex.stride().unwrap_or(1).max(1)).clamp(1, CHUNK_SPLATS);
         let n = usize::try_from(self.header.count - self.given).unwrap_or(usize::MAX).min(most);
         let bad: Vec<Bad> = match &mut self.decoder {
@@ -144,7 +132,7 @@ impl Source {
             (_, None) => {}
         }
         self.given += n as u64;
-        Ok(n)
+        Ok(n as u64)
     }
 }
 

@@ -4,6 +4,7 @@ use super::ROW;
 use crate::camera::Similarity;
 use crate::format::input::{Input, bad_splat};
 use crate::format::quantise::{byte_logits, log_of_scale, sh0_of_colour};
+use crate::format::rows::RowSource;
 use crate::format::stream::{CHUNK_SPLATS, SplatHeader, SplatSource};
 use crate::scene::SplatCloud;
 use crate::{DataError, Result};
@@ -39,32 +40,19 @@ struct Source {
     skipped: Option<u64>,
 }
 
-impl SplatSource for Source {
+impl RowSource for Source {
     fn header(&self) -> &SplatHeader {
         &self.header
     }
 
-    fn next_chunk(&mut self, chunk: &mut SplatCloud) -> Result<bool> {
-        loop {
-            let n = self.next_rows(chunk)?;
-            // Nothing of it may be left.
-            if n == 0 || !chunk.is_empty() {
-                return Ok(n > 0);
-            }
-        }
+    fn skipped(&self) -> Option<u64> {
+        self.skipped
     }
 
     fn skip_invalid(&mut self) {
         self.skipped.get_or_insert(0);
     }
 
-    fn skipped(&self) -> u64 {
-        self.skipped.unwrap_or(0)
-    }
-}
-
-impl Source {
-    /// Replaces what is in `chunk` by the next rows, and says how many these were.
     fn next_rows(&mut self, chunk: &mut SplatCloud) -> Result<u64> {
         chunk.clear();
         let n = (self.header.count - self.next).min(CHUNK_SPLATS as u64);
@@ -82,7 +70,9 @@ impl Source {
         self.next += n;
         Ok(n)
     }
+}
 
+impl Source {
     fn append(&self, row: &[u8; ROW], chunk: &mut SplatCloud) -> std::result::Result<(), &'static str> {
         let float = |i: usize| f32::from_le_bytes([row[4 * i], row[4 * i + 1], row[4 * i + 2], row[4 * i + 3]]);
         let mean = [float(0), float(1), float(2)];
