@@ -150,3 +150,18 @@ pub fn describe(capture: &Capture) -> String {
     };
     format!("{}: {}, {photos}, {points}", capture.name, capture.layout)
 }
+
+/// Bytes of a scene: of a file, or of the folder that it describes.
+pub fn size_of_scene(path: &Path, format: SplatFormat) -> u64 {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    size_of(if format.has_companions(path) { folder } else { path })
+}
+
+/// Bytes of a file, or of all files in a folder.
+pub fn size_of(path: &Path) -> u64 {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => metadata.len(),
+        Ok(_) => std::fs::read_dir(path).map_or(0, |entries| entries.flatten().map(|e| size_of(&e.path())).sum()),
+        Err(_) => 0,
+    }
+}

@@ -4,7 +4,7 @@ mod mesh;
 
 use crate::args::Info;
 use crate::console::Console;
-use crate::inputs::{RUN_SCENE, Run};
+use crate::inputs::{RUN_SCENE, Run, size_of_scene};
 use crate::report::{Facts, bytes, count, count_of, duration};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -194,7 +194,7 @@ fn metrics(folder: &Path) -> Metrics {
 
 fn about_scene(path: &Path) -> Result<(Facts, Value)> {
     let cloud = format::read_splats(path)?;
-    let size = std::fs::metadata(path).map(|m| m.len()).unwrap_or(0);
+    let size = size_of_scene(path, SplatFormat::to_read(path)?);
     let extent = bounds(cloud.means.iter().map(|m| m.map(f64::from)));
     let opacities = percentiles(cloud.opacity_logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect());
     let scales = percentiles(cloud.log_scales.iter().map(largest).collect());

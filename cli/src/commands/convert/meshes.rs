@@ -1,8 +1,9 @@
 //! Meshes to meshes, and anything to point clouds.
 
-use super::splats::{movement, size_of};
+use super::splats::movement;
 use crate::args::Convert;
 use crate::console::{Console, UsageError};
+use crate::inputs::size_of;
 use crate::report::{bytes, count_of};
 use anyhow::{Context, Result};
 use nalgebra::Point3;

@@ -4,7 +4,7 @@ use super::progress::ConversionProgress;
 use super::report::{Outcome, Verified};
 use crate::args::Convert;
 use crate::console::{Console, UsageError};
-use crate::inputs::{Run, open_capture};
+use crate::inputs::{Run, open_capture, size_of_scene};
 use crate::interrupt;
 use anyhow::{Result, bail};
 use nalgebra::{Translation3, UnitQuaternion};
@@ -172,19 +172,4 @@ pub fn movement(args: &Convert) -> Similarity {
     let rotation = UnitQuaternion::from_euler_angles(x, y, z);
     let translation = Translation3::from(args.translate.unwrap_or_default());
     Similarity::from_parts(translation, rotation, args.scale.unwrap_or(1.0))
-}
-
-/// Bytes of a scene: of a file, or of the folder that it describes.
-fn size_of_scene(path: &Path, format: SplatFormat) -> u64 {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    size_of(if format.has_companions(path) { folder } else { path })
-}
-
-/// Bytes of a file, or of all files in a folder.
-pub fn size_of(path: &Path) -> u64 {
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => metadata.len(),
-        Ok(_) => std::fs::read_dir(path).map_or(0, |entries| entries.flatten().map(|e| size_of(&e.path())).sum()),
-        Err(_) => 0,
-    }
 }

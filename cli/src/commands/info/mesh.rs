@@ -2,6 +2,7 @@
 
 use super::{bounds, bounds_text};
 use crate::console::Console;
+use crate::inputs::size_of;
 use crate::report::{Facts, bytes, count};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ pub fn about(path: &Path, console: &Console) -> Result<(Facts, Value)> {
     read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", path.display())));
     let mesh = &read.mesh;
     let is_mesh = !mesh.triangles.is_empty();
-    let size = std::fs::metadata(path).map(|m| m.len()).unwrap_or(0);
+    let size = size_of(path);
     let extent = bounds(mesh.positions.iter().map(|p| p.map(f64::from)));
     let textures: Vec<_> = mesh.materials.iter().filter_map(|m| m.texture.as_ref()).collect();
     let has = |attribute: bool| if attribute { "yes" } else { "no" };
