@@ -473,8 +473,13 @@ mod tests {
         // 600 on a sphere: 4π radius² / 600 is the area of each, as large as they must be to cover it.
         let size = radius * (4.0 * std::f32::consts::PI / 600.0).sqrt();
         for _ in 0..600 {
-            let direction: [f32; 3] = std::array::from_fn(|_| rng.random_range(-1.0..1.0));
-            let length = direction.iter().map(|v| v * v).sum::<f32>().sqrt().max(0.1);
+            let (direction, length) = loop {
+                let direction: [f32; 3] = std::array::from_fn(|_| rng.random_range(-1.0..1.0));
+                let length = direction.iter().map(|v| v * v).sum::<f32>().sqrt();
+                if length > 0.1 {
+                    break (direction, length);
+                }
+            };
             push(&mut cloud, direction.map(|v| radius * v / length), size * rng.random_range(0.5..1.0), 0.6);
         }
         for strength in [0.0, 0.5, 1.0] {
