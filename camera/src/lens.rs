@@ -335,16 +335,14 @@ fn rational<R: Real>(k: &[f64; 6], rho: R) -> [R; 3] {
     [g, g1, g2]
 }
 
-/// The r² below which [`atan_over_r`] is a series; with ten terms its relative error is below 1e-10.
-const SERIES_BELOW: f64 = 0.1;
-
 /// θ(r)/r = atan(r)/r as a function of ρ = r², with two derivatives; a series near the axis where the closed
 /// form cancels.
 #[inline(always)]
 fn atan_over_r<R: Real>(rho: R) -> [R; 3] {
+    const SERIES_BELOW: f64 = 0.1; // twelve terms: relative errors below 1e-13, 2e-11 and 2e-9
     let near = rho.lt(R::splat(SERIES_BELOW));
     let mut series = [R::splat(0.0); 3];
-    for n in (0..=9).rev() {
+    for n in (0..=11).rev() {
         let sign = if n % 2 == 0 { 1.0 } else { -1.0 };
         let c = sign / f64::from(2 * n + 1);
         series[0] = series[0] * rho + R::splat(c);
@@ -403,10 +401,6 @@ mod tests {
         for lens in lenses() {
             for _ in 0..200 {
                 let (u, v): (f64, f64) = (rng.random_range(-0.9..0.9), rng.random_range(-0.9..0.9));
-                // The two forms of atan agree to 1e-10 where they meet, which over a step of 1e-5 is more than the tolerance.
-                if (u * u + v * v - SERIES_BELOW).abs() < 10.0 * H {
-                    continue;
-                }
                 let at = lens.distort(u, v);
                 let along = |du: f64, dv: f64| (lens.distort(u + du, v + dv), lens.distort(u - du, v - dv));
                 let ((up, um), (vp, vm)) = (along(H, 0.0), along(0.0, H));

@@ -55,7 +55,7 @@ __device__ inline void angle_over_radius(float rho, float out[3]) {
     if (rho < SERIES_BELOW) {
         out[0] = out[1] = out[2] = 0.0f;
 #pragma unroll
-        for (int n = 9; n >= 0; n--) {
+        for (int n = 11; n >= 0; n--) {
             float c = (n % 2 == 0 ? 1.0f : -1.0f) / (float)(2 * n + 1);
             out[0] = out[0] * rho + c;
             if (n >= 1) out[1] = out[1] * rho + c * (float)n;
