@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tessera_engine::datasets::capture::Split;
 use tessera_engine::datasets::convert::Most;
-use tessera_engine::datasets::format::SpzVersion;
+use tessera_engine::datasets::format::{SogVersion, SpzVersion};
 use tessera_engine::datasets::synthetic::{LensKind, SceneKind};
 use tessera_engine::render::Layer;
 use tessera_kernels::device::Request;
@@ -371,9 +371,12 @@ pub struct Convert {
     /// Leave out splats with numbers that are not finite, instead of refusing them; of PLY and .splat files
     #[arg(long)]
     pub drop_invalid: bool,
-    /// Version of SPZ files: 3 is what most programs read, 4 is smaller and newer, 2 is for programs from before 2025
-    #[arg(long, value_name = "2|3|4", value_parser = parse_spz_version)]
+    /// Version of SPZ files: 3 is what most programs read, 4 is smaller and newer, 1 and 2 are for programs from before 2025
+    #[arg(long, value_name = "1|2|3|4", value_parser = parse_spz_version)]
     pub spz_version: Option<SpzVersion>,
+    /// Version of SOG scenes: 2 is what programs read, 1 is for those from before autumn 2025
+    #[arg(long, value_name = "1|2", value_parser = parse_sog_version)]
+    pub sog_version: Option<SogVersion>,
     /// Read the file again, draw it beside the scene it was made from, and say how far they are apart
     #[arg(long)]
     pub verify: bool,
@@ -554,9 +557,13 @@ fn parse_most(text: &str) -> Result<Most, String> {
 }
 
 fn parse_spz_version(text: &str) -> Result<SpzVersion, String> {
-    let versions = [SpzVersion::V2, SpzVersion::V3, SpzVersion::V4];
-    let version = versions.into_iter().find(|version| version.number().to_string() == text);
-    version.ok_or_else(|| "the versions that can be written are 2, 3 and 4".to_owned())
+    let version = SpzVersion::ALL.into_iter().find(|version| version.number().to_string() == text);
+    version.ok_or_else(|| "the versions that can be written are 1, 2, 3 and 4".to_owned())
+}
+
+fn parse_sog_version(text: &str) -> Result<SogVersion, String> {
+    let version = SogVersion::ALL.into_iter().find(|version| version.number().to_string() == text);
+    version.ok_or_else(|| "the versions that can be written are 1 and 2".to_owned())
 }
 
 fn parse_share(text: &str) -> Result<f32, String> {
@@ -609,7 +616,9 @@ mod tests {
         assert_eq!(parse_ball("-1,0,2,3"), Ok(([-1.0, 0.0, 2.0], 3.0)));
         assert!(["1,2,3", "0,0,0,-1", "0,0,0,inf"].into_iter().all(|wrong| parse_ball(wrong).is_err()));
         assert_eq!(parse_spz_version("4"), Ok(SpzVersion::V4));
-        assert!(parse_spz_version("1").is_err());
+        assert!(parse_spz_version("5").is_err());
+        assert_eq!(parse_sog_version("1"), Ok(SogVersion::V1));
+        assert!(parse_sog_version("3").is_err());
         assert!(parse_share("1.1").is_err() && parse_decibels("-1").is_err());
         assert_eq!(parse_factor("2.5"), Ok(2.5));
         assert!(["0", "-1", "NaN", "1e9"].into_iter().all(|wrong| parse_factor(wrong).is_err()));

@@ -151,10 +151,9 @@ pub fn describe(capture: &Capture) -> String {
     format!("{}: {}, {photos}, {points}", capture.name, capture.layout)
 }
 
-/// Bytes of a scene: of a file, or of the folder that it describes.
+/// Bytes of a scene that was written: of all its files, or of the folder that it describes.
 pub fn size_of_scene(path: &Path, format: SplatFormat) -> u64 {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    size_of(if format.has_companions(path) { folder } else { path })
+    format.places(path).iter().map(|place| size_of(place)).sum()
 }
 
 /// Bytes of a file, or of all files in a folder.

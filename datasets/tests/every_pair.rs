@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::convert::{Conversion, Edits};
 use tessera_datasets::format::stream::SplatHeader;
-use tessera_datasets::format::{Existing, SplatFormat, WriteOptions, create_splats, read_splats, write_splats};
+use tessera_datasets::format::{
+    Existing, SogVersion, SplatFormat, SpzVersion, WriteOptions, create_splats, read_splats, write_splats,
+};
 use tessera_datasets::scene::SplatCloud;
 
 /// Splats along each side of a grid with cells of one unit: each is found again by the cell that it is in.
@@ -23,15 +25,39 @@ struct Tolerance {
     sh_rest: f32,
 }
 
+/// A format, in one of its versions.
+struct Kind {
+    name: String,
+    format: SplatFormat,
+    options: WriteOptions,
+}
+
+/// All that can be written: the usual version of each format, and the others.
+fn kinds() -> Vec<Kind> {
+    let usual = SplatFormat::ALL.iter().filter(|format| format.writes());
+    let usual = usual.map(|&format| Kind { name: format.name().to_owned(), format, options: WriteOptions::default() });
+    let spz = [SpzVersion::V1, SpzVersion::V2, SpzVersion::V4].map(|spz_version| Kind {
+        name: format!("SPZ {}", spz_version.number()),
+        format: SplatFormat::Spz,
+        options: WriteOptions { spz_version, ..WriteOptions::default() },
+    });
+    let sog = Kind {
+        name: "SOG 1".to_owned(),
+        format: SplatFormat::Sog,
+        options: WriteOptions { sog_version: SogVersion::V1, ..WriteOptions::default() },
+    };
+    usual.chain(spz).chain([sog]).collect()
+}
+
 /// What `SplatFormat::losses` says in words, in numbers for the scene of this test: 8 units wide, standard deviations of 0.02 to
 /// 0.14, coefficients of degree 0 within ±1.2 and above within ±0.5.
-fn tolerance(format: SplatFormat) -> Tolerance {
+fn tolerance(kind: &Kind) -> Tolerance {
     let nothing = Tolerance { position: 0.0, log_scale: 0.0, degrees: 0.0, opacity: 0.0, sh0: 0.0, sh_rest: 0.0 };
     let byte = 0.5 / 255.0 + 1e-6;
-    match format {
+    match kind.format {
         SplatFormat::Ply => nothing,
         // Single precision of another kind.
-        SplatFormat::Glb => Tolerance { log_scale: 1e-6, degrees: 1e-4, opacity: 1e-6, ..nothing },
+        SplatFormat::Glb | SplatFormat::Gltf => Tolerance { log_scale: 1e-6, degrees: 1e-4, opacity: 1e-6, ..nothing },
         // 10 bits over 8 units, 10 over the range of logarithms, 8 over that of the colours (Y0 2.4), 1/32.
         SplatFormat::CompressedPly => Tolerance {
             position: 8.0 / 1023.0 / 2.0 * 1.01,
@@ -51,9 +77,13 @@ fn tolerance(format: SplatFormat) -> Tolerance {
             sh_rest: f32::INFINITY,
         },
         SplatFormat::Spz => Tolerance {
-            position: 0.5 / 4096.0 * 1.01,
+            position: match kind.options.spz_version {
+                // Halves below 8 are multiples of 1/256.
+                SpzVersion::V1 => 0.5 / 256.0,
+                _ => 0.5 / 4096.0 * 1.01,
+            },
             log_scale: 0.5 / 16.0 * 1.01,
-            degrees: 0.3,
+            degrees: if matches!(kind.options.spz_version, SpzVersion::V1 | SpzVersion::V2) { 14.0 } else { 0.3 },
             opacity: byte,
             sh0: 1.01 / 255.0 / 2.0 / 0.15,
             sh_rest: 0.5 / 8.0 + 1.0 / 128.0,
@@ -63,7 +93,7 @@ fn tolerance(format: SplatFormat) -> Tolerance {
             position: 2.2 / 65_535.0 / 2.0 * 9.0 * 1.1,
             log_scale: 0.02,
             degrees: 1.2,
-            opacity: byte,
+            opacity: if kind.options.sog_version == SogVersion::V1 { 0.008 } else { byte },
             sh0: 0.02,
             sh_rest: 0.02,
         },
@@ -76,7 +106,7 @@ fn tolerance(format: SplatFormat) -> Tolerance {
             // Half a step of brightness and of each difference, which a channel may see together.
             sh_rest: 3f32.sqrt() * 1.02 / 64.0,
         },
-        SplatFormat::Gltf | SplatFormat::Ksplat => unreachable!("only read"),
+        SplatFormat::Ksplat => unreachable!("only read"),
     }
 }
 
@@ -142,10 +172,6 @@ fn measured(a: &SplatCloud, b: &SplatCloud) -> Tolerance {
     }
 }
 
-fn writable() -> impl Iterator<Item = SplatFormat> {
-    SplatFormat::ALL.iter().copied().filter(|format| format.writes())
-}
-
 fn place(folder: &Path, name: &str, format: SplatFormat) -> PathBuf {
     match format {
         SplatFormat::LodMeta => folder.join(name).join("lod-meta.json"),
@@ -153,10 +179,10 @@ fn place(folder: &Path, name: &str, format: SplatFormat) -> PathBuf {
     }
 }
 
-fn convert(from: &Path, to: &Path) {
+fn convert(from: &Path, to: &Path, options: &WriteOptions) {
     let (inputs, edits) = ([from.to_owned()], Edits::default());
     let conversion = Conversion::open(&inputs, &edits).expect("opened");
-    let sink = create_splats(to, conversion.header(), &WriteOptions::default(), Existing::Keep).expect("created");
+    let sink = create_splats(to, conversion.header(), options, Existing::Keep).expect("created");
     let report = conversion.run(sink, None, &mut |_| std::ops::ControlFlow::Continue(())).expect("converted");
     let report = report.expect("not broken off");
     assert_eq!((report.written, report.cut_off), (SIDE.pow(3) as u64, Default::default()), "{}", to.display());
@@ -167,18 +193,20 @@ fn what_is_lost_between_any_two_formats_is_what_the_target_says() {
     let folder = tempfile::tempdir().expect("a folder");
     let original = made();
     println!("largest differences: position, log scale, degrees, opacity, degree 0, above");
-    for source in writable() {
-        let from = place(folder.path(), source.name(), source);
-        write_splats(&from, &original, false).expect("written");
+    let start = folder.path().join("made.ply");
+    write_splats(&start, &original, false).expect("written");
+    for source in kinds() {
+        let from = place(folder.path(), &source.name, source.format);
+        convert(&start, &from, &source.options);
         let before = read_splats(&from).expect("read");
-        for target in writable() {
-            let what = format!("{} to {}", source.name(), target.name());
-            let to = place(folder.path(), &format!("{} to {}", source.name(), target.name()), target);
-            convert(&from, &to);
+        for target in kinds() {
+            let what = format!("{} to {}", source.name, target.name);
+            let to = place(folder.path(), &what, target.format);
+            convert(&from, &to, &target.options);
             let after = read_splats(&to).expect("read again");
-            let losses = target.losses(&SplatHeader::of(&before)).join("; ");
+            let losses = target.format.losses(&SplatHeader::of(&before), &target.options).join("; ");
 
-            let holds = target != SplatFormat::Splat;
+            let holds = target.format != SplatFormat::Splat;
             let degree = if holds { before.sh_degree } else { 0 };
             assert_eq!((after.len(), after.sh_degree), (before.len(), degree), "{what}");
             assert_eq!(after.antialiased, before.antialiased && holds, "{what}");
@@ -191,7 +219,7 @@ fn what_is_lost_between_any_two_formats_is_what_the_target_says() {
             assert_eq!(losses.contains("depend on the view"), before.sh_degree > degree, "{what}: {losses}");
 
             let [before, after] = [&before, &after].map(sorted);
-            let (found, most) = (measured(&before, &after), tolerance(target));
+            let (found, most) = (measured(&before, &after), tolerance(&target));
             let Tolerance { position, log_scale, degrees, opacity, sh0, sh_rest } = found;
             println!("{what}: {position:.6} {log_scale:.4} {degrees:.3} {opacity:.5} {sh0:.4} {sh_rest:.4}");
             assert!(position <= most.position, "{what}: positions by {position}");

@@ -98,6 +98,9 @@ fn the_validator_accepts_what_is_written() {
         write_splats(&glb, &cloud, false).expect("write");
         assert_same(&read_splats(&glb).expect("GLB"), &cloud, &ply);
         validate(&modules, &glb);
+        let document = folder.path().join(format!("scene {i}.gltf"));
+        write_splats(&document, &cloud, false).expect("write");
+        validate(&modules, &document);
     }
 }
 
@@ -134,7 +137,10 @@ fn the_validator_accepts_meshes() {
     let folder = tempfile::tempdir().expect("temporary folder");
     for (i, mesh) in meshes().into_iter().enumerate() {
         let glb = folder.path().join(format!("{i}.glb"));
-        write_mesh(&glb, &mesh, Existing::Keep).expect("written");
-        validate(&modules, &glb);
+        let document = folder.path().join(format!("mesh {i}.gltf"));
+        for file in [glb, document] {
+            write_mesh(&file, &mesh, Existing::Keep).expect("written");
+            validate(&modules, &file);
+        }
     }
 }

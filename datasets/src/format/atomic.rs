@@ -21,6 +21,8 @@ pub enum Existing {
 /// read again.
 pub struct AtomicFile {
     path: PathBuf,
+    /// What messages call it.
+    shown: PathBuf,
     existing: Existing,
     out: BufWriter<tempfile::NamedTempFile>,
 }
@@ -39,7 +41,13 @@ impl AtomicFile {
             return Err(DataError::new(&path, "is a folder").remedy("name a file"));
         }
         let temporary = temporary_file(folder_of(&path)).map_err(|e| unwritable(&path, &e))?;
-        Ok(Self { path, existing, out: BufWriter::with_capacity(1 << 20, temporary) })
+        Ok(Self { shown: path.clone(), path, existing, out: BufWriter::with_capacity(1 << 20, temporary) })
+    }
+
+    /// The same file, called by another name in messages: that of what it is a part of.
+    #[must_use]
+    pub(super) fn called(self, shown: &Path) -> Self {
+        Self { shown: shown.to_owned(), ..self }
     }
 
     /// Where the file will be.
@@ -49,7 +57,7 @@ impl AtomicFile {
 
     /// What an error of writing means to the user.
     pub fn unwritable(&self, error: &io::Error) -> DataError {
-        unwritable(&self.path, error)
+        unwritable(&self.shown, error)
     }
 
     /// [`Write::write_all`] with an error that names the file.
@@ -57,7 +65,7 @@ impl AtomicFile {
     /// # Errors
     /// When the disk refuses.
     pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.out.write_all(bytes).map_err(|e| unwritable(&self.path, &e))
+        self.out.write_all(bytes).map_err(|e| unwritable(&self.shown, &e))
     }
 
     /// Cuts the file off after so many bytes.
@@ -66,7 +74,7 @@ impl AtomicFile {
     /// When the disk refuses.
     pub fn truncate(&mut self, length: u64) -> Result<()> {
         let cut = self.out.flush().and_then(|()| self.out.get_ref().as_file().set_len(length));
-        cut.map_err(|e| unwritable(&self.path, &e))
+        cut.map_err(|e| unwritable(&self.shown, &e))
     }
 
     /// Moves what has been written to another place in the file. The ranges may overlap. The position afterwards is any.
@@ -84,7 +92,7 @@ impl AtomicFile {
             // Nothing may be overwritten before it is moved.
             let offset = if to > from { length - moved - n } else { moved };
             bytes.resize(n as usize, 0);
-            self.move_piece(from + offset, to + offset, &mut bytes).map_err(|e| unwritable(&self.path, &e))?;
+            self.move_piece(from + offset, to + offset, &mut bytes).map_err(|e| unwritable(&self.shown, &e))?;
             moved += n;
         }
         Ok(())
@@ -103,7 +111,7 @@ impl AtomicFile {
     /// When the disk is full, or a file has appeared that is to be kept.
     pub fn commit(self) -> Result<()> {
         let path = self.path;
-        let temporary = self.out.into_inner().map_err(|e| unwritable(&path, e.error()))?;
+        let temporary = self.out.into_inner().map_err(|e| unwritable(&self.shown, e.error()))?;
         let persisted = match self.existing {
             Existing::Keep => temporary.persist_noclobber(&path),
             Existing::Replace => temporary.persist(&path),
@@ -111,7 +119,7 @@ impl AtomicFile {
         match persisted {
             Ok(_) => Ok(()),
             Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(&path)),
-            Err(e) => Err(unwritable(&path, &e.error)),
+            Err(e) => Err(unwritable(&self.shown, &e.error)),
         }
     }
 }

@@ -14,7 +14,7 @@ pub enum MeshFormat {
     Obj,
     /// glTF in one file.
     Glb,
-    /// glTF as JSON text, with its data in other files or in the text.
+    /// glTF as JSON text, with its data in other files or in the text; written with one `.bin` file beside it.
     Gltf,
     /// Geomview's OFF.
     Off,
@@ -57,7 +57,7 @@ impl MeshFormat {
 
     /// Whether it can be written.
     pub fn writes(self) -> bool {
-        matches!(self, Self::Ply | Self::Obj | Self::Glb)
+        self != Self::Off
     }
 
     /// What of this mesh it cannot hold, in words for the user.

@@ -65,7 +65,7 @@ pub use open::{create_splats, open_splats, read_splats, write_splats};
 #[cfg(feature = "files")]
 pub use registry::{SplatFormat, WriteOptions};
 #[cfg(feature = "files")]
-pub use sog::{SogFile, encode as encode_sog};
+pub use sog::{SogFile, SogVersion, encode as encode_sog};
 #[cfg(feature = "files")]
 pub use spz::SpzVersion;
 #[cfg(feature = "files")]

@@ -1,12 +1,15 @@
 //! The splat formats: which file is of which, and what each can hold.
 
+use super::atomic::folder_of;
 use super::input::Input;
 use super::stream::{SplatHeader, SplatSink, SplatSource};
 use super::tiles::StartCamera;
-use super::{AtomicFile, Existing, SpzVersion, compressed_ply, gltf, ksplat, lod_meta, ply, sog, splat, spz, tiles};
+use super::{
+    AtomicFile, Existing, SogVersion, SpzVersion, compressed_ply, gltf, ksplat, lod_meta, ply, sog, splat, spz, tiles,
+};
 use crate::camera::Similarity;
 use crate::{DataError, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A splat file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +24,7 @@ pub enum SplatFormat {
     Spz,
     /// glTF in one file with `KHR_gaussian_splatting`, in 32-bit floats.
     Glb,
-    /// glTF as JSON text, with its data in other files or in the text.
+    /// glTF as JSON text, with its data in other files or in the text; written with one `.bin` file beside it.
     Gltf,
     /// PlayCanvas's images of quantised attributes, bundled or in a folder.
     Sog,
@@ -40,6 +43,8 @@ pub struct WriteOptions {
     pub keep_order: bool,
     /// Of SPZ files.
     pub spz_version: SpzVersion,
+    /// Of SOG scenes, but for streamed ones.
+    pub sog_version: SogVersion,
     /// Which direction is up in stored coordinates, where that is known. Streamed scenes say it.
     pub up: Option<[f32; 3]>,
     /// Where to begin looking from; otherwise a streamed scene is looked at from before its middle.
@@ -95,7 +100,7 @@ impl SplatFormat {
 
     /// Whether it can be written.
     pub fn writes(self) -> bool {
-        !matches!(self, Self::Gltf | Self::Ksplat)
+        self != Self::Ksplat
     }
 
     /// Whether a scene of this name is one file that describes others beside it.
@@ -104,20 +109,26 @@ impl SplatFormat {
         is_json && matches!(self, Self::Sog | Self::LodMeta)
     }
 
+    /// What a scene of this name consists of where it was written here: files, or a folder.
+    pub fn places(self, path: &Path) -> Vec<PathBuf> {
+        if self.has_companions(path) {
+            return vec![folder_of(path).to_owned()];
+        }
+        let data = gltf::data_file(path).filter(|_| self == Self::Gltf);
+        std::iter::once(path.to_owned()).chain(data).collect()
+    }
+
     /// The files and folders beside this file that belong to its scene and to nothing else.
     pub(super) fn companions(self, path: &Path) -> Vec<String> {
         if self == Self::LodMeta { lod_meta::scenes_of(path) } else { Vec::new() }
     }
 
     /// What of a scene with this header it cannot hold, or holds less exactly, in words for the user.
-    pub fn losses(self, header: &SplatHeader) -> Vec<String> {
+    pub fn losses(self, header: &SplatHeader, options: &WriteOptions) -> Vec<String> {
         let mut losses: Vec<String> = match self {
             Self::Ply | Self::Ksplat => Vec::new(),
-            Self::Sog | Self::LodMeta => vec![
-                "positions in 16 bits of sign(x) ln(1 + |x|), scales and colours of a codebook of 256 values each, rotations \
-                 to 1.2 degrees, opacities in 8 bits"
-                    .to_owned(),
-            ],
+            Self::Sog => vec![options.sog_version.precision()],
+            Self::LodMeta => vec![SogVersion::V2.precision()],
             Self::CompressedPly => vec![
                 "positions, scales and colours in 8 to 11 bits between the least and the largest of 256 neighbours, \
                  rotations to 0.3 degrees, opacities in 8 bits"
@@ -127,11 +138,7 @@ impl SplatFormat {
                 "colours from 0 to 1 and opacities in 8 bits, rotations to 1.2 degrees, and splats in another order"
                     .to_owned(),
             ],
-            Self::Spz => vec![
-                "positions in steps of 0.00025 or of an eighth of the splats' size, logarithms of scales from -10 to 6 in \
-                 steps of 1/16, rotations to 0.3 degrees, colours and opacities in 8 bits"
-                    .to_owned(),
-            ],
+            Self::Spz => vec![options.spz_version.precision()],
             Self::Tiles => vec![
                 "positions to a sixteenth of a small splat, scales to 3 %, rotations to 0.3°, opacities and colours to 8 bits"
                     .to_owned(),
@@ -242,7 +249,7 @@ impl SplatFormat {
             Self::CompressedPly => Ok(compressed_ply::create_splats(file()?, header, options)),
             Self::Splat => Ok(splat::create_splats(file()?, header, options)),
             Self::Spz => spz::create_splats(file()?, header, options),
-            Self::Glb | Self::Gltf => gltf::create_splats(file()?, header),
+            Self::Glb | Self::Gltf => gltf::create_splats(path, header, existing),
             Self::Tiles => tiles::create_splats(path, header, options, existing),
             Self::Sog => sog::create_splats(path, header, options, existing),
             Self::LodMeta => lod_meta::create_splats(path, header, existing),

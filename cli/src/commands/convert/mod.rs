@@ -54,6 +54,7 @@ fn splats_only(args: &Convert) -> Option<&'static str> {
         (args.keep_order, "--keep-order"),
         (args.drop_invalid, "--drop-invalid"),
         (args.spz_version.is_some(), "--spz-version"),
+        (args.sog_version.is_some(), "--sog-version"),
         (args.verify, "--verify"),
         (args.dry_run, "--dry-run"),
     ];

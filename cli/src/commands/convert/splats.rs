@@ -62,7 +62,8 @@ impl Job<'_> {
         let target = args.output.as_deref().map(SplatFormat::to_write).transpose()?;
         let conversion = Conversion::open(inputs, edits)?;
         let header = conversion.header().clone();
-        let losses = target.map_or_else(Vec::new, |target| target.losses(&header));
+        let options = write_options(args, target)?;
+        let losses = target.map_or_else(Vec::new, |target| target.losses(&header, &options));
         if let Some(target) = target {
             losses.iter().for_each(|loss| console.note(format_args!("{} holds {loss}", target.name())));
         }
@@ -70,14 +71,6 @@ impl Job<'_> {
         let staged = place.filter(|_| args.verify);
         let staged = staged.map(|place| Staged::new(place, existing)).transpose()?;
         let path = staged.as_ref().map(Staged::path).or_else(|| place.map(Path::to_owned));
-        if let Some(version) = args.spz_version.filter(|_| target.is_some_and(|target| target != SplatFormat::Spz)) {
-            return Err(UsageError(format!("--spz-version {} is for .spz files", version.number())).into());
-        }
-        let options = WriteOptions {
-            keep_order: args.keep_order,
-            spz_version: args.spz_version.unwrap_or_default(),
-            ..WriteOptions::default()
-        };
         let create = |path: &Path, header: &SplatHeader| format::create_splats(path, header, &options, existing);
         let sink = path.as_deref().map_or_else(|| Ok(convert::nowhere()), |path| create(path, &header))?;
         let rejects = args.floaters_to.as_deref().map(|path| create(path, conversion.source_header())).transpose()?;
@@ -105,6 +98,24 @@ impl Job<'_> {
             seconds: 0.0,
         }))
     }
+}
+
+/// How a file is written, as far as its format leaves a choice.
+fn write_options(args: &Convert, target: Option<SplatFormat>) -> Result<WriteOptions> {
+    let is_other = |format: SplatFormat| target.is_some_and(|target| target != format);
+    if let Some(version) = args.spz_version.filter(|_| is_other(SplatFormat::Spz)) {
+        return Err(UsageError(format!("--spz-version {} is for .spz files", version.number())).into());
+    }
+    if let Some(version) = args.sog_version.filter(|_| is_other(SplatFormat::Sog)) {
+        let number = version.number();
+        return Err(UsageError(format!("--sog-version {number} is for .sog files and meta.json")).into());
+    }
+    Ok(WriteOptions {
+        keep_order: args.keep_order,
+        spz_version: args.spz_version.unwrap_or_default(),
+        sog_version: args.sog_version.unwrap_or_default(),
+        ..WriteOptions::default()
+    })
 }
 
 /// Reads what was written, and compares views of it with those of the scene.

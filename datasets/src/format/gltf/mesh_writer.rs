@@ -1,9 +1,9 @@
-//! Meshes as GLB: attributes as runs of bytes that all primitives share, one primitive per material, textures as they are.
+//! Meshes as glTF: attributes as runs of bytes that all primitives share, one primitive per material, textures as they are.
 
-use super::glb_writer::{binary_start, put_header};
+use super::container::Container;
 use super::{Extras, Placement, SplatExtras};
 use crate::camera::Similarity;
-use crate::format::{AtomicFile, Existing};
+use crate::format::Existing;
 use crate::scene::{Material, Mesh};
 use crate::{DataError, Result};
 use serde_json::{Map, Value, json};
@@ -30,17 +30,17 @@ pub(in crate::format) fn write_mesh(path: &Path, mesh: &Mesh, existing: Existing
             DataError::new(path, "would hold no vertices, and glTF has no way to say that").remedy("write a .ply file")
         );
     }
-    let mut file = AtomicFile::create(path, existing)?;
+    let mut container = Container::create(path, existing)?;
     let mut contents = Contents::default();
     let attributes = contents.attributes(mesh);
     let primitives = contents.primitives(mesh, &attributes);
     let (materials, textures, images) = contents.materials(mesh);
     let json = contents.json(mesh, primitives, materials, textures, images);
-    let start = binary_start(&json);
-    put_header(&mut file, &json, start, contents.binary.len() as u64)?;
+    let start = container.start(&json);
+    let file = &mut container.file;
     file.seek(SeekFrom::Start(start)).map_err(|e| file.unwritable(&e))?;
     file.put(&contents.binary)?;
-    file.commit()
+    container.finish(json, start, contents.binary.len() as u64)
 }
 
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! glTF 2.0, in one file (`.glb`) or as JSON with its data beside or inside of it (`.gltf`, read only).
+//! glTF 2.0, in one file (`.glb`) or as JSON (`.gltf`) with its data beside it; data inside of the JSON is read.
 //!
 //! Splats are stored by the Khronos extension `KHR_gaussian_splatting`: one primitive of points whose attributes are
 //! named after the extension, with opacities and scales as such (not as logit and logarithm) and quaternions (x, y, z, w).
@@ -14,8 +14,8 @@
 //! into the coordinates of the node.
 
 mod accessor;
+mod container;
 mod document;
-mod glb_writer;
 mod half_turn;
 mod json;
 mod mesh_reader;
@@ -25,6 +25,7 @@ mod splat_reader;
 mod splat_writer;
 mod uri;
 
+pub(super) use container::data_file;
 pub(super) use mesh_reader::{contents, read_mesh};
 pub(super) use mesh_writer::write_mesh;
 pub(super) use splat_reader::open_splats;

@@ -1,19 +1,20 @@
-//! Gaussian splats as GLB with `KHR_gaussian_splatting`: 32-bit floats, one run of bytes per attribute, and `COLOR_0`
+//! Gaussian splats as glTF with `KHR_gaussian_splatting`: 32-bit floats, one run of bytes per attribute, and `COLOR_0`
 //! for programs that show points only.
 //!
 //! The runs begin where the announced number of splats puts them, so that chunks are written straight to their places.
 //! When another number comes, the runs are moved in the end (or when one is full).
 
-use super::glb_writer::{binary_start, put_header, too_long};
+use super::container::Container;
 use super::{DISPLAY_COLOURS, EXTENSION, Extras, Placement, SplatExtras, half_turn, harmonics_attributes};
 use crate::camera::Similarity;
-use crate::format::AtomicFile;
+use crate::format::Existing;
 use crate::format::stream::{SplatHeader, SplatSink, check_chunk};
 use crate::scene::{SplatCloud, Y0};
 use crate::{DataError, Result};
 use serde_json::{Map, Value, json};
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
+use std::path::Path;
 
 /// Numbers of glTF for a type of component and a use of bytes.
 const FLOAT: u32 = 5126;
@@ -24,13 +25,17 @@ const BLOCK: usize = 1024;
 /// Quaternions whose squared length is this close to one are kept bit for bit.
 const UNIT: f64 = 1e-6;
 
-/// Begins a GLB file.
+/// Begins a GLB file, or a glTF document with its file of numbers.
 ///
 /// # Errors
-/// When the disk refuses.
-pub(in crate::format) fn create_splats(file: AtomicFile, header: &SplatHeader) -> Result<Box<dyn SplatSink>> {
+/// When a file is in the way and to be kept, or the disk refuses.
+pub(in crate::format) fn create_splats(
+    path: &Path,
+    header: &SplatHeader,
+    existing: Existing,
+) -> Result<Box<dyn SplatSink>> {
     let mut writer = Writer {
-        file,
+        container: Container::create(path, existing)?,
         attributes: attributes(header.sh_degree),
         header: SplatHeader { count: 0, ..header.clone() },
         capacity: 0,
@@ -40,7 +45,7 @@ pub(in crate::format) fn create_splats(file: AtomicFile, header: &SplatHeader) -
     };
     // No number in the JSON of any real file is longer in print than these.
     let longest = writer.json(u32::MAX.into(), [f64::MIN; 3], [f64::MIN; 3]);
-    writer.binary_start = binary_start(&longest);
+    writer.binary_start = writer.container.start(&longest);
     writer.capacity = header.count.min(writer.most_splats());
     Ok(Box::new(writer))
 }
@@ -69,7 +74,7 @@ fn attributes(sh_degree: u8) -> Vec<Attribute> {
 }
 
 struct Writer {
-    file: AtomicFile,
+    container: Container,
     /// Its count is of what has come.
     header: SplatHeader,
     attributes: Vec<Attribute>,
@@ -84,7 +89,7 @@ struct Writer {
 
 impl SplatSink for Writer {
     fn put(&mut self, chunk: &SplatCloud) -> Result<()> {
-        check_chunk(chunk, self.header.sh_degree, self.file.path())?;
+        check_chunk(chunk, self.header.sh_degree, self.container.path())?;
         let count = self.header.count + chunk.len() as u64;
         if count > self.capacity {
             self.make_room(count)?;
@@ -100,10 +105,11 @@ impl SplatSink for Writer {
             }
         }
         let mut run = self.binary_start;
+        let file = &mut self.container.file;
         for attribute in &self.attributes {
             let at = run + self.header.count * attribute.bytes;
-            let written = self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.write_all(&attribute.values));
-            written.map_err(|e| self.file.unwritable(&e))?;
+            let written = file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(&attribute.values));
+            written.map_err(|e| file.unwritable(&e))?;
             run += self.capacity * attribute.bytes;
         }
         self.header.count = count;
@@ -113,15 +119,14 @@ impl SplatSink for Writer {
     fn finish(mut self: Box<Self>) -> Result<()> {
         let count = self.header.count;
         if count == 0 {
-            return Err(DataError::new(self.file.path(), "would hold no splats, and glTF has no way to say that")
+            return Err(DataError::new(self.container.path(), "would hold no splats, and glTF has no way to say that")
                 .remedy("write a .ply file, or keep at least one splat"));
         }
         let binary_bytes = count * self.bytes_per_splat();
         self.move_runs(count)?;
-        self.file.truncate(self.binary_start + binary_bytes)?;
+        self.container.file.truncate(self.binary_start + binary_bytes)?;
         let json = self.json(count, self.least.map(f64::from), self.most.map(f64::from));
-        put_header(&mut self.file, &json, self.binary_start, binary_bytes)?;
-        self.file.commit()
+        self.container.finish(json, self.binary_start, binary_bytes)
     }
 }
 
@@ -130,16 +135,16 @@ impl Writer {
         self.attributes.iter().map(|attribute| attribute.bytes).sum()
     }
 
-    /// Splats that fit into a GLB file, whose length is a 32-bit number.
+    /// Splats that fit into the file.
     fn most_splats(&self) -> u64 {
-        (u64::from(u32::MAX) - self.binary_start) / self.bytes_per_splat()
+        self.container.room(self.binary_start) / self.bytes_per_splat()
     }
 
     /// Makes room for `count` splats, and for as many again if the format allows it.
     fn make_room(&mut self, count: u64) -> Result<()> {
         let most = self.most_splats();
         if count > most {
-            return Err(too_long(&self.file));
+            return Err(self.container.too_long());
         }
         self.move_runs((2 * count).min(most))
     }
@@ -158,7 +163,7 @@ impl Writer {
             runs.reverse();
         }
         for (from, to, length) in runs {
-            self.file.move_bytes(from, to, length)?;
+            self.container.file.move_bytes(from, to, length)?;
         }
         self.capacity = capacity;
         Ok(())

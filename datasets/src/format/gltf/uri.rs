@@ -61,6 +61,12 @@ fn embedded(data: &str, document: &Path) -> Result<Vec<u8>> {
     BASE64.decode(text).map_err(|_| bad("is damaged"))
 }
 
+/// A file's name as a reference.
+pub(super) fn percent_encoded(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
 fn percent_decoded(uri: &str) -> Option<String> {
     let mut bytes = uri.bytes();
     let mut decoded = Vec::with_capacity(uri.len());
@@ -95,6 +101,13 @@ mod tests {
             ["/etc/passwd", "../a.bin", "data/../../a.bin", "%2e%2e/a.bin", "http://x/a.bin", "a%0", "", "a%00"]
         {
             assert_eq!(file(hostile), None, "'{hostile}'");
+        }
+    }
+
+    #[test]
+    fn names_are_found_again_however_they_are_spelt() {
+        for name in ["a.bin", "a b+c%20.bin", "é:1?#.bin"] {
+            assert_eq!(file(&percent_encoded(name)), Some(PathBuf::from("scenes").join(name)), "'{name}'");
         }
     }
 

@@ -135,7 +135,7 @@ impl Levels<'_> {
                 (bounds, coarser)
             };
             let (files, coarser) = rayon::join(
-                || sog::encode_in_order(&cloud, order(&cloud, &own)),
+                || sog::encode_in_order(&cloud, sog::SogVersion::V2, order(&cloud, &own)),
                 || own.par_iter().map(simplify).collect::<Vec<_>>(),
             );
             let files = files.map_err(|e| sog::unencodable(self.staged.place(), &e))?;

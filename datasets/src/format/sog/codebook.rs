@@ -3,6 +3,8 @@
 //! In one dimension clusters are intervals, so that the best ones are found exactly by dynamic programming over groups of
 //! neighbours (Wu 1991; each layer by divide and conquer), and then moved between single numbers (Lloyd).
 
+use serde_json::{Value, json};
+
 /// Numbers that a codebook is made from; of more, every n-th is taken.
 const SAMPLE: usize = 1 << 20;
 /// Groups of neighbours among which interval ends are looked for.
@@ -29,6 +31,16 @@ impl Codebook {
         let sums = Sums::new(&sample);
         let ends = best_ends(&sums, sample.len());
         Self(lloyd(&sample, &sums, &ends))
+    }
+
+    /// The best codebook for these finite numbers.
+    pub(super) fn of(values: &[f32]) -> Self {
+        Self::new(values.len(), |i| values[i])
+    }
+
+    /// What `meta.json` says.
+    pub(super) fn describe(&self) -> Value {
+        json!({"codebook": self.0.as_slice()})
     }
 
     /// The entry that is nearest to a number.

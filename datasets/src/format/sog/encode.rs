@@ -2,7 +2,8 @@
 
 use super::codebook::Codebook;
 use super::palette::Palette;
-use super::{META, PALETTE_ROW, to_log_domain};
+use super::range::Ranges;
+use super::{META, PALETTE_ROW, SogVersion, to_log_domain};
 use crate::camera::Similarity;
 use crate::format::placement;
 use crate::format::quantise::{component_to_unorm, sigmoid, smallest_three, unorm};
@@ -10,6 +11,9 @@ use crate::scene::{SplatCloud, morton_order};
 use image::{ExtendedColorType, ImageEncoder, ImageError, codecs::webp::WebPEncoder};
 use rayon::prelude::*;
 use serde_json::{Value, json};
+
+/// Logits of opacities in version 1, which has 256 steps for them, go no further: 0.0009 from 0 and from 1.
+const MAX_LOGIT: f32 = 7.0;
 
 /// A file of a scene: its name and its content.
 pub type SogFile = (&'static str, Vec<u8>);
@@ -19,25 +23,32 @@ pub type SogFile = (&'static str, Vec<u8>);
 ///
 /// # Errors
 /// When there are more splats than an image has pixels (16,383 squared).
-pub fn encode(cloud: &SplatCloud, keep_order: bool) -> Result<Vec<SogFile>, ImageError> {
+pub fn encode(cloud: &SplatCloud, version: SogVersion, keep_order: bool) -> Result<Vec<SogFile>, ImageError> {
     let order = if keep_order { (0..cloud.len() as u32).collect() } else { morton_order(&cloud.means) };
-    encode_in_order(cloud, order)
+    encode_in_order(cloud, version, order)
 }
 
 /// [`encode`] with splats in an order of the caller's: every index once.
-pub(in crate::format) fn encode_in_order(cloud: &SplatCloud, order: Vec<u32>) -> Result<Vec<SogFile>, ImageError> {
-    let scene = Scene { cloud, order };
+pub(in crate::format) fn encode_in_order(
+    cloud: &SplatCloud,
+    version: SogVersion,
+    order: Vec<u32>,
+) -> Result<Vec<SogFile>, ImageError> {
+    let scene = Scene { cloud, version, order };
     let (positions, (colours, harmonics)) = rayon::join(
         || rayon::join(|| scene.positions(), || rayon::join(|| scene.rotations(), || scene.scales())),
         || rayon::join(|| scene.colours(), || scene.harmonics()),
     );
     let (positions, (rotations, scales)) = positions;
     let mut meta = json!({
-        "version": 2,
         "asset": {"generator": concat!("Tessera ", env!("CARGO_PKG_VERSION"))},
-        "count": cloud.len(),
         "antialias": cloud.antialiased,
     });
+    // Version 1 says neither; its layers have shapes.
+    if version == SogVersion::V2 {
+        meta["version"] = json!(2);
+        meta["count"] = json!(cloud.len());
+    }
     if cloud.antialiased {
         meta["model"] = json!("antialiased");
     }
@@ -93,6 +104,7 @@ impl Image {
 
 struct Scene<'a> {
     cloud: &'a SplatCloud,
+    version: SogVersion,
     /// Which splat each pixel is.
     order: Vec<u32>,
 }
@@ -121,7 +133,8 @@ impl Scene<'_> {
         });
         let bytes = |byte: usize| codes.iter().map(|code| code.map(|c| c.to_le_bytes()[byte])).collect();
         let images = vec![Image::of_splats("means_l.webp", bytes(0)), Image::of_splats("means_u.webp", bytes(1))];
-        Layer { name: "means", meta: json!({"mins": mins, "maxs": maxs}), images }
+        let meta = self.described(&[3], json!({"mins": mins, "maxs": maxs}));
+        Layer { name: "means", meta, images }
     }
 
     fn rotations(&self) -> Layer {
@@ -130,26 +143,63 @@ impl Scene<'_> {
             let [a, b, c] = rest.map(|c| component_to_unorm(c, 8) as u8);
             [a, b, c, 252 + largest as u8]
         });
-        Layer { name: "quats", meta: json!({}), images: vec![Image::of_splats("quats.webp", pixels)] }
+        let meta = match self.version {
+            SogVersion::V1 => json!({"shape": [pixels.len(), 4], "dtype": "uint8", "encoding": "quaternion_packed"}),
+            SogVersion::V2 => json!({}),
+        };
+        Layer { name: "quats", meta, images: vec![Image::of_splats("quats.webp", pixels)] }
+    }
+
+    /// What version 1 says of a layer beside `meta`: how many numbers of what kind there are.
+    fn described(&self, shape: &[usize], mut meta: Value) -> Value {
+        if self.version == SogVersion::V1 {
+            meta["shape"] = json!([&[self.cloud.len()], shape].concat());
+            meta["dtype"] = json!("float32");
+        }
+        meta
+    }
+
+    fn ranges<const N: usize>(&self, shape: &[usize], ranges: &Ranges<N>) -> Value {
+        let [mins, maxs] = ranges.describe();
+        self.described(shape, json!({"mins": mins, "maxs": maxs}))
     }
 
     fn scales(&self) -> Layer {
-        let values = self.cloud.log_scales.as_flattened();
-        let codebook = Codebook::new(values.len(), |i| values[i]);
-        let pixels = self.map(|i| self.cloud.log_scales[i].map(|s| codebook.nearest(s)));
-        let images = vec![Image::of_splats("scales.webp", pixels)];
-        Layer { name: "scales", meta: json!({"codebook": codebook.0.as_slice()}), images }
+        let rows = &self.cloud.log_scales;
+        let (pixels, meta) = match self.version {
+            SogVersion::V1 => {
+                let ranges = Ranges::of(rows.iter().copied());
+                (self.map(|i| ranges.codes(rows[i])), self.ranges(&[3], &ranges))
+            }
+            SogVersion::V2 => {
+                let codebook = Codebook::of(rows.as_flattened());
+                (self.map(|i| rows[i].map(|s| codebook.nearest(s))), codebook.describe())
+            }
+        };
+        Layer { name: "scales", meta, images: vec![Image::of_splats("scales.webp", pixels)] }
     }
 
     fn colours(&self) -> Layer {
-        let values = self.cloud.sh0.as_flattened();
-        let codebook = Codebook::new(values.len(), |i| values[i]);
-        let pixels = self.map(|i| {
-            let [r, g, b] = self.cloud.sh0[i].map(|c| codebook.nearest(c));
-            [r, g, b, unorm(sigmoid(self.cloud.opacity_logits[i]), 8) as u8]
-        });
-        let images = vec![Image::of_splats("sh0.webp", pixels)];
-        Layer { name: "sh0", meta: json!({"codebook": codebook.0.as_slice()}), images }
+        let (colours, logits) = (&self.cloud.sh0, &self.cloud.opacity_logits);
+        let (pixels, meta) = match self.version {
+            SogVersion::V1 => {
+                let row = |i: usize| {
+                    let [r, g, b] = colours[i];
+                    [r, g, b, logits[i].clamp(-MAX_LOGIT, MAX_LOGIT)]
+                };
+                let ranges = Ranges::of((0..colours.len()).map(row));
+                (self.map(|i| ranges.codes(row(i))), self.ranges(&[1, 4], &ranges))
+            }
+            SogVersion::V2 => {
+                let codebook = Codebook::of(colours.as_flattened());
+                let pixel = |i: usize| {
+                    let [r, g, b] = colours[i].map(|c| codebook.nearest(c));
+                    [r, g, b, unorm(sigmoid(logits[i]), 8) as u8]
+                };
+                (self.map(pixel), codebook.describe())
+            }
+        };
+        Layer { name: "sh0", meta, images: vec![Image::of_splats("sh0.webp", pixels)] }
     }
 
     /// Nothing for scenes of degree 0.
@@ -160,24 +210,28 @@ impl Scene<'_> {
         }
         let width = 3 * coefficients;
         let palette = Palette::new(&self.cloud.sh_rest, width);
-        // Each entry counts as often as it is used.
-        let used = |value: usize| palette.entries[usize::from(palette.labels[value / width]) * width + value % width];
-        let codebook = Codebook::new(self.cloud.sh_rest.len(), used);
+        let (pixels, meta) = match self.version {
+            SogVersion::V1 => {
+                let ranges = Ranges::of(palette.entries.iter().map(|&v| [v]));
+                let mut meta = self.ranges(&[width], &ranges);
+                meta["quantization"] = json!(8);
+                (palette.entries.par_iter().flat_map_iter(|&v| ranges.codes([v])).collect(), meta)
+            }
+            SogVersion::V2 => {
+                // Each entry counts as often as it is used.
+                let used = |i: usize| palette.entries[usize::from(palette.labels[i / width]) * width + i % width];
+                let codebook = Codebook::new(self.cloud.sh_rest.len(), used);
+                let mut meta = codebook.describe();
+                meta["count"] = json!(palette.entries.len() / width);
+                meta["bands"] = json!(self.cloud.sh_degree);
+                (palette.entries.par_iter().map(|&v| codebook.nearest(v)).collect(), meta)
+            }
+        };
         let labels = self.map(|i| {
             let [low, high] = palette.labels[i].to_le_bytes();
             [low, high, 0]
         });
-        let centroids = Image {
-            name: "shN_centroids.webp",
-            width: PALETTE_ROW * coefficients,
-            channels: 3,
-            pixels: palette.entries.par_iter().map(|&v| codebook.nearest(v)).collect(),
-        };
-        let meta = json!({
-            "count": palette.entries.len() / width,
-            "bands": self.cloud.sh_degree,
-            "codebook": codebook.0.as_slice(),
-        });
+        let centroids = Image { name: "shN_centroids.webp", width: PALETTE_ROW * coefficients, channels: 3, pixels };
         Some(Layer { name: "shN", meta, images: vec![centroids, Image::of_splats("shN_labels.webp", labels)] })
     }
 }

@@ -17,11 +17,13 @@
 //! disagree, the writer is right: quaternions begin with w, scales are logarithms, three coefficients make the palette
 //! 192 pixels wide.
 
+mod centres;
 mod codebook;
 mod encode;
 mod meta;
 mod palette;
 mod pixels;
+mod range;
 mod read;
 mod write;
 
@@ -32,6 +34,38 @@ pub(in crate::format) use encode::encode_in_order;
 pub use encode::{SogFile, encode};
 pub(in crate::format) use read::{SogSource, open, open_splats};
 pub(in crate::format) use write::{check_splats, create_splats, empty, unencodable};
+
+/// The versions that can be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SogVersion {
+    /// 256 even steps between the least and the largest number: for programs from before autumn 2025.
+    V1,
+    /// Codebooks of 256 numbers.
+    #[default]
+    V2,
+}
+
+impl SogVersion {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::V1, Self::V2];
+
+    /// What people call it.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+        }
+    }
+
+    /// What its numbers are rounded to, in words for the user.
+    pub(super) fn precision(self) -> String {
+        let numbers = match self {
+            Self::V1 => "scales and colours in 8 bits between the least and the largest, opacities to 0.008",
+            Self::V2 => "scales and colours of a codebook of 256 values each, opacities in 8 bits",
+        };
+        format!("positions in 16 bits of sign(x) ln(1 + |x|), rotations to 1.2 degrees, {numbers}")
+    }
+}
 
 /// The name of the description in a bundle or a folder.
 const META: &str = "meta.json";

@@ -2,10 +2,12 @@
 //!
 //! k-means with that many clusters costs (splats x clusters) distances a step. Two levels make it (splats x root of
 //! clusters): some 256 coarse clusters first, then every coarse cluster is divided on its own, the more finely the more
-//! its members differ. A splat's entry is the nearest among those of its nearest coarse clusters. Every sum is over the
+//! its members differ. A splat's entry is the nearest among those of its nearest coarse clusters. Vectors are turned to their
+//! principal axes on the way, along which most distances need not be computed to the end ([`super::centres`]). Every sum is over the
 //! members of one cluster in their order, so that the result does not depend on the number of threads.
 
 use super::MAX_PALETTE;
+use super::centres::{Axes, Centres, NOTHING, half_square, tail};
 use rayon::prelude::*;
 
 /// Vectors that the palette is made from; of more, every n-th is taken.
@@ -20,9 +22,6 @@ const SEARCHED: usize = 3;
 const MAX_SHARE: usize = 4;
 /// Scenes with fewer splats keep an entry for each.
 const SMALL: usize = 1024;
-/// Centres whose distances are computed side by side.
-const LANES: usize = 8;
-
 /// Palette entries and which one each splat has.
 pub(super) struct Palette {
     /// `[entries, dimensions]` flattened.
@@ -45,43 +44,54 @@ impl Palette {
         if n <= size {
             return Self { entries: vectors.to_vec(), labels: (0..n).map(|i| i as u16).collect() };
         }
-        let rows = Rows { values: vectors, dimensions };
+        let rows = Rows { values: vectors, axes: Axes::of(vectors, dimensions), dimensions };
         let sample: Vec<usize> = (0..n).step_by(n.div_ceil(SAMPLE)).collect();
         let coarse_count = size.isqrt();
         let stride = (sample.len() / (coarse_count * COARSE_SAMPLE)).max(1);
         let coarse_sample: Vec<usize> = sample.iter().copied().step_by(stride).collect();
-        let coarse = Centres::new(&k_means(rows, &coarse_sample, coarse_count), dimensions);
-        let members = members(rows, &sample, &coarse);
-        let shares = shares(rows, &members, &coarse, size);
-        let fine: Vec<Vec<f32>> = members
-            .par_iter()
-            .zip(&shares)
-            .map(|(members, &share)| if share == 0 { Vec::new() } else { k_means(rows, members, share) })
-            .collect();
+        let mut coarse = Centres::new(&k_means(&rows.along(&coarse_sample), dimensions, coarse_count), dimensions);
+        let clusters = clusters(&rows, &sample, &coarse);
+        (0..coarse.count).filter(|&i| clusters[i].members.is_empty()).for_each(|i| coarse.forget(i));
+        let shares = shares(&clusters, size);
+        let divide = |(cluster, &share): (&Cluster, &usize)| match share {
+            0 => Vec::new(),
+            share => k_means(&rows.along(&cluster.members), dimensions, share),
+        };
+        let entries: Vec<Vec<f32>> = clusters.par_iter().zip(&shares).map(divide).collect();
         let mut first = 0;
-        let fine: Vec<Fine> = fine
-            .iter()
-            .map(|entries| {
-                let fine = Fine { first, centres: Centres::new(entries, dimensions) };
-                first += entries.len() / dimensions;
-                fine
-            })
-            .collect();
-        let labels = (0..n).into_par_iter().map(|i| label(rows.row(i), &coarse, &fine)).collect();
-        Self { entries: fine.iter().flat_map(|fine| fine.centres.rows()).collect(), labels }
+        let mut fine = Vec::with_capacity(entries.len());
+        for entries in &entries {
+            fine.push(Fine { first, centres: Centres::new(entries, dimensions) });
+            first += entries.len() / dimensions;
+        }
+        let label = |along: &mut Vec<f32>, i| {
+            along.clear();
+            rows.append(i, along);
+            label(along, &coarse, &fine)
+        };
+        let labels = (0..n).into_par_iter().with_min_len(256).map_init(Vec::new, label).collect();
+        Self { entries: rows.axes.back(&entries.concat()), labels }
     }
 }
 
 /// Vectors of one length, one after another.
-#[derive(Clone, Copy)]
 struct Rows<'a> {
     values: &'a [f32],
+    axes: Axes,
     dimensions: usize,
 }
 
-impl<'a> Rows<'a> {
-    fn row(self, i: usize) -> &'a [f32] {
-        &self.values[i * self.dimensions..(i + 1) * self.dimensions]
+impl Rows<'_> {
+    /// Appends a vector along its principal axes.
+    fn append(&self, i: usize, out: &mut Vec<f32>) {
+        self.axes.append(&self.values[i * self.dimensions..(i + 1) * self.dimensions], out);
+    }
+
+    /// The vectors with these indices along their principal axes.
+    fn along(&self, indices: &[usize]) -> Vec<f32> {
+        let mut along = Vec::with_capacity(indices.len() * self.dimensions);
+        indices.iter().for_each(|&i| self.append(i, &mut along));
+        along
     }
 }
 
@@ -92,139 +102,96 @@ struct Fine {
     centres: Centres,
 }
 
-/// Cluster centres, laid out so that distances to [`LANES`] of them are computed side by side.
-struct Centres {
-    count: usize,
-    dimensions: usize,
-    /// `[blocks, dimensions][LANES]`.
-    blocks: Vec<[f32; LANES]>,
-    /// `[blocks][LANES]`, half the squared length, and infinity where there is no centre.
-    half_squares: Vec<[f32; LANES]>,
-}
-
-impl Centres {
-    fn new(centres: &[f32], dimensions: usize) -> Self {
-        let count = centres.len() / dimensions;
-        let blocks = count.div_ceil(LANES);
-        let mut all = Self {
-            count,
-            dimensions,
-            blocks: vec![[0.0; LANES]; blocks * dimensions],
-            half_squares: vec![[f32::INFINITY; LANES]; blocks],
-        };
-        for (i, centre) in centres.chunks_exact(dimensions).enumerate() {
-            let (block, lane) = (i / LANES, i % LANES);
-            centre.iter().enumerate().for_each(|(d, &v)| all.blocks[block * dimensions + d][lane] = v);
-            all.half_squares[block][lane] = 0.5 * centre.iter().map(|v| v * v).sum::<f32>();
-        }
-        all
+/// Centres of at most `k` clusters of vectors, `[N, dimensions]` flattened like these.
+fn k_means(vectors: &[f32], dimensions: usize, k: usize) -> Vec<f32> {
+    let n = vectors.len() / dimensions;
+    if n <= k {
+        return vectors.to_vec();
     }
-
-    fn rows(&self) -> impl Iterator<Item = f32> {
-        (0..self.count).flat_map(move |i| {
-            let block = &self.blocks[i / LANES * self.dimensions..][..self.dimensions];
-            block.iter().map(move |lanes| lanes[i % LANES])
-        })
-    }
-
-    /// Calls `take` with every centre and half its squared distance from `vector`, less half the vector's square.
-    #[inline(always)]
-    fn distances(&self, vector: &[f32], mut take: impl FnMut(usize, f32)) {
-        for (block, half_squares) in self.half_squares.iter().enumerate() {
-            let centres = &self.blocks[block * self.dimensions..(block + 1) * self.dimensions];
-            let mut products = [0.0; LANES];
-            for (lanes, &v) in centres.iter().zip(vector) {
-                for lane in 0..LANES {
-                    products[lane] += v * lanes[lane];
-                }
-            }
-            for lane in 0..LANES {
-                take(block * LANES + lane, half_squares[lane] - products[lane]);
-            }
-        }
-    }
-
-    /// The nearest centre, the first of several, and its distance as [`Self::distances`] has it.
-    fn nearest(&self, vector: &[f32]) -> (usize, f32) {
-        let mut best = (0, f32::INFINITY);
-        self.distances(vector, |i, distance| {
-            if distance < best.1 {
-                best = (i, distance);
-            }
-        });
-        best
-    }
-}
-
-/// Centres of at most `k` clusters of the rows with these indices.
-fn k_means(rows: Rows, indices: &[usize], k: usize) -> Vec<f32> {
-    let dimensions = rows.dimensions;
-    if indices.len() <= k {
-        return indices.iter().flat_map(|&i| rows.row(i)).copied().collect();
-    }
+    let row = |i: usize| &vectors[i * dimensions..(i + 1) * dimensions];
+    let tails: Vec<f32> = vectors.chunks_exact(dimensions).map(tail).collect();
     // Evenly through the scene, which lies in no order or in that of space.
-    let mut centres: Vec<f32> =
-        (0..k).flat_map(|c| rows.row(indices[(2 * c + 1) * indices.len() / (2 * k)])).copied().collect();
+    let mut centres: Vec<f32> = (0..k).flat_map(|c| row((2 * c + 1) * n / (2 * k))).copied().collect();
+    let mut nearest: Vec<usize> = (0..n).map(|i| i * k / n).collect();
     for _ in 0..STEPS {
-        let blocks = Centres::new(&centres, dimensions);
-        let nearest: Vec<usize> =
-            indices.par_iter().with_min_len(256).map(|&i| blocks.nearest(rows.row(i)).0).collect();
+        let searched = Centres::new(&centres, dimensions);
+        let search = |(i, before): (usize, &usize)| {
+            // Most vectors stay where they are: little is nearer.
+            let centre = &centres[before * dimensions..(before + 1) * dimensions];
+            let product: f32 = centre.iter().zip(row(i)).map(|(c, v)| c * v).sum();
+            let [(found, _)] = searched.nearest(row(i), tails[i], [(*before, half_square(centre) - product)]);
+            found
+        };
+        let found: Vec<usize> = nearest.par_iter().enumerate().with_min_len(256).map(search).collect();
+        let settled = found == nearest;
+        nearest = found;
         let mut counts = vec![0u32; k];
         let mut sums = vec![0f32; k * dimensions];
-        for (&i, &cluster) in indices.iter().zip(&nearest) {
+        for (i, &cluster) in nearest.iter().enumerate() {
             counts[cluster] += 1;
-            sums[cluster * dimensions..].iter_mut().zip(rows.row(i)).for_each(|(sum, v)| *sum += v);
+            sums[cluster * dimensions..].iter_mut().zip(row(i)).for_each(|(sum, v)| *sum += v);
         }
         let clusters = centres.chunks_exact_mut(dimensions).zip(sums.chunks_exact(dimensions)).zip(&counts);
         for ((centre, sum), &count) in clusters.filter(|(_, count)| **count > 0) {
             centre.iter_mut().zip(sum).for_each(|(c, s)| *c = s / count as f32);
         }
+        if settled {
+            break;
+        }
     }
     centres
 }
 
-/// Which rows belong to each coarse cluster.
-fn members(rows: Rows, sample: &[usize], coarse: &Centres) -> Vec<Vec<usize>> {
-    let nearest: Vec<usize> = sample.par_iter().with_min_len(256).map(|&i| coarse.nearest(rows.row(i)).0).collect();
-    let mut members = vec![Vec::new(); coarse.count];
-    sample.iter().zip(nearest).for_each(|(&i, cluster)| members[cluster].push(i));
-    members
+/// What belongs to a coarse centre.
+#[derive(Clone, Default)]
+struct Cluster {
+    members: Vec<usize>,
+    /// Half the sum of their squared distances.
+    error: f64,
+}
+
+/// The rows of a sample by their coarse centre.
+fn clusters(rows: &Rows, sample: &[usize], coarse: &Centres) -> Vec<Cluster> {
+    let search = |along: &mut Vec<f32>, &i: &usize| {
+        along.clear();
+        rows.append(i, along);
+        let [(cluster, distance)] = coarse.nearest(along, tail(along), [NOTHING]);
+        (cluster, (distance + half_square(along)).max(0.0))
+    };
+    let nearest: Vec<_> = sample.par_iter().with_min_len(256).map_init(Vec::new, search).collect();
+    let mut clusters = vec![Cluster::default(); coarse.count];
+    for (&i, (cluster, error)) in sample.iter().zip(nearest) {
+        clusters[cluster].members.push(i);
+        // Those without error get as much as rounding makes.
+        clusters[cluster].error += f64::from(error) + 1e-12;
+    }
+    clusters
 }
 
 /// Entries for each coarse cluster, `size` at most: in high dimensions, in proportion to its squared error.
-fn shares(rows: Rows, members: &[Vec<usize>], coarse: &Centres, size: usize) -> Vec<usize> {
-    let error = |members: &Vec<usize>| -> f64 {
-        let square = |row: &[f32]| 0.5 * row.iter().map(|v| v * v).sum::<f32>();
-        let of = |&i: &usize| f64::from((coarse.nearest(rows.row(i)).1 + square(rows.row(i))).max(0.0));
-        // Those without error get as much as rounding makes.
-        members.iter().map(of).sum::<f64>() + 1e-12 * members.len() as f64
-    };
-    let errors: Vec<f64> = members.par_iter().map(error).collect();
-    let total: f64 = errors.iter().sum();
-    let occupied = members.iter().filter(|members| !members.is_empty()).count();
-    let most = MAX_SHARE * size.div_ceil(coarse.count);
+fn shares(clusters: &[Cluster], size: usize) -> Vec<usize> {
+    let total: f64 = clusters.iter().map(|cluster| cluster.error).sum();
+    let occupied = clusters.iter().filter(|cluster| !cluster.members.is_empty()).count();
+    let most = MAX_SHARE * size.div_ceil(clusters.len());
     let spare = size.saturating_sub(occupied) as f64;
-    let share = |(members, error): (&Vec<usize>, f64)| match members.len() {
+    let share = |cluster: &Cluster| match cluster.members.len() {
         0 => 0,
-        n => (1 + (spare * error / total) as usize).min(n).min(most),
+        n => (1 + (spare * cluster.error / total) as usize).min(n).min(most),
     };
-    members.iter().zip(errors).map(share).collect()
+    clusters.iter().map(share).collect()
 }
 
 /// The entry nearest to a vector.
 fn label(vector: &[f32], coarse: &Centres, fine: &[Fine]) -> u16 {
-    let mut near = [(0, f32::INFINITY); SEARCHED];
-    coarse.distances(vector, |i, distance| {
-        if distance < near[SEARCHED - 1].1 && fine[i].centres.count > 0 {
-            near[SEARCHED - 1] = (i, distance);
-            near.sort_by(|a, b| a.1.total_cmp(&b.1));
-        }
-    });
-    let mut best = (0, f32::INFINITY);
+    let tail = tail(vector);
+    let near = coarse.nearest(vector, tail, [NOTHING; SEARCHED]);
+    let mut best = NOTHING;
     for (cluster, _) in near.into_iter().filter(|(_, distance)| distance.is_finite()) {
-        let (entry, distance) = fine[cluster].centres.nearest(vector);
-        if distance < best.1 {
-            best = (fine[cluster].first + entry, distance);
+        let Fine { first, centres } = &fine[cluster];
+        // An entry that is no nearer than the best so far is none of this cluster's.
+        let [(entry, distance)] = centres.nearest(vector, tail, [(usize::MAX, best.1)]);
+        if entry != usize::MAX {
+            best = (first + entry, distance);
         }
     }
     best.0 as u16

@@ -1,6 +1,7 @@
 //! Writing SOG: a bundle, or files in a folder beside their `meta.json`. The palette depends on all splats, so that the
 //! whole scene is kept in memory until the end.
 
+use super::SogVersion;
 use super::encode::{SogFile, encode};
 use crate::format::atomic::unwritable;
 use crate::format::input::bad_splat;
@@ -30,13 +31,14 @@ pub(in crate::format) fn create_splats(
     } else {
         Place::Bundle(AtomicFile::create(path, existing)?)
     };
-    let (path, keep_order) = (path.to_owned(), options.keep_order);
-    Ok(Box::new(Writer { path, place, keep_order, cloud: header.empty_cloud(0) }))
+    let WriteOptions { keep_order, sog_version: version, .. } = *options;
+    Ok(Box::new(Writer { path: path.to_owned(), place, version, keep_order, cloud: header.empty_cloud(0) }))
 }
 
 struct Writer {
     path: PathBuf,
     place: Place,
+    version: SogVersion,
     keep_order: bool,
     cloud: SplatCloud,
 }
@@ -57,7 +59,7 @@ impl SplatSink for Writer {
         if self.cloud.is_empty() {
             return Err(empty(&self.path));
         }
-        let files = encode(&self.cloud, self.keep_order).map_err(|e| unencodable(&self.path, &e))?;
+        let files = encode(&self.cloud, self.version, self.keep_order).map_err(|e| unencodable(&self.path, &e))?;
         match self.place {
             Place::Bundle(file) => write_bundle(file, &files),
             Place::Folder(staged) => write_folder(staged, &files),

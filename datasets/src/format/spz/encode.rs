@@ -4,6 +4,7 @@ use super::{COLOUR_SCALE, NEGATED, ROTATION_STEPS};
 use crate::format::quantise::{sigmoid, smallest_three, unit_quat, unorm};
 use crate::format::stream::ValueRanges;
 use crate::scene::SplatCloud;
+use half::f16;
 use std::f32::consts::FRAC_1_SQRT_2;
 
 /// Steps between the values that coefficients take, of degree 1 and above: bytes with few different values compress well.
@@ -44,7 +45,7 @@ pub(super) fn rotations(chunk: &SplatCloud, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the rotations of a chunk as version 2 has them: x, y and z of a quaternion whose w is positive.
+/// Appends the rotations of a chunk as versions 1 and 2 have them: x, y and z of a quaternion whose w is positive.
 pub(super) fn first_three(chunk: &SplatCloud, out: &mut Vec<u8>) {
     for &quat in &chunk.quats {
         let [w, x, y, z] = unit_quat(quat);
@@ -77,4 +78,9 @@ pub(super) fn positions(means: &[[f32; 3]], fractional_bits: u32) -> Vec<u8> {
         }
     }
     out
+}
+
+/// Positions as halves, as version 1 has them.
+pub(super) fn half_positions(means: &[[f32; 3]]) -> Vec<u8> {
+    means.iter().flat_map(|&[x, y, z]| [x, -y, -z]).flat_map(|v| f16::from_f32(v).to_le_bytes()).collect()
 }

@@ -33,6 +33,8 @@ pub(super) use write::create_splats;
 /// The versions that can be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SpzVersion {
+    /// In gzip, with positions in halves and rotations as in version 2: for what knows nothing newer.
+    V1,
     /// In gzip, with rotations to a degree and worse: for programs from before 2025.
     V2,
     /// In gzip: what most programs read.
@@ -43,13 +45,32 @@ pub enum SpzVersion {
 }
 
 impl SpzVersion {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::V1, Self::V2, Self::V3, Self::V4];
+
     /// As files say it.
     pub fn number(self) -> u32 {
         match self {
+            Self::V1 => 1,
             Self::V2 => 2,
             Self::V3 => 3,
             Self::V4 => 4,
         }
+    }
+
+    /// What its numbers are rounded to, in words for the user.
+    pub(super) fn precision(self) -> String {
+        let positions = match self {
+            Self::V1 => "positions to 0.05 % of each coordinate",
+            _ => "positions in steps of 0.00025 or of an eighth of the splats' size",
+        };
+        let rotations = match self {
+            Self::V1 | Self::V2 => "rotations in 8 bits for x, y and z (to 1 degree, and to 14 near half a turn)",
+            Self::V3 | Self::V4 => "rotations to 0.3 degrees",
+        };
+        format!(
+            "{positions}, logarithms of scales from -10 to 6 in steps of 1/16, {rotations}, colours and opacities in 8 bits"
+        )
     }
 }
 

@@ -1,9 +1,10 @@
 //! What SPZ files promise.
 
-use super::SpzVersion::{self, V2, V3, V4};
+use super::SpzVersion::{self, V1, V2, V3, V4};
 use crate::format::made::{angle_between, cloud, clouds, damage, difference, read, refused, written};
 use crate::format::quantise::sigmoid;
-use crate::format::{SplatFormat, WriteOptions};
+use crate::format::stream::SplatHeader;
+use crate::format::{Existing, SplatFormat, WriteOptions};
 use crate::scene::SplatCloud;
 use flate2::read::GzDecoder;
 use proptest::prelude::*;
@@ -63,10 +64,28 @@ fn positions_that_no_file_holds_are_refused() {
 }
 
 #[test]
+fn positions_that_halves_do_not_reach_are_refused_in_version_1() {
+    let mut cloud = cloud(2, 0, 1.0, 5);
+    let write = |cloud: &SplatCloud| {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let options = WriteOptions { spz_version: V1, ..WriteOptions::default() };
+        let path = folder.path().join("far.spz");
+        let mut sink = FORMAT.create(&path, &SplatHeader::of(cloud), &options, Existing::Keep).expect("create");
+        sink.put(cloud).expect("put");
+        sink.finish().map(|()| std::fs::read(path).expect("read"))
+    };
+    cloud.means[1][2] = -65_504.0;
+    assert_eq!(read(&write(&cloud).expect("the last half"), FORMAT).expect("read").means[1][2], -65_504.0);
+    cloud.means[1][2] = 65_505.0;
+    let error = write(&cloud).expect_err("far").to_string();
+    assert!(error.contains("SPZ version 1 has no positions beyond 65504 units"), "{error}");
+}
+
+#[test]
 fn every_version_says_which_it_is() {
     let cloud = cloud(7, 2, 1.0, 5);
     let number = |bytes: &[u8]| u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
-    assert_eq!([V2, V3].map(|version| number(&unpacked(&spz(&cloud, version)))), [2, 3]);
+    assert_eq!([V1, V2, V3].map(|version| number(&unpacked(&spz(&cloud, version)))), [1, 2, 3]);
     assert_eq!(number(&spz(&cloud, V4)), 4);
 }
 
@@ -161,15 +180,17 @@ fn a_small_file_cannot_ask_for_much_memory() {
 
 proptest! {
     #[test]
-    fn a_scene_comes_back_to_the_stated_precision(cloud in clouds(), version in 0usize..3) {
-        let version = [V2, V3, V4][version];
+    fn a_scene_comes_back_to_the_stated_precision(cloud in clouds(), version in 0usize..4) {
+        let version = SpzVersion::ALL[version];
         let read = read(&spz(&cloud, version), FORMAT).expect("read");
         prop_assert_eq!((read.len(), read.sh_degree, read.antialiased), (cloud.len(), cloud.sh_degree, cloud.antialiased));
         let placed = (read.scene_from_world.to_homogeneous() - cloud.scene_from_world.to_homogeneous()).amax();
         prop_assert!(placed < 1e-6, "scene_from_world is off by {placed}");
-        // Made scenes lie within 100 units, where 12 bits fit.
-        let error = difference(read.means.as_flattened(), cloud.means.as_flattened());
-        prop_assert!(error <= 0.5f32.powi(13) * 1.01, "positions off by {error}");
+        for (is, was) in read.means.as_flattened().iter().zip(cloud.means.as_flattened()) {
+            // Made scenes lie within 100 units, where 12 bits fit. Halves have 11 bits, and steps of 2^-24 near zero.
+            let allowed = if version == V1 { was.abs() * 0.5f32.powi(11) + 1e-7 } else { 0.5f32.powi(13) * 1.01 };
+            prop_assert!((is - was).abs() <= allowed, "a position is {is} instead of {was}");
+        }
         let error = difference(read.log_scales.as_flattened(), cloud.log_scales.as_flattened());
         prop_assert!(error <= 1.0 / 32.0 + 1e-6, "scales off by {error}");
         let error = difference(read.sh0.as_flattened(), cloud.sh0.as_flattened());
@@ -178,9 +199,9 @@ proptest! {
             // Three components are off by half of sqrt(1/2)/511, which makes a chord of at most twice sqrt(3) of that,
             // and twice the chord as an angle.
             let angle = angle_between(read.quats[i], cloud.quats[i]);
-            // Version 2 computes w from x, y and z, each off by 1/255: where it is small it is off by the square root of
+            // Versions 1 and 2 compute w from x, y and z, each off by 1/255: where it is small it is off by the square root of
             // twice sqrt(3) of that, 0.117.
-            let most = if version == V2 { 14.0 } else { 0.28 };
+            let most = if matches!(version, V1 | V2) { 14.0 } else { 0.28 };
             prop_assert!(angle < most, "splat {i} turned by {angle} degrees");
             let error = (sigmoid(read.opacity_logits[i]) - sigmoid(cloud.opacity_logits[i])).abs();
             prop_assert!(error < 0.501 / 255.0, "opacity off by {error}");

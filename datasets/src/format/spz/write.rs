@@ -6,6 +6,7 @@ use crate::format::stream::{SplatHeader, SplatSink, ValueRanges, check_chunk};
 use crate::format::{AtomicFile, WriteOptions};
 use crate::scene::SplatCloud;
 use crate::{DataError, Result};
+use half::f16;
 use rayon::prelude::*;
 use std::io;
 
@@ -53,7 +54,10 @@ impl SplatSink for Writer {
     fn put(&mut self, chunk: &SplatCloud) -> Result<()> {
         check_chunk(chunk, self.sh_degree, self.file.path())?;
         self.means.extend_from_slice(&chunk.means);
-        let rotations = if self.version == SpzVersion::V2 { encode::first_three } else { encode::rotations };
+        let rotations = match self.version {
+            SpzVersion::V1 | SpzVersion::V2 => encode::first_three,
+            SpzVersion::V3 | SpzVersion::V4 => encode::rotations,
+        };
         let append = [encode::alphas, encode::colours, encode::scales, rotations, encode::harmonics];
         self.streams.par_iter_mut().zip(append).for_each(|(stream, append)| append(chunk, stream));
         Ok(())
@@ -81,14 +85,17 @@ impl SplatSink for Writer {
             fractional_bits: fractional_bits as u8,
             flags: flag(self.antialiased, FLAG_ANTIALIASED) | flag(!extensions.is_empty(), FLAG_EXTENSIONS),
         };
-        let positions = encode::positions(&self.means, fractional_bits);
+        let positions = match self.version {
+            SpzVersion::V1 => encode::half_positions(&self.means),
+            _ => encode::positions(&self.means, fractional_bits),
+        };
         let [alphas, colours, scales, rotations, harmonics] = self.streams.each_ref().map(Vec::as_slice);
         let mut streams = vec![&positions[..], alphas, colours, scales, rotations];
         if self.sh_degree > 0 {
             streams.push(harmonics);
         }
         let bytes = match self.version {
-            SpzVersion::V2 | SpzVersion::V3 => {
+            SpzVersion::V1 | SpzVersion::V2 | SpzVersion::V3 => {
                 let start = header.start();
                 let parts = [&[&start[..]], &streams[..], &[&extensions]].concat();
                 gzip::compress(&parts)
@@ -105,13 +112,17 @@ impl Writer {
     /// 12 bits, as everybody writes them, unless splats are too small or too far away for that.
     fn fractional_bits(&self) -> Result<u32> {
         let farthest = self.means.as_flattened().iter().fold(0f32, |most, v| most.max(v.abs()));
-        let holds = |bits: &u32| farthest * 2f32.powi(*bits as i32) <= MAX_INTEGER;
-        let Some(most) = (0..=MAX_FRACTIONAL_BITS).rev().find(holds) else {
-            let reason = format!("cannot be written, because SPZ has no positions beyond {MAX_INTEGER} units");
-            return Err(
-                DataError::new(self.file.path(), reason).remedy("crop or scale the scene, or write another format")
-            );
+        let too_far = |end: f32, of: &str| {
+            let reason = format!("cannot be written, because SPZ{of} has no positions beyond {end} units");
+            DataError::new(self.file.path(), reason).remedy("crop or scale the scene, or write another format")
         };
+        if self.version == SpzVersion::V1 {
+            // Halves need none; programs expect what they always see.
+            let holds = farthest <= f16::MAX.to_f32();
+            return if holds { Ok(FRACTIONAL_BITS) } else { Err(too_far(f16::MAX.to_f32(), " version 1")) };
+        }
+        let holds = |bits: &u32| farthest * 2f32.powi(*bits as i32) <= MAX_INTEGER;
+        let Some(most) = (0..=MAX_FRACTIONAL_BITS).rev().find(holds) else { return Err(too_far(MAX_INTEGER, "")) };
         let fine_enough = |bits: &u32| 2f32.powi(-(*bits as i32)) * STEPS_PER_SPLAT <= self.middling_scale();
         let wanted = (FRACTIONAL_BITS..MAX_FRACTIONAL_BITS).find(fine_enough).unwrap_or(MAX_FRACTIONAL_BITS);
         Ok(wanted.min(most))

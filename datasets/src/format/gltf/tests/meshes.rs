@@ -34,6 +34,11 @@ fn what_is_written_is_read_back_bit_for_bit() {
     let one = Mesh { triangle_materials: Vec::new(), materials: vec![Material::named("stone")], ..full.clone() };
     for mesh in [full, plain, points, one] {
         assert_eq!(read_bytes(&bytes_of(&mesh)).expect("read"), mesh);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.gltf");
+        write_mesh(&path, &mesh, Existing::Keep).expect("written");
+        assert!(folder.path().join("a.bin").exists());
+        assert_eq!(read_mesh(&path).expect("read").mesh, mesh);
     }
     let empty = write_mesh("nowhere.glb", &Mesh::default(), Existing::Keep).expect_err("no vertices").to_string();
     assert!(empty.contains("no vertices"), "{empty}");

@@ -109,6 +109,20 @@ proptest! {
     }
 
     #[test]
+    fn a_document_with_its_data_beside_it_holds_the_same(cloud in splats(40), announced in 0..80u64) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("a scene.gltf");
+        let header = SplatHeader { count: announced, ..SplatHeader::of(&cloud) };
+        let mut sink = create_splats(&path, &header, &WriteOptions::default(), Existing::Keep).expect("create");
+        sink.put(&cloud).expect("put");
+        sink.finish().expect("finish");
+        prop_assert_eq!(read_splats(&path).expect("read"), read_bytes(&bytes_of(&cloud)).expect("GLB"));
+        let (_, binary) = taken_apart(&bytes_of(&cloud));
+        prop_assert_eq!(std::fs::read(folder.path().join("a scene.bin")).expect("data"), binary);
+        prop_assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 2);
+    }
+
+    #[test]
     fn any_number_of_splats_may_come_whatever_was_announced(
         pieces in prop::collection::vec(1..60usize, 1..6), announced in prop::sample::select(vec![0, 1, 90, 4000, u64::MAX]),
     ) {
@@ -170,6 +184,23 @@ fn the_file_says_what_other_programs_expect() {
     assert_eq!(primitive["extensions"]["KHR_gaussian_splatting"]["colorSpace"], "srgb_rec709_display");
     assert_eq!(json["extensionsUsed"], json!(["KHR_gaussian_splatting"]));
     assert_eq!(json["nodes"], json!([{"mesh": 0}]), "nothing is added to a scene that needs no more");
+}
+
+#[test]
+fn a_document_and_its_data_are_kept_unless_forced_and_appear_together() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let [path, data] = ["a.gltf", "a.bin"].map(|name| folder.path().join(name));
+    std::fs::write(&data, "of somebody else").expect("write");
+    let error = write_splats(&path, &cloud(3, 0), false).expect_err("in the way").to_string();
+    assert!(error.contains("a.bin: exists already, and a.gltf needs a file of that name"), "{error}");
+    assert!(!path.exists() && std::fs::read(&data).expect("kept") == b"of somebody else");
+    write_splats(&path, &cloud(3, 0), true).expect("forced");
+    let error = write_splats(&path, &cloud(4, 0), false).expect_err("in the way").to_string();
+    assert!(error.contains("a.gltf: exists already"), "{error}");
+    write_splats(&path, &cloud(4, 0), true).expect("forced");
+    assert_eq!(read_splats(&path).expect("replaced").len(), 4);
+    assert!(write_splats(folder.path().join("b.gltf"), &SplatCloud::with_capacity(0, 0), false).is_err());
+    assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 2, "nothing else is left");
 }
 
 #[test]
@@ -246,8 +277,6 @@ fn data_may_lie_in_a_file_beside_or_in_the_text() {
     json["buffers"][0]["uri"] = json!(format!("data:application/octet-stream;base64,{text}"));
     let (_folder, path) = file("a.gltf", format!("\u{feff}{json}").as_bytes());
     check_interleaved(&read_splats(&path).expect("embedded"));
-    let error = write_splats(&path, &cloud(1, 0), true).expect_err("only read").to_string();
-    assert!(error.contains("can only be read") && error.contains(".glb"), "{error}");
 }
 
 #[test]
