@@ -89,17 +89,27 @@ impl Centres {
         let (first, rest) = vector.split_at(HEAD.min(self.dimensions));
         for (group, centres) in self.values.chunks_exact(self.dimensions).enumerate() {
             let (centres_first, centres_rest) = centres.split_at(first.len());
-            let distances = less_products(self.half_squares[group], centres_first, first);
-            let mut least = f32::INFINITY;
+            let distances = match (<&[[f32; LANES]; HEAD]>::try_from(centres_first), <&[f32; HEAD]>::try_from(first)) {
+                (Ok(centres), Ok(first)) => less_products(self.half_squares[group], centres, first),
+                _ => less_products(self.half_squares[group], centres_first, first),
+            };
+            let worst = best[N - 1].1;
+            let mut near = 0u32;
             for lane in 0..LANES {
-                let bound = distances[lane] - tail * self.tails[group][lane];
-                least = if bound < least { bound } else { least };
+                near |= u32::from(distances[lane] - tail * self.tails[group][lane] < worst);
             }
-            if least >= best[N - 1].1 {
+            if near == 0 {
                 continue;
             }
             let distances = less_products(distances, centres_rest, rest);
+            let mut near = [0u32; LANES];
             for lane in 0..LANES {
+                near[lane] = u32::from(distances[lane] < worst) << lane;
+            }
+            let mut near: u32 = near.iter().fold(0, |a, b| a | b);
+            while near != 0 {
+                let lane = near.trailing_zeros() as usize;
+                near &= near - 1;
                 if distances[lane] < best[N - 1].1 {
                     insert(&mut best, (group * LANES + lane, distances[lane]));
                 }

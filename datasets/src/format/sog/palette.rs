@@ -15,7 +15,7 @@ const SAMPLE: usize = 1 << 20;
 /// Vectors per coarse cluster from which these are made.
 const COARSE_SAMPLE: usize = 128;
 /// Steps of k-means on each level.
-const STEPS: usize = 8;
+const STEPS: usize = 5;
 /// Coarse clusters whose entries are searched for a splat's.
 const SEARCHED: usize = 3;
 /// How much finer than the average a coarse cluster may be divided, which bounds the time.
