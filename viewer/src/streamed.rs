@@ -6,6 +6,7 @@
 use crate::renderer::{Page, PageId, Renderer, View};
 use std::collections::HashMap;
 use tessera_datasets::format::tiles::Manifest;
+use tessera_datasets::scene::Bulk;
 use tessera_datasets::scene::tile_tree::{LodView, PageStream, StreamLimits, StreamProblem};
 
 /// Bytes to fetch: a page.
@@ -26,6 +27,8 @@ pub struct PageFetch {
 pub struct Surroundings {
     /// Lowest and highest corner.
     pub bounds: [[f32; 3]; 2],
+    /// What is nearer to a camera is not drawn.
+    pub near: f32,
 }
 
 /// A scene and its pages on the device.
@@ -41,6 +44,10 @@ pub struct StreamedScene {
 
 /// Share of splats on each side, along each axis, that a first look leaves out.
 const OUTERMOST: f64 = 0.03;
+/// Points by which it is found.
+const SAMPLE: usize = 1 << 18;
+/// Surfaces are drawn from this share of their size on.
+const NEAR_SURFACES: f64 = 1e-3;
 /// Longer than any pause between attempts, seconds.
 const PATIENCE: f64 = 1e4;
 
@@ -191,17 +198,41 @@ impl StreamedScene {
 }
 
 impl Surroundings {
-    /// Of points, `[N, 3]`; `None` without any.
-    pub fn of(points: &[[f32; 3]]) -> Option<Self> {
+    /// Of splats' means, `[N, 3]`; `None` without any.
+    pub fn of_splats(means: &[[f32; 3]]) -> Option<Self> {
+        Some(Self { near: Bulk::of(means).near(), ..Self::of_surfaces(means)? })
+    }
+
+    /// Of vertices or points, `[N, 3]`; `None` without any.
+    pub fn of_surfaces(points: &[[f32; 3]]) -> Option<Self> {
         let mut bounds = [[0.0; 3]; 2];
+        let stride = points.len().div_ceil(SAMPLE).max(1);
         for axis in 0..3 {
-            let mut values: Vec<f32> = points.iter().map(|point| point[axis]).collect();
+            let mut values: Vec<f32> = points.iter().step_by(stride).map(|point| point[axis]).collect();
             values.sort_unstable_by(f32::total_cmp);
             let left_out = (OUTERMOST * values.len() as f64) as usize;
             bounds[0][axis] = *values.get(left_out)?;
             bounds[1][axis] = values[values.len() - 1 - left_out];
         }
-        Some(Self { bounds })
+        Some(Self::of_box(bounds))
+    }
+
+    /// When nothing but a box is known.
+    pub fn of_box(bounds: [[f32; 3]; 2]) -> Self {
+        let unknown = Self { bounds, near: 0.0 };
+        Self { near: (NEAR_SURFACES * unknown.extent()) as f32, ..unknown }
+    }
+
+    /// The box's diagonal.
+    pub fn extent(&self) -> f64 {
+        let [low, high] = self.bounds;
+        (0..3).map(|k| (f64::from(high[k]) - f64::from(low[k])).powi(2)).sum::<f64>().sqrt().max(1e-6)
+    }
+
+    /// Its middle.
+    pub fn centre(&self) -> [f64; 3] {
+        let [low, high] = self.bounds;
+        std::array::from_fn(|k| 0.5 * (f64::from(low[k]) + f64::from(high[k])))
     }
 }
 
@@ -221,6 +252,6 @@ impl DecodedPage {
     pub fn new(manifest: &Manifest, node: u32, bytes: &[u8]) -> Result<Self, String> {
         let cloud = manifest.decode_page(node, bytes).map_err(|error| error.to_string())?;
         let page = Page::of_cloud(&cloud, 0..cloud.len()).map_err(|error| error.to_string())?;
-        Ok(Self { page, surroundings: if node == 0 { Surroundings::of(&cloud.means) } else { None } })
+        Ok(Self { page, surroundings: if node == 0 { Surroundings::of_splats(&cloud.means) } else { None } })
     }
 }

@@ -17,7 +17,7 @@ use tessera_engine::datasets::scene::Mesh;
 use tessera_viewer::export::Scene;
 use tessera_viewer::page::MESH;
 
-pub use orbit::{Orbit, begin_at};
+pub use orbit::{MIN_CAMERAS, Orbit, begin_at, distance_ahead};
 
 /// Behind scenes of which it is not known what they were trained on: the ground of the page.
 const DARK: [f32; 3] = [0.05, 0.06, 0.07];

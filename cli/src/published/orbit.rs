@@ -18,6 +18,7 @@ use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::render::{PathCamera, SplatPainter, scene_of_cloud, to_image};
 use tessera_viewer::export::Scene;
 use tessera_viewer::renderer::{Gpu, MeshData, Renderer, Style, View};
+use tessera_viewer::streamed::Surroundings;
 
 /// Size of the pictures.
 const SIZE: [u32; 2] = [640, 400];
@@ -26,7 +27,7 @@ const QUALITY: u8 = 80;
 /// Larger scenes are drawn from coarser pages of their tree.
 const MAX_PAINTED_SPLATS: u64 = 500_000;
 /// The fewest cameras by which a circle's middle is found.
-const MIN_CAMERAS: u32 = 8;
+pub const MIN_CAMERAS: u32 = 8;
 
 /// Cameras around a scene, and what draws it.
 pub struct Orbit {
@@ -88,9 +89,8 @@ impl Published {
         };
         let mut renderer = Renderer::new(&gpu);
         renderer.add_mesh(&MeshData::of(&mesh)?)?;
-        let extent =
-            renderer.bounds().map_or(1.0, |[low, high]| (0..3).map(|k| (high[k] - low[k]).powi(2)).sum::<f32>().sqrt());
-        let style = Style { background: self.background, near: 1e-3 * extent, ..Style::default() };
+        let near = Surroundings::of_surfaces(&mesh.positions).map_or(Style::default().near, |around| around.near);
+        let style = Style { background: self.background, near, ..Style::default() };
         Ok(Orbit { cameras, painter: Painter::Mesh(Box::new(renderer), style) })
     }
 }
@@ -182,16 +182,25 @@ pub fn begin_at(tiles: &Path, orbit: &[PathCamera]) -> Result<()> {
     std::fs::write(&path, manifest.to_json()).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
+/// How far ahead of the first camera of a circle lies what all of them look at.
+pub fn distance_ahead(orbit: &[PathCamera]) -> Option<f64> {
+    let positions = || orbit.iter().map(|camera| camera.camera_from_world.inverse().translation.vector);
+    let middle = positions().sum::<Vector3<f64>>() / orbit.len() as f64;
+    let pose = orbit.first()?.camera_from_world.inverse();
+    let forward = pose.rotation * Vector3::z();
+    // The middle lies level with the camera, what is looked at on the axis below or above it.
+    let across = middle - pose.translation.vector;
+    Some((across.norm_squared() / forward.dot(&across).abs().max(1e-9)).max(1e-6))
+}
+
 /// The first camera of an orbit, and up, in stored coordinates.
 fn start(orbit: &[PathCamera], scene_from_world: &Similarity) -> Option<(StartCamera, [f32; 3])> {
-    let poses = || orbit.iter().map(|camera| camera.camera_from_world.inverse());
     let first = orbit.first()?;
-    let n = orbit.len() as f64;
-    let middle = poses().map(|pose| pose.translation.vector).sum::<Vector3<f64>>() / n;
-    let up = poses().map(|pose| pose.rotation * -Vector3::y()).sum::<Vector3<f64>>();
+    let ups = orbit.iter().map(|camera| camera.camera_from_world.inverse().rotation * -Vector3::y());
+    let up = ups.sum::<Vector3<f64>>();
     let pose = first.camera_from_world.inverse();
     let (eye, forward) = (pose.translation.vector, pose.rotation * Vector3::z());
-    let target = eye + forward * forward.dot(&(middle - eye)).abs().max(1e-6);
+    let target = eye + forward * distance_ahead(orbit)?;
     let stored = |point: Vector3<f64>| (scene_from_world * Point3::from(point)).coords.map(|c| c as f32).into();
     let lens = &first.camera.lens;
     let fov_y = 2.0 * (0.5 * f64::from(first.camera.height) / lens.focal[1]).atan();

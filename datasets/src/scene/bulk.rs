@@ -5,6 +5,9 @@ use nalgebra::Vector3;
 /// Splats that are looked at.
 const SAMPLE: usize = 1 << 20;
 
+/// Splats nearer to a camera than this are not drawn, in scenes of which the median distance (or the capture's own scale) is 1.
+pub const NEAR: f32 = 0.02;
+
 /// The bulk of a scene.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bulk {
@@ -22,6 +25,11 @@ impl Bulk {
         let centre = Vector3::from_fn(|axis, _| median(sample.iter().map(|p| p[axis]).collect()));
         let distance = median(sample.iter().map(|p| (p - centre).norm()).collect());
         Self { centre, distance: if distance.is_finite() && distance > 1e-12 { distance } else { 1.0 } }
+    }
+
+    /// [`NEAR`] in the means' own units.
+    pub fn near(&self) -> f32 {
+        NEAR * self.distance as f32
     }
 }
 

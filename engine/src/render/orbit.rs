@@ -25,7 +25,8 @@ pub fn orbit(cloud: &SplatCloud, count: usize, size: [u32; 2]) -> Vec<PathCamera
 }
 
 /// `count` cameras of `size` (width, height) on a circle around what the photos look at, at their median distance and
-/// height and with their field of view, along the diagonal: photos may stand upright.
+/// height and with their field of view: where the picture is not shaped like the photos, halfway between a view with the same
+/// diagonal and one that holds all of a photo.
 pub fn orbit_of_capture(cloud: &SplatCloud, capture: &Capture, count: usize, size: [u32; 2]) -> Vec<PathCamera> {
     let poses: Vec<Pose> = capture.frames.iter().map(|f| f.camera_from_world.inverse()).collect();
     let positions: Vec<Vector3<f64>> = poses.iter().map(|p| p.translation.vector).collect();
@@ -36,14 +37,20 @@ pub fn orbit_of_capture(cloud: &SplatCloud, capture: &Capture, count: usize, siz
     let offsets = || positions.iter().map(|p| p - centre);
     let height = median(offsets().map(|o| o.dot(&up)).collect());
     let radius = median(offsets().map(|o| (o - up * o.dot(&up)).norm()).collect());
-    let half = |[width, height]: [u32; 2]| 0.5 * f64::from(width).hypot(f64::from(height));
-    let tangent = |c: &Camera| half([c.width, c.height]) / c.lens.focal[0];
-    let tangent = median(capture.frames.iter().map(|f| tangent(&f.camera)).collect());
-    let fov = 2.0 * (0.5 * f64::from(size[0]) * tangent / half(size)).atan();
-    let fov = fov.clamp(0.4, 1.6);
+    let tangent = median(capture.frames.iter().map(|f| tangent_across(&f.camera, size)).collect());
+    let fov = (2.0 * tangent.atan()).clamp(0.4, 1.6);
     let camera = Camera::from_horizontal_fov(size[0], size[1], fov);
     let start = offsets().next().unwrap_or_else(Vector3::z);
     Circle { centre, up, radius, height, start }.cameras(camera, count)
+}
+
+/// The tangent of half of the horizontal field of view with which a picture of `size` shows what a photo showed.
+fn tangent_across(photo: &Camera, size: [u32; 2]) -> f64 {
+    let [width, height] = size.map(f64::from);
+    let [across, down] = [f64::from(photo.width), f64::from(photo.height)].map(|side| 0.5 * side / photo.lens.focal[0]);
+    let diagonal = width / width.hypot(height) * across.hypot(down);
+    let whole = across.max(down * width / height);
+    0.5 * (diagonal + whole)
 }
 
 struct Circle {

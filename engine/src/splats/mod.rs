@@ -38,12 +38,10 @@ use tessera_datasets::camera::Similarity;
 use tessera_datasets::capture::{Capture, MaskKind};
 use tessera_datasets::format::write_splats;
 use tessera_datasets::image::Image8;
+pub use tessera_datasets::scene::NEAR;
 use tessera_datasets::scene::SplatCloud;
 use tessera_kernels::device::Device;
 use tessera_kernels::splat::{Counts, RenderSettings};
-
-/// Splats nearer to the camera than this, in scene units, are not drawn.
-pub const NEAR: f32 = 0.02;
 
 /// Gaussian splats being trained on a capture.
 #[derive(Debug)]

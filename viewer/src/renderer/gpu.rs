@@ -60,13 +60,20 @@ impl Gpu {
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(refused)?;
         let lost = Arc::new(Mutex::new(None));
         let noted = lost.clone();
-        device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed
-                && let Ok(mut lost) = noted.lock()
-            {
+        device.set_device_lost_callback(move |_, message| {
+            if let Ok(mut lost) = noted.lock() {
                 *lost = Some(message);
             }
         });
+        // What a device makes after it was lost is invalid, and that is reported before the loss is; and a driver that fails
+        // in another way is of no more use either. Without this the program would end.
+        let noted = lost.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            tracing::debug!("{error}");
+            if let Ok(mut lost) = noted.lock() {
+                lost.get_or_insert_with(|| error.to_string());
+            }
+        }));
         Ok(Self { device, queue, adapter: info, lost })
     }
 
@@ -85,7 +92,13 @@ impl Gpu {
     /// # Errors
     /// When it was.
     pub fn check(&self) -> Result<(), ViewerError> {
+        // Outside of browsers this is when the loss is heard of.
+        #[cfg(not(target_arch = "wasm32"))]
+        let _ = self.device.poll(wgpu::PollType::Poll);
         match self.lost.lock().ok().and_then(|lost| lost.clone()) {
+            Some(message) if message.is_empty() => {
+                Err(ViewerError::DeviceLost("the driver does not say why".to_owned()))
+            }
             Some(message) => Err(ViewerError::DeviceLost(message)),
             None => Ok(()),
         }

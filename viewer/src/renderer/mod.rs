@@ -40,7 +40,7 @@ mod splats;
 mod surfaces;
 mod targets;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(not(target_arch = "wasm32"))]
 mod timing;
 mod uniforms;

@@ -81,7 +81,7 @@ impl WebViewer {
         if let Some(old) = self.mesh.replace(Shown { id, kind, count }) {
             self.renderer.remove_mesh(old.id);
         }
-        if let Some(surroundings) = Surroundings::of(&mesh.positions) {
+        if let Some(surroundings) = Surroundings::of_surfaces(&mesh.positions) {
             // Meshes have y upwards by custom.
             self.find_home(surroundings, Some([0.0, 1.0, 0.0]), None);
         }

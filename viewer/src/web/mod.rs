@@ -220,7 +220,7 @@ impl WebViewer {
         {
             let Manifest { up, camera, tree, .. } = scene.manifest();
             let bounds = tree.node(0).bounds;
-            self.find_home(Surroundings { bounds: [bounds.low, bounds.high] }, *up, *camera);
+            self.find_home(Surroundings::of_box([bounds.low, bounds.high]), *up, *camera);
         }
         self.problems.extend(lost.into_iter().map(|problem| format!("page {}: {}", problem.node, problem.reason)));
     }
@@ -372,8 +372,7 @@ impl WebViewer {
         if let Some([x, y, z]) = up {
             rig.up = Unit::new_normalize(Vector3::new(x, y, z).map(f64::from));
         }
-        let [low, high] = surroundings.bounds.map(|corner| Vector3::from(corner.map(f64::from)));
-        let extent = (high - low).norm().max(1e-6);
+        let extent = surroundings.extent();
         match camera {
             Some(camera) => {
                 let [eye, target] = [camera.position, camera.target].map(|p| p.map(f64::from));
@@ -389,7 +388,7 @@ impl WebViewer {
             }
         }
         self.controls.extent = extent;
-        self.style.near = (1e-3 * extent) as f32;
+        self.style.near = surroundings.near;
         self.home = Some(rig);
         if !self.is_placed {
             self.navigator.jump(rig);

@@ -4,14 +4,16 @@ use super::commands::Sight;
 use super::content::{Host, Options, Update};
 use super::document::Document;
 use super::edits::Combine;
+use super::film::Film;
 use super::graphics::Graphics;
 use super::overlay::Gesture;
+use super::recovery::Recovery;
 use super::selection::Region;
 use super::state::{Command, State, Tool};
 use crate::ViewerError;
 use crate::camera::{Button, Controls, Key, Modifiers, Navigator, Preset};
 use crate::renderer::Style;
-use egui::Pos2;
+use egui::{Pos2, Rect};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -58,6 +60,11 @@ pub(super) struct Session {
     pub egui: egui_winit::State,
     pub gesture: Option<Gesture>,
     pub last_frame: Option<Instant>,
+    /// A film that is being made.
+    pub film: Option<Film>,
+    /// What no panel covers, points.
+    pub free: Rect,
+    recovery: Recovery,
     updates: Option<Receiver<Update>>,
     modifiers: Modifiers,
     pointer: [f64; 2],
@@ -84,14 +91,18 @@ impl ApplicationHandler for App<'_> {
             return;
         }
         if matches!(event, WindowEvent::RedrawRequested) {
-            if let Err(error) = session.redraw(self.host) {
-                // A lost device is replaced once; when that fails too, there is nothing left to draw on.
-                tracing::warn!("{error}");
-                if let Err(error) = session.replace_device() {
-                    self.failure = Some(error);
-                    events.exit();
-                }
+            if session.recovery.next().is_some() {
+                return;
             }
+            if let Err(error) = session.redraw(self.host)
+                && !session.lose_device(&error)
+            {
+                self.failure = Some(error);
+                events.exit();
+            }
+            return;
+        }
+        if session.recovery.next().is_some() {
             return;
         }
         let response = session.egui.on_window_event(&session.window, &event);
@@ -101,10 +112,30 @@ impl ApplicationHandler for App<'_> {
 
     fn about_to_wait(&mut self, events: &ActiveEventLoop) {
         let Some(session) = &mut self.open else { return };
+        if let Some(at) = session.recovery.next() {
+            if at <= Instant::now()
+                && let Err(error) = session.replace_device()
+            {
+                self.failure = Some(error);
+                events.exit();
+            }
+            let next = session.recovery.next().unwrap_or_else(Instant::now);
+            return events.set_control_flow(ControlFlow::WaitUntil(next));
+        }
         let flow = match (session.hear_pages(), session.hear_news()) {
             (true, _) => ControlFlow::WaitUntil(Instant::now() + PAGE_INTERVAL),
             (false, true) => ControlFlow::WaitUntil(Instant::now() + NEWS_INTERVAL),
             (false, false) => ControlFlow::Wait,
+        };
+        let flow = match (flow, session.state.notices.until()) {
+            // What is said for a while is taken away then.
+            (ControlFlow::Wait, Some(until)) if until > Instant::now() => ControlFlow::WaitUntil(until),
+            (ControlFlow::Wait, Some(_)) => {
+                session.state.notices.dismiss();
+                session.window.request_redraw();
+                flow
+            }
+            _ => flow,
         };
         events.set_control_flow(flow);
     }
@@ -114,7 +145,7 @@ impl Session {
     fn open(events: &ActiveEventLoop, options: Options) -> Result<Self, ViewerError> {
         let Options { size, content, updates, sh_degree } = options;
         let attributes = Window::default_attributes()
-            .with_title(format!("{} - Tessera", content.name))
+            .with_title(title(&content.name))
             .with_inner_size(winit::dpi::PhysicalSize::new(size[0], size[1]));
         let window = events.create_window(attributes).map_err(|error| ViewerError::NoWindow(error.to_string()))?;
         let window = Arc::new(window);
@@ -126,7 +157,7 @@ impl Session {
         let id = egui::ViewportId::ROOT;
         let egui = egui_winit::State::new(context, id, &window, Some(window.scale_factor() as f32), None, Some(limit));
         let mut session = Self {
-            sight: Sight::of(&document.content, document.bounds(&graphics.renderer)),
+            sight: Sight::of(&document.content, document.surroundings),
             window,
             graphics,
             document,
@@ -135,6 +166,9 @@ impl Session {
             egui,
             gesture: None,
             last_frame: None,
+            film: None,
+            free: Rect::NOTHING,
+            recovery: Recovery::default(),
             updates,
             modifiers: Modifiers::default(),
             pointer: [0.0; 2],
@@ -146,15 +180,38 @@ impl Session {
         Ok(session)
     }
 
+    /// Nothing can be drawn; whether another device shall be asked for. Only the title can say so.
+    fn lose_device(&mut self, error: &ViewerError) -> bool {
+        tracing::warn!("{error}");
+        self.film = None;
+        self.state.filming = None;
+        self.window.set_title("The graphics device was lost; looking for it again - Tessera");
+        self.recovery.lost(Instant::now())
+    }
+
+    /// Asks for another device and hands everything over to it, with what was selected and deleted.
+    ///
+    /// # Errors
+    /// When there is none after several attempts.
     fn replace_device(&mut self) -> Result<(), ViewerError> {
-        self.graphics = Graphics::new(self.window.clone())?;
+        self.graphics = match Graphics::new(self.window.clone()) {
+            Ok(graphics) => graphics,
+            Err(error) if self.recovery.failed(Instant::now()) => return Ok(tracing::warn!("{error}")),
+            Err(error) => return Err(error),
+        };
+        self.recovery.succeeded();
         self.document.upload(&mut self.graphics.renderer);
-        self.state.message = Some(("the graphics device was lost and has been replaced".to_owned(), true));
+        self.window.set_title(&title(&self.document.content.name));
+        self.state.notices.complain("The graphics device was lost. Another was found; nothing is missing.".to_owned());
         // Panels send their textures again to a context that is new.
         let (context, id) = (egui::Context::default(), egui::ViewportId::ROOT);
+        let memory = self.egui.egui_ctx().memory(Clone::clone);
+        context.memory_mut(|now| *now = memory);
         let scale = Some(self.window.scale_factor() as f32);
         self.egui = egui_winit::State::new(context, id, &self.window, scale, None, None);
-        self.state.comparison = None;
+        if let Some(index) = self.state.comparison.as_ref().map(|comparison| comparison.index) {
+            self.sight.commands.push(Command::Compare(index));
+        }
         self.window.request_redraw();
         Ok(())
     }
@@ -185,13 +242,13 @@ impl Session {
             }
             self.window.request_redraw();
         }
-        if let Some(cloud) = splats {
+        if let Some(cloud) = splats.filter(|_| self.film.is_none()) {
             let is_first = self.document.content.cloud.is_none();
             self.document.replace_splats(cloud, &mut self.graphics.renderer);
             self.measure_scene();
             // Only now is it known how far away the scene is.
             if is_first && *self.sight.navigator.rig() == self.sight.home {
-                self.sight = Sight::of(&self.document.content, self.document.bounds(&self.graphics.renderer));
+                self.sight = Sight::of(&self.document.content, self.document.surroundings);
             }
         }
         self.updates.is_some()
@@ -358,6 +415,7 @@ impl Session {
             KeyCode::KeyK => Command::AddKeyframe,
             KeyCode::KeyP => Command::Play,
             KeyCode::Escape => return self.escape(),
+            KeyCode::KeyB | KeyCode::KeyC if self.document.why_not_edited().is_some() => Command::Delete,
             KeyCode::KeyB => return toggle(&mut self.state.tool, Tool::BoxSelect),
             KeyCode::KeyC => return toggle(&mut self.state.tool, Tool::BrushSelect),
             KeyCode::KeyM => return toggle(&mut self.state.tool, Tool::Measure),
@@ -376,7 +434,9 @@ impl Session {
 
     /// Leaves the innermost thing that is open.
     fn escape(&mut self) {
-        if self.state.help {
+        if self.film.is_some() {
+            self.sight.commands.push(Command::StopFilming);
+        } else if self.state.help {
             self.state.help = false;
         } else if self.state.comparison.is_some() {
             self.sight.commands.push(Command::EndCompare);
@@ -389,11 +449,10 @@ impl Session {
 
     /// Adapts speeds and the crop box to a scene that has changed.
     pub(super) fn measure_scene(&mut self) {
-        if let Some(bounds) = self.document.bounds(&self.graphics.renderer) {
-            let [low, high] = bounds.map(|corner| corner.map(f64::from));
-            self.controls.extent = super::panels::distance(low, high).max(1e-6);
+        if let Some(around) = self.document.surroundings {
+            self.controls.extent = around.extent();
             if !self.state.crop.on {
-                self.state.crop.corners = [low, high];
+                self.state.crop.corners = around.bounds.map(|corner| corner.map(f64::from));
             }
         }
     }
@@ -402,4 +461,9 @@ impl Session {
     pub(super) fn navigator(&mut self) -> &mut Navigator {
         self.sight.navigator.moved()
     }
+}
+
+/// Of the window.
+pub(super) fn title(scene: &str) -> String {
+    format!("{scene} - Tessera")
 }

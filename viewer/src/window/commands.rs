@@ -1,13 +1,15 @@
 //! Carrying out what panels and keys ask for.
 
-use super::app::Session;
+use super::app::{Session, title};
 use super::content::{Content, Host};
 use super::document::Document;
 use super::edits::Combine;
-use super::selection::{fainter_than, larger_than};
+use super::film::Film;
+use super::selection::{fainter_than, floaters, larger_than};
 use super::state::{Command, Comparison, State};
 use crate::camera::{Navigator, Rig};
 use crate::renderer::{Renderer, Style, View};
+use crate::streamed::Surroundings;
 use nalgebra::{Unit, Vector3};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
@@ -41,16 +43,17 @@ impl Travel {
 }
 
 impl Sight {
-    /// Where the camera of a scene stands at first. It turns about what lies in the middle of the box around everything,
-    /// as far as that is ahead.
-    pub fn of(content: &Content, bounds: Option<[[f32; 3]; 2]>) -> Self {
+    /// Where the camera of a scene stands at first. It turns about what it is known to look at, else about the depth of the
+    /// scene's middle, as far as that is ahead.
+    pub fn of(content: &Content, surroundings: Option<Surroundings>) -> Self {
         let up = Unit::try_new(Vector3::from(content.up), 1e-9).unwrap_or_else(|| Unit::new_normalize(-Vector3::y()));
         let mut home = Rig::from_pose(&content.start, 1.0, content.fov, up);
-        if let Some([low, high]) = bounds {
-            let centre: [f64; 3] = std::array::from_fn(|k| 0.5 * (f64::from(low[k]) + f64::from(high[k])));
-            let radius = 0.5 * super::panels::distance(low.map(f64::from), high.map(f64::from));
-            let distance = home.depth_of(centre).clamp(0.05 * radius, 4.0 * radius).max(1e-6);
-            home = Rig::from_pose(&content.start, distance, content.fov, up);
+        let guess = |around: Surroundings| {
+            let radius = 0.5 * around.extent();
+            home.depth_of(around.centre()).clamp(0.05 * radius, 4.0 * radius)
+        };
+        if let Some(distance) = content.distance.or(surroundings.map(guess)) {
+            home = Rig::from_pose(&content.start, distance.max(1e-6), content.fov, up);
         }
         Self { navigator: Travel(Navigator::new(home)), commands: Vec::new(), clicks: Vec::new(), home, decoding: None }
     }
@@ -60,11 +63,33 @@ impl Session {
     /// Does everything that has been asked for.
     pub(super) fn carry_out(&mut self, host: &mut dyn Host) {
         for command in std::mem::take(&mut self.sight.commands) {
+            // A film shows one scene from its beginning to its end.
+            if self.film.is_some() && command != Command::StopFilming {
+                continue;
+            }
             if let Err(error) = self.perform(command, host) {
-                self.state.message = Some((error, true));
+                self.state.notices.complain(error);
             }
         }
         self.receive_photo();
+    }
+
+    /// Makes some more pictures of the film, if there is one.
+    pub(super) fn advance_film(&mut self) {
+        let Some(mut film) = self.film.take() else { return };
+        match film.advance(&mut self.graphics.renderer) {
+            Ok(false) => self.film = Some(film),
+            Ok(true) => {
+                let (path, (count, _)) = (film.path.clone(), film.progress());
+                match film.finish() {
+                    Ok(()) => self.say(format!("{count} pictures in {}", path.display())),
+                    Err(error) => self.state.notices.complain(error),
+                }
+            }
+            Err(error) => self.state.notices.complain(error),
+        }
+        self.state.filming = self.film.as_ref().map(Film::progress);
+        self.window.request_redraw();
     }
 
     fn perform(&mut self, command: Command, host: &mut dyn Host) -> Result<(), String> {
@@ -75,8 +100,10 @@ impl Session {
             Command::SavePath(path) => self.save_path(host, &path)?,
             Command::FrameAll => {
                 let [width, height] = self.graphics.size().map(f64::from);
-                if let Some(bounds) = self.document.bounds(&self.graphics.renderer) {
-                    self.navigator().goal().frame(bounds, width / height.max(1.0));
+                let free = self.free_pixels();
+                if let Some(around) = self.document.surroundings {
+                    let aspect = f64::from(free.width()).min(width) / height.max(1.0);
+                    self.navigator().goal().frame(around.bounds, aspect);
                 }
             }
             Command::Home => *self.sight.navigator.moved().goal() = self.sight.home,
@@ -94,20 +121,30 @@ impl Session {
                 let can_play = self.state.path.keyframes().len() > 1 && self.state.playing.is_none();
                 self.state.playing = can_play.then_some(0.0);
             }
-            edit => self.edit(&edit),
+            Command::StopFilming => {
+                self.film = None;
+                self.state.filming = None;
+                self.say("the film was given up; nothing of it is left".to_owned());
+            }
+            edit => self.edit(&edit)?,
         }
         Ok(())
     }
 
-    fn edit(&mut self, command: &Command) {
+    fn edit(&mut self, command: &Command) -> Result<(), String> {
+        if let Some(reason) = self.document.why_not_edited() {
+            // Leaving a selection that nobody can have made is no reason to complain.
+            return if *command == Command::SelectNone { Ok(()) } else { Err(reason) };
+        }
         let Document { content, edits, .. } = &mut self.document;
-        let Some(cloud) = &content.cloud else { return };
+        let Some(cloud) = &content.cloud else { return Ok(()) };
         match command {
             Command::SelectFaint(opacity) => edits.select(&fainter_than(cloud, *opacity), Combine::Replace),
             Command::SelectLarge(share) => {
                 let size = share * self.controls.extent as f32;
                 edits.select(&larger_than(cloud, size), Combine::Replace);
             }
+            Command::SelectFloaters(strength) => edits.select(&floaters(cloud, *strength), Combine::Replace),
             Command::SelectCropped => {
                 let crop = self.state.crop_box();
                 let outside = |&i: &u32| !crop.contains(cloud.means[i as usize]);
@@ -121,22 +158,26 @@ impl Session {
             Command::Delete => edits.delete(),
             Command::Undo => drop(edits.undo()),
             Command::Redo => drop(edits.redo()),
-            _ => return,
+            _ => return Ok(()),
         }
         self.document.mark(&mut self.graphics.renderer);
+        Ok(())
     }
 
     fn open_scene(&mut self, content: Content) {
         self.document.close(&mut self.graphics.renderer);
-        self.window.set_title(&format!("{} - Tessera", content.name));
+        self.window.set_title(&title(&content.name));
         let style = Style { background: content.background, ..self.state.style };
         self.document = Document::open(content, &mut self.graphics.renderer);
         self.state = State { help: self.state.help, ..State::new(style) };
-        self.sight = Sight::of(&self.document.content, self.document.bounds(&self.graphics.renderer));
+        self.sight = Sight::of(&self.document.content, self.document.surroundings);
         self.measure_scene();
     }
 
     fn save(&mut self, host: &mut dyn Host, path: &Path) -> Result<(), String> {
+        if let Some(reason) = self.document.why_not_edited() {
+            return Err(reason);
+        }
         let cloud = self.document.edited_cloud().ok_or("there are no splats to save")?;
         host.save(&cloud, path)?;
         self.say(format!("{} splats in {}", cloud.len(), path.display()));
@@ -144,7 +185,7 @@ impl Session {
     }
 
     fn save_picture(&mut self, host: &mut dyn Host, path: &Path) -> Result<(), String> {
-        let (view, style) = (self.full_view(), self.style());
+        let (view, style) = (self.picture_view(), self.style());
         let image = picture(&mut self.graphics.renderer, &view, &style)?;
         host.save_picture(&image, path)?;
         self.say(format!("picture in {}", path.display()));
@@ -157,16 +198,16 @@ impl Session {
         let (width, height) = ((width & !1).max(2), (height & !1).max(2));
         let rigs = self.state.path.frames(f64::from(self.state.fps));
         let views: Vec<View> = rigs.iter().map(|rig| rig.view(width, height)).collect();
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mp4")) {
-            let (style, fps) = (self.style(), self.state.fps);
-            let renderer = &mut self.graphics.renderer;
-            let mut frames = views.iter().map(|view| picture(renderer, view, &style));
-            host.save_video([width, height], fps, &mut frames, path)?;
-        } else {
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
             let cameras: Vec<_> = views.iter().map(|view| (view.camera, view.camera_from_world)).collect();
             host.save_cameras(&cameras, path)?;
+            self.say(format!("{} cameras in {}", views.len(), path.display()));
+            return Ok(());
         }
-        self.say(format!("{} cameras in {}", views.len(), path.display()));
+        let video = host.begin_video([width, height], self.state.fps, path)?;
+        self.state.playing = None;
+        self.state.notices.dismiss();
+        self.film = Some(Film::new(path.to_owned(), views, self.style(), video));
         Ok(())
     }
 
@@ -202,19 +243,19 @@ impl Session {
                 let texture = self.egui.egui_ctx().load_texture("photo", pixels, egui::TextureOptions::LINEAR);
                 comparison.texture = Some(texture);
             }
-            (Err(error), _) => self.state.message = Some((error, true)),
+            (Err(error), _) => self.state.notices.complain(error),
             (Ok(_), None) => {}
         }
         self.sight.decoding = None;
     }
 
     pub(super) fn say(&mut self, message: String) {
-        self.state.message = Some((message, false));
+        self.state.notices.say(message);
     }
 }
 
 /// A picture without panels.
-fn picture(renderer: &mut Renderer, view: &View, style: &Style) -> Result<Image8, String> {
+pub(super) fn picture(renderer: &mut Renderer, view: &View, style: &Style) -> Result<Image8, String> {
     let picture = renderer.picture(view, style).map_err(|error| error.to_string())?;
     Ok(Image8 { width: picture.width, height: picture.height, channels: 3, data: picture.rgb })
 }

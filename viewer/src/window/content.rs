@@ -1,5 +1,6 @@
 //! What the window is given to show, as plain data: it opens no files itself.
 
+use crate::streamed::Surroundings;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,10 +27,22 @@ pub struct Content {
     pub background: [f32; 3],
     /// Where the camera stands at first.
     pub start: Pose,
+    /// How far ahead of it lies what it turns about, where that is known.
+    pub distance: Option<f64>,
     /// Vertical angle of view at first, radians.
     pub fov: f64,
     /// Upwards in the world.
     pub up: [f64; 3],
+}
+
+impl Content {
+    /// Where most of it is; none of an empty scene.
+    pub fn surroundings(&self) -> Option<Surroundings> {
+        let splats = self.cloud.as_ref().and_then(|cloud| Surroundings::of_splats(&cloud.means));
+        let streamed = || self.streamed.as_ref().and_then(|streamed| streamed.surroundings);
+        let surfaces = || self.mesh.as_ref().and_then(|mesh| Surroundings::of_surfaces(&mesh.positions));
+        splats.or_else(streamed).or_else(surfaces)
+    }
 }
 
 /// A scene whose pages stay where they are until a view needs them.
@@ -37,6 +50,8 @@ pub struct Content {
 pub struct Streamed {
     /// What is known of it.
     pub manifest: Manifest,
+    /// Where most of it is; none of a scene without splats.
+    pub surroundings: Option<Surroundings>,
     /// Reads the page of a node.
     pub read: ReadPage,
 }
@@ -107,15 +122,27 @@ pub trait Host {
     /// When they cannot be written.
     fn save_cameras(&mut self, cameras: &[(Camera, Pose)], path: &Path) -> Result<(), String>;
 
-    /// Writes a video of pictures of one size, which it draws from `frames`.
+    /// Begins a video of pictures of one size, or a folder of pictures when the name has no extension.
     ///
     /// # Errors
-    /// When a frame cannot be drawn or the video cannot be written.
-    fn save_video(&mut self, size: [u32; 2], fps: u32, frames: &mut Frames<'_>, path: &Path) -> Result<(), String>;
+    /// When it cannot be written.
+    fn begin_video(&mut self, size: [u32; 2], fps: u32, path: &Path) -> Result<Box<dyn Video>, String>;
 }
 
-/// Pictures, `[height, width, 3]`, drawn as they are asked for.
-pub type Frames<'a> = dyn Iterator<Item = Result<Image8, String>> + 'a;
+/// A video that is being written. Dropped before it is finished, nothing of it is left.
+pub trait Video {
+    /// Adds a picture, `[height, width, 3]`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn add(&mut self, picture: &Image8) -> Result<(), String>;
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// When it cannot be completed.
+    fn finish(self: Box<Self>) -> Result<(), String>;
+}
 
 /// How the window starts.
 pub struct Options {

@@ -1,12 +1,13 @@
 //! One frame: time passes, commands are done, the scene and the panels are drawn.
 
 use super::app::Session;
-use super::content::Host;
-use super::overlay;
+use super::content::{Host, Photo};
+use super::film::Film;
 use super::panels::Panel;
 use super::state::State;
+use super::{notices, overlay};
 use crate::ViewerError;
-use crate::renderer::{CropBox, Frustum, Style, View};
+use crate::renderer::{CropBox, Style, View};
 use egui::Rect;
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,10 @@ use std::time::{Duration, Instant};
 const SLOW: f64 = 50.0;
 /// What the resolution is multiplied by while the camera moves and frames are slow.
 const COARSE: f32 = 0.5;
-/// Share of the scene's depth at which drawing begins, and the greatest such distance.
-const NEAR: (f64, f64) = (1e-3, 0.2);
+/// Width of the panel, points.
+const PANEL: f32 = 316.0;
+/// A picture is drawn where there are so many pixels at least.
+const LEAST_FREE: f32 = 16.0;
 /// Time that passes at most in a frame, seconds: after a pause nothing jumps.
 const LONGEST_STEP: f64 = 0.1;
 
@@ -31,6 +34,7 @@ impl Session {
     pub(super) fn redraw(&mut self, host: &mut dyn Host) -> Result<(), ViewerError> {
         let moving = self.pass_time();
         self.carry_out(host);
+        self.advance_film();
         let output = self.panels();
         let repaint =
             output.viewport_output.get(&egui::ViewportId::ROOT).map_or(Duration::MAX, |view| view.repaint_delay);
@@ -40,7 +44,9 @@ impl Session {
         let resolution = self.state.resolution * if slow { COARSE } else { 1.0 };
         let view = scaled(&full, resolution);
         self.document.advance(&view, &mut self.graphics.renderer);
-        let (style, context) = (self.style(), self.egui.egui_ctx().clone());
+        let context = self.egui.egui_ctx().clone();
+        let filmed = self.film.as_ref().and_then(Film::shown);
+        let (view, style) = filmed.unwrap_or_else(|| (view, self.style()));
         self.graphics.draw(&view, &style, &context, output)?;
         self.answer_clicks(&full, resolution)?;
         if moving || repaint < Duration::from_millis(20) {
@@ -84,11 +90,12 @@ impl Session {
     /// What the window shows, at its own resolution.
     pub(super) fn full_view(&self) -> View {
         let [width, height] = self.graphics.size();
-        let photo = self.state.comparison.as_ref().and_then(|comparison| self.document.photo(comparison.index));
-        let Some(photo) = photo else {
-            return self.sight.navigator.rig().view(width, height);
+        let free = self.free_pixels();
+        let Some(photo) = self.compared() else {
+            let mut view = self.sight.navigator.rig().view(width, height);
+            view.camera.lens.centre = [f64::from(free.center().x), f64::from(free.center().y)];
+            return view;
         };
-        let free = Rect::from_min_size(egui::Pos2::ZERO, egui::Vec2::new(width as f32, height as f32));
         let rect = overlay::photo_rect(&photo.camera, free);
         let scale = f64::from(rect.width()) / f64::from(photo.camera.width);
         let mut camera = photo.camera;
@@ -99,12 +106,34 @@ impl Session {
         View { camera, camera_from_world: photo.camera_from_world }
     }
 
+    /// The photo that is compared.
+    fn compared(&self) -> Option<&Photo> {
+        self.state.comparison.as_ref().and_then(|comparison| self.document.photo(comparison.index))
+    }
+
+    /// What a saved picture shows: what the window does, without panels, or all that a photo does.
+    pub(super) fn picture_view(&self) -> View {
+        let [width, height] = self.graphics.size();
+        match self.compared() {
+            Some(photo) => View { camera: photo.camera, camera_from_world: photo.camera_from_world },
+            None => self.sight.navigator.rig().view(width, height),
+        }
+    }
+
+    /// The part of the window that no panel covers, pixels.
+    pub(super) fn free_pixels(&self) -> Rect {
+        let free = self.free * self.egui.egui_ctx().pixels_per_point();
+        // Before the first frame, and in a window without room for the picture, it is all of it.
+        if free.width() >= LEAST_FREE && free.height() >= LEAST_FREE {
+            return free;
+        }
+        let [width, height] = self.graphics.size().map(|side| side as f32);
+        Rect::from_min_size(egui::Pos2::ZERO, egui::Vec2::new(width, height))
+    }
+
     /// How the scene is drawn now.
     pub(super) fn style(&self) -> Style {
-        let bounds = self.document.bounds(&self.graphics.renderer);
-        let frustum = Frustum::new(&self.full_view(), 0.0);
-        let far = bounds.map_or(1.0, |bounds| frustum.depths(&bounds)[1]);
-        let near = (NEAR.0 * far).clamp(1e-5, NEAR.1) as f32;
+        let near = self.document.surroundings.map_or(Style::default().near, |around| around.near);
         Style { near, crop: self.state.crop.on.then(|| self.state.crop_box()), ..self.state.style }
     }
 
@@ -112,28 +141,37 @@ impl Session {
         let input = self.egui.take_egui_input(&self.window);
         let context = self.egui.egui_ctx().clone();
         let view = self.full_view();
-        let Self { state, controls, document, graphics, sight, gesture, .. } = self;
-        context.run_ui(input, |ui| {
+        let was_free = self.free;
+        let Self { state, controls, document, graphics, sight, gesture, free, .. } = self;
+        let output = context.run_ui(input, |ui| {
             let points_per_pixel = 1.0 / ui.ctx().pixels_per_point();
             if state.panel {
-                egui::Panel::right("panel").default_size(290.0).show(ui, |ui| {
+                egui::Panel::right("panel").exact_size(PANEL).show(ui, |ui| {
                     let renderer = &graphics.renderer;
                     Panel { state, controls, document, renderer, commands: &mut sight.commands }.show(ui);
                 });
             }
-            let painter = ui.ctx().layer_painter(egui::LayerId::background());
+            *free = ui.available_rect_before_wrap();
+            let painter = ui.ctx().layer_painter(egui::LayerId::background()).with_clip_rect(*free);
             let photo = state.comparison.as_ref().and_then(|comparison| document.photo(comparison.index));
             if let (Some(comparison), Some(photo)) = (&state.comparison, photo) {
-                let size = graphics.size().map(|side| side as f32 * points_per_pixel);
-                let free = Rect::from_min_size(egui::Pos2::ZERO, size.into());
-                overlay::paint_photo(&painter, comparison, overlay::photo_rect(&photo.camera, free));
+                overlay::paint_photo(&painter, comparison, overlay::photo_rect(&photo.camera, *free));
+            }
+            if state.crop.on {
+                overlay::paint_box(&painter, &view, points_per_pixel, state.crop.corners);
             }
             overlay::paint_distances(&painter, &view, points_per_pixel, &state.measured);
             overlay::paint_tools(&painter, state, gesture.as_ref(), ui.ctx().pointer_hover_pos());
             if state.help {
                 overlay::help(ui.ctx(), &mut state.help);
             }
-        })
+            let complaint = document.complaint.as_deref();
+            notices::show(ui.ctx(), state, complaint, *free, &mut sight.commands);
+        });
+        if self.free != was_free {
+            self.window.request_redraw();
+        }
+        output
     }
 
     /// Finds out what was clicked on, in the picture that has just been drawn.

@@ -9,14 +9,17 @@ mod commands;
 mod content;
 mod document;
 mod edits;
+mod film;
 mod frame;
 mod graphics;
+mod notices;
 mod overlay;
 mod panels;
+mod recovery;
 mod selection;
 mod state;
 mod streaming;
 
 pub use app::run;
-pub use content::{Content, Decode, Frames, Host, Options, Photo, ReadPage, Streamed, Update};
+pub use content::{Content, Decode, Host, Options, Photo, ReadPage, Streamed, Update, Video};
 pub use overlay::KEYS;

@@ -55,16 +55,29 @@ pub fn paint_tools(painter: &Painter, state: &State, gesture: Option<&Gesture>, 
     }
 }
 
+/// Where a place of the world is seen, points.
+fn on_screen(view: &View, points_per_pixel: f32, place: &[f64; 3]) -> Option<Pos2> {
+    let p = view.camera_from_world * nalgebra::Point3::from(*place);
+    let lens = &view.camera.lens;
+    let at = |axis: usize| (lens.focal[axis] * p[axis] / p.z + lens.centre[axis]) as f32 * points_per_pixel;
+    (p.z > 0.0).then(|| Pos2::new(at(0), at(1)))
+}
+
+/// Paints the edges of a box along the axes that lie ahead of the camera.
+pub fn paint_box(painter: &Painter, view: &View, points_per_pixel: f32, [low, high]: [[f64; 3]; 2]) {
+    let corner = |i: usize| std::array::from_fn(|axis| if i >> axis & 1 == 1 { high[axis] } else { low[axis] });
+    for (from, axis) in (0..8).flat_map(|i| (0..3).map(move |axis| (i, axis))).filter(|(i, axis)| i >> axis & 1 == 0) {
+        let ends = [from, from | 1 << axis].map(|i| on_screen(view, points_per_pixel, &corner(i)));
+        if let [Some(a), Some(b)] = ends {
+            painter.line_segment([a, b], Stroke::new(1.0, INK));
+        }
+    }
+}
+
 /// Paints distances between places of the world. `points_per_pixel` converts the view's pixels.
 pub fn paint_distances(painter: &Painter, view: &View, points_per_pixel: f32, places: &[[f64; 3]]) {
-    let seen = |place: &[f64; 3]| {
-        let p = view.camera_from_world * nalgebra::Point3::from(*place);
-        let lens = &view.camera.lens;
-        let at = |axis: usize| (lens.focal[axis] * p[axis] / p.z + lens.centre[axis]) as f32 * points_per_pixel;
-        (p.z > 0.0).then(|| Pos2::new(at(0), at(1)))
-    };
     for pair in places.chunks(2) {
-        let ends: Vec<Pos2> = pair.iter().filter_map(seen).collect();
+        let ends: Vec<Pos2> = pair.iter().filter_map(|place| on_screen(view, points_per_pixel, place)).collect();
         ends.iter().for_each(|&end| {
             painter.circle_filled(end, 4.0, INK);
         });
@@ -72,7 +85,10 @@ pub fn paint_distances(painter: &Painter, view: &View, points_per_pixel: f32, pl
             painter.line_segment([a, b], Stroke::new(2.0, INK));
             let text = format!("{:.4}", distance(pair[0], pair[1]));
             let middle = a + 0.5 * (b - a) + Vec2::new(6.0, -6.0);
-            painter.text(middle, Align2::LEFT_BOTTOM, text, FontId::proportional(15.0), Color32::WHITE);
+            let text = painter.layout_no_wrap(text, FontId::proportional(15.0), Color32::WHITE);
+            let rect = Align2::LEFT_BOTTOM.anchor_size(middle, text.size());
+            painter.rect_filled(rect.expand(3.0), 3.0, Color32::from_black_alpha(180));
+            painter.galley(rect.min, text, Color32::WHITE);
         }
     }
 }

@@ -25,11 +25,13 @@ impl Panel<'_> {
     /// All sections.
     pub fn show(&mut self, ui: &mut Ui) {
         egui::ScrollArea::vertical().show(ui, |ui| {
+            // The longest row fits beside it.
+            ui.spacing_mut().slider_width = 88.0;
             self.statistics(ui);
             section(ui, "View", true, |ui| self.view(ui));
             section(ui, "Quality", true, |ui| self.quality(ui));
             section(ui, "Crop", false, |ui| self.crop(ui));
-            if self.document.content.cloud.is_some() {
+            if self.document.content.cloud.is_some() || self.document.content.streamed.is_some() {
                 section(ui, "Select and delete", false, |ui| self.selection(ui));
             }
             section(ui, "Measure", false, |ui| self.measure(ui));
@@ -61,16 +63,6 @@ impl Panel<'_> {
         }
         ui.label(format!("{:.0} ms a frame while moving", self.state.times.milliseconds));
         ui.small(self.renderer.gpu().name());
-        if let Some(training) = &self.state.training {
-            ui.strong(training);
-        }
-        if let Some(complaint) = &self.document.complaint {
-            ui.colored_label(egui::Color32::ORANGE, complaint);
-        }
-        if let Some((message, is_error)) = &self.state.message {
-            let colour = if *is_error { egui::Color32::LIGHT_RED } else { egui::Color32::LIGHT_GREEN };
-            ui.colored_label(colour, message);
-        }
     }
 
     fn view(&mut self, ui: &mut Ui) {
@@ -153,6 +145,10 @@ impl Panel<'_> {
     }
 
     fn selection(&mut self, ui: &mut Ui) {
+        if let Some(reason) = self.document.why_not_edited() {
+            ui.label(reason);
+            return;
+        }
         ui.horizontal(|ui| {
             ui.selectable_value(&mut self.state.tool, Tool::Look, "Off");
             ui.selectable_value(&mut self.state.tool, Tool::BoxSelect, "Box (B)");
@@ -168,7 +164,12 @@ impl Panel<'_> {
         ui.horizontal(|ui| {
             let select = Command::SelectLarge(self.state.large);
             self.button(ui, "Select", select);
-            ui.add(Slider::new(&mut self.state.large, 0.001..=1.0).logarithmic(true).text("of scene, larger"));
+            ui.add(Slider::new(&mut self.state.large, 0.001..=1.0).logarithmic(true).text("of scene or more"));
+        });
+        ui.horizontal(|ui| {
+            let select = Command::SelectFloaters(self.state.floaters);
+            self.button(ui, "Select", select);
+            ui.add(Slider::new(&mut self.state.floaters, 0.0..=1.0).text("floaters"));
         });
         ui.label(format!("{} selected", self.document.edits.selected().count()));
         ui.horizontal_wrapped(|ui| {
@@ -228,31 +229,22 @@ impl Panel<'_> {
         }
         if keyframes.len() > 1 {
             ui.add(Slider::new(&mut self.state.fps, 1..=120).text("pictures a second"));
-            ui.horizontal(|ui| {
-                ui.text_edit_singleline(&mut self.state.path_name);
-                let save = Command::SavePath(self.state.path_name.trim().into());
-                self.button(ui, "Save", save);
-            });
-            ui.small(".json for tessera render --cameras, .mp4 for a video");
+            if name_and_button(ui, &mut self.state.path_name, "Save") {
+                self.commands.push(Command::SavePath(self.state.path_name.trim().into()));
+            }
+            ui.small("NAME.mp4 is a video, NAME a folder of pictures, NAME.json cameras for tessera render");
         }
     }
 
     fn files(&mut self, ui: &mut Ui) {
         ui.small("Drop a file on the window, or type its name.");
-        let typed = |ui: &mut Ui, name: &mut String, verb: &str| {
-            ui.horizontal(|ui| {
-                ui.text_edit_singleline(name);
-                ui.button(verb).clicked() && !name.trim().is_empty()
-            })
-            .inner
-        };
-        if typed(ui, &mut self.state.open_name, "Open") {
+        if name_and_button(ui, &mut self.state.open_name, "Open") {
             self.commands.push(Command::Open(self.state.open_name.trim().into()));
         }
-        if self.document.content.cloud.is_some() && typed(ui, &mut self.state.save_name, "Save splats") {
+        if self.document.content.cloud.is_some() && name_and_button(ui, &mut self.state.save_name, "Save splats") {
             self.commands.push(Command::Save(self.state.save_name.trim().into()));
         }
-        if typed(ui, &mut self.state.picture_name, "Save picture") {
+        if name_and_button(ui, &mut self.state.picture_name, "Save picture") {
             self.commands.push(Command::SavePicture(self.state.picture_name.trim().into()));
         }
     }
@@ -262,6 +254,17 @@ impl Panel<'_> {
             self.commands.push(command);
         }
     }
+}
+
+/// A name to type and what is done with it; whether that is asked for.
+fn name_and_button(ui: &mut Ui, name: &mut String, verb: &str) -> bool {
+    let layout = egui::Layout::right_to_left(egui::Align::Center);
+    let row = |ui: &mut Ui| {
+        let is_clicked = ui.button(verb).clicked();
+        ui.add(egui::TextEdit::singleline(name).desired_width(f32::INFINITY));
+        is_clicked && !name.trim().is_empty()
+    };
+    ui.horizontal(|ui| ui.with_layout(layout, row).inner).inner
 }
 
 fn section(ui: &mut Ui, name: &str, open: bool, contents: impl FnOnce(&mut Ui)) {

@@ -1,7 +1,7 @@
 //! Which splats a gesture or a criterion means.
 
 use crate::renderer::View;
-use tessera_datasets::scene::SplatCloud;
+use tessera_datasets::scene::{SplatCloud, find_floaters};
 
 /// A part of the picture, pixels.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,12 @@ pub fn fainter_than(cloud: &SplatCloud, opacity: f32) -> Vec<u32> {
 pub fn larger_than(cloud: &SplatCloud, size: f32) -> Vec<u32> {
     let limit = size.max(1e-12).ln();
     (0..cloud.len() as u32).filter(|&i| cloud.log_scales[i as usize].iter().any(|&s| s > limit)).collect()
+}
+
+/// Splats in the air that belong to no surface; see [`find_floaters`].
+pub fn floaters(cloud: &SplatCloud, strength: f32) -> Vec<u32> {
+    let found = find_floaters(&cloud.means, &cloud.log_scales, &cloud.opacity_logits, strength);
+    (0..cloud.len() as u32).filter(|&i| found.is_floater(i as usize)).collect()
 }
 
 #[cfg(test)]

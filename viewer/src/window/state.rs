@@ -1,5 +1,6 @@
 //! What the panels show and change.
 
+use super::notices::Notices;
 use crate::camera::{CameraPath, Preset};
 use crate::renderer::Style;
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ pub enum Command {
     SelectFaint(f32),
     /// Selects splats larger than this share of the scene's size.
     SelectLarge(f32),
+    /// Selects splats in the air that belong to no surface, with a strength from 0 to 1.
+    SelectFloaters(f32),
     /// Selects what is outside of the crop box.
     SelectCropped,
     /// Selects nothing.
@@ -61,6 +64,8 @@ pub enum Command {
     RemoveKeyframe(usize),
     /// Goes along the path, or stops.
     Play,
+    /// Gives up the film that is being made.
+    StopFilming,
 }
 
 /// A photo over the scene.
@@ -105,6 +110,8 @@ pub struct State {
     pub faint: f32,
     /// See [`Command::SelectLarge`].
     pub large: f32,
+    /// See [`Command::SelectFloaters`].
+    pub floaters: f32,
     /// The crop box.
     pub crop: Crop,
     /// Ends of distances, in pairs.
@@ -131,8 +138,10 @@ pub struct State {
     pub help: bool,
     /// Whether the panel is shown.
     pub panel: bool,
-    /// The last thing that was done or went wrong.
-    pub message: Option<(String, bool)>,
+    /// What was done or went wrong.
+    pub notices: Notices,
+    /// Pictures of a film that are done, and how many there will be.
+    pub filming: Option<(usize, usize)>,
     /// What the training says.
     pub training: Option<String>,
     /// For the statistics.
@@ -150,6 +159,7 @@ impl State {
             brush: 30.0,
             faint: 0.05,
             large: 0.05,
+            floaters: 0.5,
             crop: Crop { on: false, corners: [[-1.0; 3], [1.0; 3]] },
             measured: Vec::new(),
             path: CameraPath::default(),
@@ -160,10 +170,11 @@ impl State {
             open_name: String::new(),
             save_name: "edited.ply".to_owned(),
             picture_name: "view.png".to_owned(),
-            path_name: "path.json".to_owned(),
+            path_name: "path.mp4".to_owned(),
             help: false,
             panel: true,
-            message: None,
+            notices: Notices::default(),
+            filming: None,
             training: None,
             times: FrameTimes::default(),
         }

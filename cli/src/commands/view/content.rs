@@ -4,6 +4,7 @@ use crate::args::View as Arguments;
 use crate::commands::render::{orbit_cameras, stated_cameras};
 use crate::console::Console;
 use crate::inputs::{Run, Scene, scene_file};
+use crate::published::{MIN_CAMERAS, distance_ahead};
 use anyhow::{Result, bail};
 use nalgebra::{UnitQuaternion, Vector3};
 use std::path::Path;
@@ -18,6 +19,7 @@ use tessera_engine::datasets::scene::{Mesh, SplatCloud, camera_from_scene};
 use tessera_engine::render::PathCamera;
 use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_viewer::camera::looking_at;
+use tessera_viewer::streamed::Surroundings;
 use tessera_viewer::window::{Content, Photo, Streamed};
 
 /// Field of view of a camera that is given by where it stands, radians.
@@ -52,9 +54,9 @@ pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> 
 fn of_scene(mut scene: Scene, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
     // Splats are shown as they are stored; cameras of captures and files are placed in the world.
     let stored_from_world = std::mem::replace(&mut scene.cloud.scene_from_world, Similarity::identity());
-    let mut first = first_camera(args, &scene, console)?;
+    let mut first = first_look(args, |count| orbit_cameras(&scene, count, args.size, console))?;
     if args.cameras.is_some() {
-        first.camera_from_world = camera_from_scene(&stored_from_world, &first.camera_from_world);
+        first.camera.camera_from_world = camera_from_scene(&stored_from_world, &first.camera.camera_from_world);
     }
     scene.cloud.scene_from_world = stored_from_world;
     let background = args.background.unwrap_or_else(|| scene.background());
@@ -75,6 +77,7 @@ fn of_tiles(path: &Path, name: String, args: &Arguments, console: &Console) -> R
     let coarse = manifest
         .decode_page(0, &bytes)
         .map_err(|e| DataError::new(path, format!("its first page {e}")).remedy("copy or export the scene again"))?;
+    let surroundings = Surroundings::of_splats(&coarse.means);
     let mut opened = of_scene(Scene { cloud: coarse, run: None }, name, args, console)?;
     opened.shown.cloud = None;
     if let Some(up) = manifest.up {
@@ -83,6 +86,7 @@ fn of_tiles(path: &Path, name: String, args: &Arguments, console: &Console) -> R
     if let (Some(start), None, None) = (manifest.camera, args.camera, &args.cameras) {
         let [eye, target] = [start.position, start.target].map(|point| point.map(f64::from));
         opened.shown.start = looking_at(eye, target, opened.shown.up);
+        opened.shown.distance = Some((Vector3::from(target) - Vector3::from(eye)).norm());
         opened.shown.fov = f64::from(start.fov_y);
         opened.camera = with_vertical_fov(args.size, opened.shown.fov);
     }
@@ -91,7 +95,7 @@ fn of_tiles(path: &Path, name: String, args: &Arguments, console: &Console) -> R
         let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
         files.read(&pages, node).map_err(|error| error.to_string())
     };
-    opened.shown.streamed = Some(Streamed { manifest, read: Arc::new(read) });
+    opened.shown.streamed = Some(Streamed { manifest, surroundings, read: Arc::new(read) });
     Ok(opened)
 }
 
@@ -101,10 +105,7 @@ fn with_vertical_fov([width, height]: [u32; 2], fov: f64) -> Camera {
 }
 
 fn of_mesh(mesh: Mesh, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
-    let first = match stated_camera(args)? {
-        Some(camera) => camera,
-        None => orbit_of_mesh(&mesh, 1, args.size, console).remove(0),
-    };
+    let first = first_look(args, |count| orbit_of_mesh(&mesh, count as usize, args.size, console))?;
     let background = args.background.unwrap_or(DEFAULT_BACKGROUND);
     Ok(opened(name, None, Some(mesh), Vec::new(), background, &first, [0.0, 1.0, 0.0]))
 }
@@ -115,12 +116,13 @@ fn opened(
     mesh: Option<Mesh>,
     photos: Vec<Photo>,
     background: [f32; 3],
-    first: &PathCamera,
+    first: &FirstLook,
     up: [f64; 3],
 ) -> Opened {
+    let FirstLook { camera: first, distance } = first;
     let fov = 2.0 * (0.5 * f64::from(first.camera.height) / first.camera.lens.focal[1]).atan();
     let start = first.camera_from_world;
-    let shown = Content { name, cloud, streamed: None, mesh, photos, background, start, fov, up };
+    let shown = Content { name, cloud, streamed: None, mesh, photos, background, start, distance: *distance, fov, up };
     Opened { shown, camera: first.camera }
 }
 
@@ -137,12 +139,21 @@ pub fn orbit_of_mesh(mesh: &Mesh, count: usize, size: [u32; 2], console: &Consol
     cameras
 }
 
-/// The camera that was asked for, else one that looks at the scene as its photos did.
-fn first_camera(args: &Arguments, scene: &Scene, console: &Console) -> Result<PathCamera> {
-    Ok(match stated_camera(args)? {
-        Some(camera) => camera,
-        None => orbit_cameras(scene, 1, args.size, console).remove(0),
-    })
+/// The first camera, and how far ahead of it lies what it turns about, where that is known.
+struct FirstLook {
+    camera: PathCamera,
+    distance: Option<f64>,
+}
+
+/// The camera that was asked for, else the first of a circle around the scene.
+fn first_look(args: &Arguments, circle: impl FnOnce(u32) -> Vec<PathCamera>) -> Result<FirstLook> {
+    if let Some(camera) = stated_camera(args)? {
+        let distance = args.camera.map(|[x, y, z, tx, ty, tz]| Vector3::new(tx - x, ty - y, tz - z).norm());
+        return Ok(FirstLook { camera, distance });
+    }
+    let mut circle = circle(MIN_CAMERAS);
+    let distance = distance_ahead(&circle);
+    Ok(FirstLook { camera: circle.remove(0), distance })
 }
 
 /// The camera that was asked for.

@@ -4,13 +4,14 @@ use super::content;
 use crate::args::View as Arguments;
 use crate::console::Console;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 use tessera_engine::datasets::camera::{Camera, Pose};
 use tessera_engine::datasets::format::{self, Existing, write_atomically};
 use tessera_engine::datasets::image::{Image8, save_png};
 use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::render::VideoWriter;
-use tessera_viewer::window::{Content, Frames, Host};
+use tessera_viewer::window::{Content, Host, Video};
 
 /// Reads and writes for the window. Nothing that exists is replaced.
 pub struct Files<'a> {
@@ -41,13 +42,72 @@ impl Host for Files<'_> {
         write_atomically(path, Existing::Keep, |file| file.write_all(&text)).map_err(|error| error.to_string())
     }
 
-    fn save_video(&mut self, size: [u32; 2], fps: u32, frames: &mut Frames<'_>, path: &Path) -> Result<(), String> {
+    fn begin_video(&mut self, size: [u32; 2], fps: u32, path: &Path) -> Result<Box<dyn Video>, String> {
         new_file(path)?;
-        let mut video = VideoWriter::create(path, (size[0], size[1]), fps).map_err(|error| error.to_string())?;
-        for frame in frames {
-            video.add(&frame?).map_err(|error| error.to_string())?;
+        match path.extension() {
+            None => Ok(Box::new(Pictures::create(path)?)),
+            Some(extension) if extension.eq_ignore_ascii_case("mp4") => {
+                let writer = VideoWriter::create(path, (size[0], size[1]), fps).map_err(|error| error.to_string())?;
+                Ok(Box::new(Film { writer, path: path.to_owned() }))
+            }
+            Some(_) => Err(format!(
+                "{}: name a video .mp4, a folder of pictures without an extension, a file of cameras .json",
+                path.display()
+            )),
         }
-        video.finish().map_err(|error| error.to_string())
+    }
+}
+
+/// A video through ffmpeg.
+struct Film {
+    writer: VideoWriter,
+    path: PathBuf,
+}
+
+impl Video for Film {
+    fn add(&mut self, picture: &Image8) -> Result<(), String> {
+        self.writer.add(picture).map_err(|error| error.to_string())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), String> {
+        // Another program may have taken the name meanwhile.
+        new_file(&self.path)?;
+        self.writer.finish().map_err(|error| error.to_string())
+    }
+}
+
+/// A folder of numbered pictures, which has another name until it is complete.
+struct Pictures {
+    unfinished: TempDir,
+    path: PathBuf,
+    count: usize,
+}
+
+impl Pictures {
+    fn create(path: &Path) -> Result<Self, String> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".tessera-");
+        // Temporary folders are private to the user; finished ones are ordinary.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+        let unfinished =
+            builder.tempdir_in(parent).map_err(|error| format!("{}: cannot be made ({error})", path.display()))?;
+        Ok(Self { unfinished, path: path.to_owned(), count: 0 })
+    }
+}
+
+impl Video for Pictures {
+    fn add(&mut self, picture: &Image8) -> Result<(), String> {
+        let file = self.unfinished.path().join(format!("{:05}.png", self.count));
+        self.count += 1;
+        save_png(file, picture).map_err(|error| error.to_string())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), String> {
+        new_file(&self.path)?;
+        let failed = |error: std::io::Error| format!("{}: cannot be made ({error})", self.path.display());
+        std::fs::rename(self.unfinished.path(), &self.path).map_err(failed)
     }
 }
 

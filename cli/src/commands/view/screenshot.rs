@@ -8,12 +8,9 @@ use std::path::Path;
 use tessera_engine::datasets::image::{Image8, save_png};
 use tessera_engine::datasets::scene::tile_tree::StreamLimits;
 use tessera_viewer::ViewerError;
-use tessera_viewer::renderer::{Frustum, Gpu, MeshData, Page, Renderer, Style, View};
+use tessera_viewer::renderer::{Gpu, MeshData, Page, Renderer, Style, View};
 use tessera_viewer::streamed::StreamedScene;
 use tessera_viewer::window::Streamed;
-
-/// Share of the scene's depth at which drawing begins, and the greatest such distance.
-const NEAR: (f64, f64) = (1e-3, 0.2);
 
 /// Draws the scene into a PNG file.
 ///
@@ -38,11 +35,10 @@ pub fn write(opened: Opened, file: &Path, args: &Arguments, console: &Console) -
     if let Some(streamed) = &opened.shown.streamed {
         stream(streamed, &view, &mut renderer, console)?;
     }
-    let far = renderer.bounds().map_or(1.0, |bounds| Frustum::new(&view, 0.0).depths(&bounds)[1]);
     let style = Style {
         background: opened.shown.background,
         sh_degree: args.sh_degree,
-        near: (NEAR.0 * far).clamp(1e-5, NEAR.1) as f32,
+        near: opened.shown.surroundings().map_or(Style::default().near, |around| around.near),
         ..Style::default()
     };
     let picture = renderer.picture(&view, &style)?;
