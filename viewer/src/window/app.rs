@@ -196,7 +196,10 @@ impl Session {
     fn replace_device(&mut self) -> Result<(), ViewerError> {
         self.graphics = match Graphics::new(self.window.clone()) {
             Ok(graphics) => graphics,
-            Err(error) if self.recovery.failed(Instant::now()) => return Ok(tracing::warn!("{error}")),
+            Err(error) if self.recovery.failed(Instant::now()) => {
+                tracing::warn!("{error}");
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
         self.recovery.succeeded();
