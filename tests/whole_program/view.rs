@@ -4,6 +4,8 @@ use crate::{small_training, tessera, text};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use tessera_datasets::format::write_splats;
+use tessera_datasets::scene::SplatCloud;
 use tessera_tests::{Finished, shared_small_capture};
 
 /// A small trained run.
@@ -48,6 +50,48 @@ fn a_screenshot_shows_what_render_draws() {
     // here: 16 * 255 / 4096 = 1.0 where the colour behind is white; half of that is seen, and always to the bright side.
     assert!(mean < 1.0, "the pictures differ by {mean} of 255 steps on average");
     tessera().run(&view).failure(&["shot.png", "--force"]);
+}
+
+#[test]
+fn a_screenshot_leaves_out_what_render_leaves_out_before_the_camera() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let [scene, cameras, shot, rendered] =
+        ["scene.ply", "cameras.json", "shot.png", "rendered"].map(|name| root.path().join(name));
+    // A ball of blue splats at a median distance of about 2 from its middle, so that drawing begins at about 0.04. The camera
+    // stands in the middle; a red splat is nearer to it than that, a green one is not.
+    let mut cloud = SplatCloud::with_capacity(402, 0);
+    let mut put = |mean: [f32; 3], radius: f32, sh0: [f32; 3]| {
+        cloud.means.push(mean);
+        cloud.log_scales.push([radius.ln(); 3]);
+        cloud.quats.push([1.0, 0.0, 0.0, 0.0]);
+        cloud.opacity_logits.push(6.0);
+        cloud.sh0.push(sh0);
+    };
+    for i in 0..400 {
+        let (height, turn) = (i as f32 / 199.5 - 1.0, 2.4 * i as f32);
+        let level = (1.0 - height * height).max(0.0).sqrt();
+        put([2.0 * level * turn.cos(), 2.0 * height, 2.0 * level * turn.sin()], 0.1, [-1.7, -1.7, 1.7]);
+    }
+    put([0.004, 0.0, 0.02], 0.001, [1.7, -1.7, -1.7]);
+    put([-0.012, 0.0, 0.06], 0.003, [-1.7, 1.7, -1.7]);
+    write_splats(&scene, &cloud, false).expect("a scene");
+    let frame = r#"{"frames": [{"file_path": "a.png", "w": 160, "h": 120, "fl_x": 120, "fl_y": 120, "cx": 80, "cy": 60,
+        "transform_matrix": [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 0], [0, 0, 0, 1]]}]}"#;
+    std::fs::write(&cameras, frame).expect("cameras");
+    let finished = tessera().run(&["view", text(&scene), "--cameras", text(&cameras), "--screenshot", text(&shot)]);
+    if has_no_adapter(&finished) {
+        return;
+    }
+    finished.success();
+    tessera().run(&["render", text(&scene), "--cameras", text(&cameras), "-o", text(&rendered), "--quiet"]).success();
+    let picture = std::fs::read_dir(&rendered).expect("pictures").next().expect("one").expect("one").path();
+    for file in [shot, picture] {
+        let pixels = image::open(&file).expect("a picture").to_rgb8();
+        let count = |is: fn(&image::Rgb<u8>) -> bool| pixels.pixels().filter(|pixel| is(pixel)).count();
+        let name = file.display();
+        assert_eq!(count(|p| p[0] > 150 && p[1] < 80 && p[2] < 80), 0, "{name}: what is too near is drawn");
+        assert!(count(|p| p[1] > 150 && p[0] < 80 && p[2] < 80) > 20, "{name}: what is near is left out");
+    }
 }
 
 #[test]
