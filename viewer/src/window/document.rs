@@ -163,12 +163,12 @@ mod tests {
         crate::renderer::testing::gpu().map(|gpu| Renderer::new(&gpu))
     }
 
-    /// A wall of coloured splats before a camera that looks along z.
+    /// A wall of coloured splats before a camera that looks along z. No two are equally far: those may be drawn in either order.
     fn cloud() -> SplatCloud {
         let mut cloud = SplatCloud::with_capacity(400, 0);
         for i in 0..400 {
             let (x, y) = (i % 20, i / 20);
-            cloud.means.push([0.1 * x as f32 - 0.95, 0.1 * y as f32 - 0.95, 2.0]);
+            cloud.means.push([0.1 * x as f32 - 0.95, 0.1 * y as f32 - 0.95, 2.0 + 0.002 * i as f32]);
             cloud.log_scales.push([-3.0; 3]);
             cloud.quats.push([1.0, 0.0, 0.0, 0.0]);
             cloud.opacity_logits.push(3.0);
