@@ -165,14 +165,14 @@ mod tests {
 
     /// A wall of coloured splats before a camera that looks along z. No two are equally far: those may be drawn in either order.
     fn cloud() -> SplatCloud {
-        let mut cloud = SplatCloud::with_capacity(400, 0);
-        for i in 0..400 {
-            let (x, y) = (i % 20, i / 20);
-            cloud.means.push([0.1 * x as f32 - 0.95, 0.1 * y as f32 - 0.95, 2.0 + 0.002 * i as f32]);
-            cloud.log_scales.push([-3.0; 3]);
+        let mut cloud = SplatCloud::with_capacity(100, 0);
+        for i in 0..100 {
+            let (x, y) = ((i % 10) as f32, (i / 10) as f32);
+            cloud.means.push([0.2 * x - 0.9, 0.2 * y - 0.9, 2.0 + 0.02 * i as f32]);
+            cloud.log_scales.push([-2.3; 3]);
             cloud.quats.push([1.0, 0.0, 0.0, 0.0]);
             cloud.opacity_logits.push(3.0);
-            cloud.sh0.push([x as f32 / 10.0 - 1.0, y as f32 / 10.0 - 1.0, 0.5]);
+            cloud.sh0.push([x / 5.0 - 1.0, y / 5.0 - 1.0, 0.5]);
         }
         cloud
     }
@@ -209,7 +209,10 @@ mod tests {
         let mut renderer = Renderer::new(&Gpu::headless().expect("another device"));
         document.upload(&mut renderer);
         wait_for_pages(document, &mut renderer);
-        assert!(picture(&mut renderer) == *before, "another picture");
+        let after = picture(&mut renderer);
+        let changed = after.rgb.iter().zip(&before.rgb).map(|(a, b)| a.abs_diff(*b)).filter(|d| *d > 0);
+        let (count, most) = changed.fold((0, 0), |(count, most), d| (count + 1, d.max(most)));
+        assert!(count == 0, "another picture: {count} of {} values differ, by up to {most}", after.rgb.len());
         renderer
     }
 
