@@ -1,5 +1,6 @@
 //! The settings of surface training.
 
+use super::guide::fusion::RESOLUTION;
 use tessera_kernels::hash_grid::{GridSpec, Interpolation, LevelScale};
 
 crate::config! {
@@ -7,8 +8,15 @@ crate::config! {
     ///
     /// All schedules are shares of `steps`, so another number of steps stretches every one of them.
     pub struct SurfaceConfig {
-        /// Training steps.
+        /// Steps in which the surface learns from photos; those of `guide_steps` and `fit_steps` come before them.
         steps: u64 = 4000,
+        /// Steps of the splats that are trained first: the surface begins with what they find out, and they are what lies behind it in photos
+        /// without masks. 0 begins with a sphere, before nothing.
+        guide_steps: u64 = 1500,
+        /// How many splats those are.
+        guide_splats: usize = 40_000,
+        /// Steps in which the surface becomes what the splats found, before it learns from photos itself.
+        fit_steps: u64 = 300,
         /// Samples along rays that a step aims at; the number of rays follows from it.
         samples: usize = 32_768,
         /// Longest side, in pixels, to which photos are reduced; 0 keeps their size.
@@ -37,7 +45,7 @@ crate::config! {
         base_resolution: u32 = 16,
         /// Corners per side of the finest level.
         finest_resolution: u32 = 1024,
-        /// Levels at the first step; the others join one after the other.
+        /// Levels at the first step, or those that splats' distances need, if more; the others join one after the other.
         first_levels: usize = 4,
         /// Share of the steps at which all levels have joined.
         levels_until: f64 = 0.25,
@@ -49,12 +57,16 @@ crate::config! {
         initial_radius: f64 = 0.3,
         /// Learning rate of grid and networks at the first step.
         rate: f64 = 1e-2,
+        /// Share of it that grid and distance network learn with where splats came first: what they found should be mended, not forgotten.
+        guided_rate: f64 = 0.3,
         /// The same at the last step, as a share of the first.
         rate_decay: f64 = 0.03,
         /// Learning rate of the variance, whose tenfold is the logarithm of the sharpness.
         variance_rate: f64 = 1e-3,
         /// Sharpness of the surface at the first step: the inverse width of its density, in sides of the box.
         sharpness: f64 = 20.0,
+        /// The same where splats have found out about where the surface is.
+        guided_sharpness: f64 = 128.0,
         /// The least sharpness at the last step; before it, the least one grows from the first.
         final_sharpness: f64 = 800.0,
         /// Share of the steps until opacity follows from the cosine alone.
@@ -80,13 +92,26 @@ crate::config! {
     }
 }
 
+/// Learning rates of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Of grid and distance network.
+    pub distance: f64,
+    /// Of the colour network.
+    pub colour: f64,
+    /// Of the variance.
+    pub variance: f64,
+}
+
 /// Settings that differ from the defaults under a name.
 ///
 /// # Errors
 /// When there is no such preset.
 pub fn preset(name: &str) -> crate::Result<&'static str> {
     match name {
-        "fast" => Ok("steps = 1500\nresolution = 800\nfinest_resolution = 512\ncolour_width = 32\n"),
+        "fast" => {
+            Ok("guide_steps = 1000\nsteps = 1500\nresolution = 800\nfinest_resolution = 512\ncolour_width = 32\n")
+        }
         "balanced" => Ok(""),
         "quality" => {
             Ok("steps = 15000\nsamples = 65536\nlog2_table = 19\nfinest_resolution = 2048\nray_steps = 1024\n")
@@ -133,10 +158,16 @@ impl SurfaceConfig {
         let share = |value: f64| (0.0..=1.0).contains(&value);
         require(share(self.levels_until) && share(self.anneal_until), "shares of the steps must lie between 0 and 1")?;
         require((0.02..0.5).contains(&self.initial_radius), "initial_radius must lie between 0.02 and 0.5")?;
+        require(self.guided_rate > 0.0 && self.guided_rate <= 1.0, "guided_rate must be positive and at most 1")?;
         let rates = self.rate > 0.0 && self.variance_rate >= 0.0 && self.rate_decay > 0.0 && self.rate_decay <= 1.0;
         require(rates, "learning rates must be positive, and rate_decay at most 1")?;
-        let sharp = self.sharpness >= 1.0 && self.final_sharpness >= self.sharpness && self.final_sharpness <= 1e5;
-        require(sharp, "sharpness must be at least 1, and final_sharpness between it and 100000")?;
+        let sharp = |first: f64| first >= 1.0 && self.final_sharpness >= first && self.final_sharpness <= 1e5;
+        let sharp = sharp(self.sharpness) && sharp(self.guided_sharpness);
+        require(
+            sharp,
+            "sharpness and guided_sharpness must be at least 1, and final_sharpness between the larger one and 100000",
+        )?;
+        require(self.guide_splats >= 100, "guide_splats must be at least 100")?;
         require((16..=512).contains(&self.occupancy_resolution), "occupancy_resolution must lie between 16 and 512")?;
         require(self.occupancy_resolution.is_multiple_of(16), "occupancy_resolution must be a multiple of 16")?;
         require((64..=8192).contains(&self.ray_steps), "ray_steps must lie between 64 and 8192")?;
@@ -159,12 +190,47 @@ impl SurfaceConfig {
     /// Levels that are looked up.
     pub fn active_levels(&self, step: u64) -> usize {
         let share = if self.levels_until > 0.0 { (self.progress(step) / self.levels_until).min(1.0) } else { 1.0 };
-        self.first_levels + (share * (self.levels - self.first_levels) as f64).round() as usize
+        let first = if self.is_guided() { self.first_levels.max(self.fitted_levels()) } else { self.first_levels };
+        first + (share * (self.levels - first) as f64).round() as usize
+    }
+
+    /// Levels that are no finer than the distances that splats give.
+    pub fn fitted_levels(&self) -> usize {
+        let grid = self.grid();
+        let corners = |level: usize| f64::from(grid.base) * grid.growth.powi(level as i32);
+        (1..=self.levels).rev().find(|&n| corners(n - 1) < 1.2 * RESOLUTION as f64).unwrap_or(1)
+    }
+
+    /// Whether splats come first.
+    pub fn is_guided(&self) -> bool {
+        self.guide_steps > 0
+    }
+
+    /// Steps in which the surface becomes what the splats found.
+    pub fn fitted(&self) -> u64 {
+        if self.is_guided() { self.fit_steps } else { 0 }
+    }
+
+    /// The sharpness of the first step.
+    pub fn first_sharpness(&self) -> f64 {
+        if self.is_guided() { self.guided_sharpness } else { self.sharpness }
+    }
+
+    /// The learning rates of a step.
+    pub fn rates(&self, step: u64) -> Rates {
+        let factor = self.rate_factor(step);
+        let share = if self.is_guided() { self.guided_rate } else { 1.0 };
+        Rates {
+            distance: factor * share * self.rate,
+            colour: factor * self.rate,
+            variance: factor * self.variance_rate,
+        }
     }
 
     /// The least sharpness. It grows fast at first: a blurred surface needs many samples along each ray.
     pub fn least_sharpness(&self, step: u64) -> f64 {
-        self.sharpness * (self.final_sharpness / self.sharpness).powf(self.progress(step).sqrt())
+        let first = self.first_sharpness();
+        first * (self.final_sharpness / first).powf(self.progress(step).sqrt())
     }
 
     /// How far opacity follows from the cosine alone.

@@ -86,7 +86,7 @@ impl Field {
             table,
             distance: sphere(config.distance_width, input, &noise),
             colour: colours,
-            variance: (config.sharpness.ln() / 10.0) as f32,
+            variance: (config.first_sharpness().ln() / 10.0) as f32,
         };
         let radius = config.initial_radius as f32;
         Self { grid, distance, colour, parameters, radius, active_levels: config.active_levels(0) }

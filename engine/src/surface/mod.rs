@@ -3,6 +3,7 @@
 //! The formulation is that of NeuS2 (Wang et al. 2023), as the kernels `hash_grid`, `mlp` and `sdf_render` state it.
 //!
 //! - [`config`]: all settings. [`scene_box`]: where the surface is looked for.
+//! - [`guide`]: splats that find out about where it is, first; `fit`: becoming that.
 //! - [`field`]: grid and networks; `optimiser`: how they descend.
 //! - [`rays`], [`trace`]: from pixels to rays to samples; `occupied`: which cells these need not visit.
 //! - `step`: one training step; `painter`: pictures; [`mesh`]: the mesh.
@@ -10,6 +11,8 @@
 
 pub mod config;
 pub mod field;
+mod fit;
+pub mod guide;
 pub mod mesh;
 mod occupied;
 mod optimiser;
@@ -27,9 +30,11 @@ use crate::Result;
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
 use crate::frames::{FrameSet, Sampler, SamplerState, Split};
-use crate::splats::MaskUse;
+use crate::splats::{MaskUse, SplatTraining};
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use field::Field;
+use guide::backdrop::{Backdrop, BackdropPictures};
+use guide::fusion::DistanceGrid;
 use optimiser::Optimiser;
 use std::path::{Path, PathBuf};
 use tessera_datasets::camera::Pose;
@@ -44,12 +49,27 @@ pub const MESH_FILE: &str = "mesh.glb";
 /// Longest side of preview pictures.
 const PREVIEW_SIDE: u32 = 400;
 
+/// How far a training is.
+#[derive(Debug)]
+enum Stage {
+    /// Splats find out about where the surface is. They are not there before their first step.
+    Guide(Option<Box<SplatTraining>>),
+    /// The field becomes what they found.
+    Fit(fit::Pattern),
+    /// It learns from rays.
+    Learn,
+}
+
 /// A surface being trained on a capture.
 #[derive(Debug)]
 pub struct SurfaceTraining {
     config: SurfaceConfig,
+    capture: Capture,
     frames: FrameSet,
     held_out: FrameSet,
+    stage: Stage,
+    /// What is behind the box in the photos, if they have no masks.
+    backdrops: Option<BackdropPictures>,
     sampler: Sampler,
     surface: Surface,
     optimiser: Optimiser,
@@ -76,14 +96,14 @@ impl SurfaceTraining {
     /// read.
     pub fn new(capture: &Capture, config: &SurfaceConfig) -> Result<Self> {
         config.check()?;
-        let capture = &prepared(capture, config);
+        let capture = prepared(capture, config);
         let split = Split {
             test_every: config.test_every,
             resolution: config.resolution,
             image_cache_mb: config.image_cache_mb,
         };
-        let (frames, held_out) = FrameSet::split(capture, &split)?;
-        let (scene_box, warnings) = scene_box::find(capture, &frames, config)?;
+        let (frames, held_out) = FrameSet::split(&capture, &split)?;
+        let (scene_box, warnings) = scene_box::find(&capture, &frames, config)?;
         let field = Field::new(config);
         Ok(Self {
             optimiser: Optimiser::new(&field),
@@ -93,12 +113,16 @@ impl SurfaceTraining {
                 occupancy: OccupancyGrid::full(config.occupancy_resolution),
                 scene_box,
                 scene_from_world: capture.scene_from_world,
+                backdrop: None,
                 config: config.clone(),
             },
             sampler: Sampler::new(frames.len(), config.seed),
             rays: 512,
             samples_per_ray: 64.0,
             groups: Vec::new(),
+            stage: if config.is_guided() { Stage::Guide(None) } else { Stage::Learn },
+            backdrops: None,
+            capture,
             config: config.clone(),
             frames,
             held_out,
@@ -110,6 +134,45 @@ impl SurfaceTraining {
     pub fn surface(&self) -> &Surface {
         &self.surface
     }
+
+    /// Steps before those in which the surface learns from rays.
+    fn steps_before(&self) -> u64 {
+        self.config.guide_steps + self.config.fitted()
+    }
+
+    fn splats(&self) -> Result<Box<SplatTraining>> {
+        let config = guide::splats_config(&self.config);
+        let mut capture = self.capture.clone();
+        capture.frames.iter_mut().for_each(|frame| frame.depth = None);
+        Ok(Box::new(SplatTraining::new(&capture, &config)?))
+    }
+
+    /// From splats to what the field becomes, and to what is behind it.
+    fn take_over(&mut self, splats: &SplatTraining) -> Result<()> {
+        let (cloud, scene_box) = (splats.cloud(), &self.surface.scene_box);
+        let found = guide::distances(&cloud, &self.frames, scene_box);
+        if found.is_none() {
+            self.warnings.push(
+                "the splats that were trained first show no surface in the box; training goes on with a sphere (box_min and                  box_max say where the object is)"
+                    .to_owned(),
+            );
+        }
+        self.stage = found.map_or(Stage::Learn, |grid| Stage::Fit(fit::Pattern::new(grid)));
+        let mut cut_out = true;
+        for i in 0..self.frames.len() {
+            cut_out &= self.frames.load(i, 1)?.is_cut_out();
+        }
+        if !cut_out {
+            self.set_backdrop(Backdrop::outside(cloud, scene_box));
+        }
+        Ok(())
+    }
+
+    fn set_backdrop(&mut self, backdrop: Backdrop) {
+        let SurfaceConfig { background, image_cache_mb, .. } = self.config;
+        self.backdrops = Some(BackdropPictures::of(&backdrop, &self.frames, background, image_cache_mb));
+        self.surface.backdrop = Some(backdrop);
+    }
 }
 
 impl Method for SurfaceTraining {
@@ -118,7 +181,7 @@ impl Method for SurfaceTraining {
     }
 
     fn total_steps(&self) -> u64 {
-        self.config.steps
+        self.steps_before() + self.config.steps
     }
 
     fn memory_plan(&self) -> MemoryPlan {
@@ -136,10 +199,33 @@ impl Method for SurfaceTraining {
     }
 
     fn step(&mut self, step: u64) -> Result<StepReport> {
-        self.train_step(step)
+        let (guide_steps, before) = (self.config.guide_steps, self.steps_before());
+        match std::mem::replace(&mut self.stage, Stage::Learn) {
+            Stage::Guide(splats) => {
+                let mut splats = splats.map_or_else(|| self.splats(), Ok)?;
+                if step < guide_steps {
+                    let report = splats.step(step);
+                    self.stage = Stage::Guide(Some(splats));
+                    return report;
+                }
+                self.take_over(&splats)?;
+                self.step(step)
+            }
+            Stage::Fit(pattern) if step < before => {
+                let report = self.fit_step(&pattern, step - guide_steps);
+                self.stage = Stage::Fit(pattern);
+                Ok(report)
+            }
+            // Without a pattern the steps of becoming it are left out.
+            _ if step < before => Ok(StepReport { loss: 0.0, psnr: f64::NAN, count: 0, count_name: "places" }),
+            _ => self.train_step(step - before),
+        }
     }
 
     fn evaluate(&mut self) -> Result<Option<EvalReport>> {
+        if let Stage::Guide(Some(splats)) = &mut self.stage {
+            return splats.evaluate();
+        }
         if self.held_out.is_empty() {
             return Ok(None);
         }
@@ -152,6 +238,9 @@ impl Method for SurfaceTraining {
     }
 
     fn preview(&mut self) -> Result<Option<Image8>> {
+        if let Stage::Guide(Some(splats)) = &mut self.stage {
+            return splats.preview();
+        }
         let frames = if self.held_out.is_empty() { &self.frames } else { &self.held_out };
         let (width, height) = frames.size(0, 1);
         let view = frames.view(0, width.max(height).div_ceil(PREVIEW_SIDE));
@@ -161,6 +250,13 @@ impl Method for SurfaceTraining {
     }
 
     fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {
+        if let Stage::Guide(Some(splats)) = &self.stage {
+            return splats.save(checkpoint);
+        }
+        if let Stage::Fit(pattern) = &self.stage {
+            let n = pattern.grid.resolution();
+            checkpoint.f32("pattern", &[n, n, n], pattern.grid.values());
+        }
         self.surface.save(checkpoint)?;
         self.optimiser.save(checkpoint);
         checkpoint.state("sampler", &self.sampler.state())?;
@@ -168,7 +264,21 @@ impl Method for SurfaceTraining {
     }
 
     fn load(&mut self, checkpoint: &CheckpointReader) -> Result<()> {
+        if self.config.is_guided() && checkpoint.step() <= self.config.guide_steps {
+            let mut splats = self.splats()?;
+            splats.load(checkpoint)?;
+            self.stage = Stage::Guide(Some(splats));
+            return Ok(());
+        }
+        self.stage = Stage::Learn;
+        if let Some(&[n, ..]) = checkpoint.shape("pattern") {
+            let grid = DistanceGrid::from_values(n, checkpoint.f32("pattern")?);
+            self.stage = Stage::Fit(fit::Pattern::new(grid.ok_or_else(|| checkpoint.unfit("pattern"))?));
+        }
         self.surface.load(checkpoint)?;
+        if let Some(backdrop) = self.surface.backdrop.clone() {
+            self.set_backdrop(backdrop);
+        }
         self.optimiser.load(checkpoint)?;
         let sampler: SamplerState = checkpoint.state("sampler")?;
         self.sampler = Sampler::restore(self.frames.len(), sampler);

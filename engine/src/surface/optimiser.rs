@@ -1,6 +1,6 @@
 //! Descending: Adam for the networks, sparse Adam for the hash table.
 
-use super::config::SurfaceConfig;
+use super::config::Rates;
 use super::field::Field;
 use crate::Result;
 use crate::train::{CheckpointReader, CheckpointWriter};
@@ -32,25 +32,15 @@ impl Optimiser {
         }
     }
 
-    /// Changes all parameters by one step.
-    pub fn step(
-        &mut self,
-        field: &mut Field,
-        distance: &[f32],
-        colour: &[f32],
-        variance: f32,
-        config: &SurfaceConfig,
-        step: u64,
-    ) {
-        let factor = config.rate_factor(step);
-        let rate = (config.rate * factor) as f32;
+    /// Changes all parameters by their step number `t`, counted from 1, against the gradients of the distance network, the colour network and
+    /// the variance.
+    pub fn step(&mut self, field: &mut Field, [distance, colour, variance]: [&[f32]; 3], rates: &Rates, t: u64) {
+        let rate = rates.distance as f32;
         let parameters = &mut field.parameters;
-        let t = step + 1;
         adam::step(&mut parameters.distance, distance, &mut self.distance, &SETTINGS, rate, t);
-        adam::step(&mut parameters.colour, colour, &mut self.colour, &SETTINGS, rate, t);
-        let variance_rate = (config.variance_rate * factor) as f32;
+        adam::step(&mut parameters.colour, colour, &mut self.colour, &SETTINGS, rates.colour as f32, t);
         let of_variance = std::slice::from_mut(&mut parameters.variance);
-        adam::step(of_variance, &[variance], &mut self.variance, &SETTINGS, variance_rate, t);
+        adam::step(of_variance, variance, &mut self.variance, &SETTINGS, rates.variance as f32, t);
 
         let mut table = parameters.table.as_mut_slice();
         let (mut first, mut second) = (self.table.first.as_mut_slice(), self.table.second.as_mut_slice());

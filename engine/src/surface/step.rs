@@ -1,6 +1,7 @@
 //! One training step: rays through random pixels, compared, differentiated; and the condition on the distance's gradient, there and at random
 //! places in the box.
 
+use super::config::Rates;
 use super::field::{Field, SURFACE_FEATURES, Tile, at, input_tangent};
 use super::rays::{RayMaker, TrainingRay, of_pixel};
 use super::trace::{TraceSettings, Traced, TracedRay};
@@ -20,9 +21,9 @@ use tessera_kernels::sdf_render::{Ray, RayGradient, blend, blend_backward};
 /// Photos that a step looks at.
 const PHOTOS: usize = 8;
 /// Sums of gradients are kept for so many groups of rays, whatever the number of threads.
-const GROUPS: usize = 32;
+pub(super) const GROUPS: usize = 32;
 /// Samples that are computed together: their activations fit the second-level cache.
-const SAMPLES: f64 = 256.0;
+pub(super) const SAMPLES: f64 = 256.0;
 /// For each sample along rays, so many random places.
 const RANDOM_PLACES: f64 = 0.125;
 /// From this difference of colours on the loss grows linearly.
@@ -41,17 +42,18 @@ struct Weights {
 /// The buffers of a group of rays, and what was summed over it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group {
-    traced: Traced,
+    pub traced: Traced,
     /// What the hash grid's gradient needs of each chunk of samples.
     chunks: Vec<ChunkGradients>,
     used: usize,
     distance: Vec<f32>,
     colour: Vec<f32>,
     variance: f64,
-    d: Activations,
+    /// Gradients by the distance network's layers.
+    pub d: Activations,
     f: Activations,
     colour_d: Activations,
-    loss: f64,
+    pub loss: f64,
     squared_error: f64,
     /// Three for each sample.
     thirds: usize,
@@ -60,11 +62,12 @@ pub(super) struct Group {
 
 /// `[blocks, rows, 16]` each.
 #[derive(Clone, Debug, Default)]
-struct ChunkGradients {
+pub(super) struct ChunkGradients {
     positions: Vec<f32>,
     encoding: Vec<f32>,
     sensitivity: Vec<f32>,
-    v: Vec<f32>,
+    /// By normals.
+    pub v: Vec<f32>,
 }
 
 impl SurfaceTraining {
@@ -105,7 +108,8 @@ impl SurfaceTraining {
             }
         });
         let samples = self.groups.iter().map(|g| g.thirds).sum::<usize>() / 3;
-        self.descend(step);
+        self.descend(&self.config.rates(step), self.config.fitted() + step);
+        self.keep_sharp(step);
         self.adapt(rays.len(), samples);
         let sum = |of: fn(&Group) -> f64| self.groups.iter().map(of).sum::<f64>();
         let mse = sum(|g| g.squared_error) / (3 * rays.len().max(1)) as f64;
@@ -151,12 +155,15 @@ impl SurfaceTraining {
         out: &mut Vec<TrainingRay>,
     ) {
         let cut_out = frame.is_cut_out();
+        let size = [frame.view.width, frame.view.height];
         for _ in 0..count {
             let pixel = [rng.random_range(0..frame.view.width), rng.random_range(0..frame.view.height)];
             let jitter = rng.random_range(0.0..1.0);
             let mut background = self.config.background;
             if cut_out {
                 background = std::array::from_fn(|_| rng.random_range(0.0..1.0));
+            } else if let Some(backdrops) = &self.backdrops {
+                background = backdrops.at(frame.index, pixel, size);
             }
             out.extend(of_pixel(frame, maker, pixel, background, jitter));
         }
@@ -170,8 +177,8 @@ impl SurfaceTraining {
         self.rays = (wanted as usize).clamp(PHOTOS * 16, self.config.samples / 2);
     }
 
-    /// Adds up what the groups found and changes the parameters.
-    fn descend(&mut self, step: u64) {
+    /// Adds up what the groups found and changes the parameters; `steps` have been taken before.
+    pub(super) fn descend(&mut self, rates: &Rates, steps: u64) {
         let field = &mut self.surface.field;
         let encoded = field.encoded();
         let batches: Vec<SampleGradients<'_>> = self
@@ -198,14 +205,18 @@ impl SurfaceTraining {
         // Where the schedule sets the sharpness the variance does not.
         let learned = field.sharpness() >= self.surface.sharpness;
         let variance = if learned { (10.0 * f64::from(self.surface.sharpness) * by_sharpness) as f32 } else { 0.0 };
-        self.optimiser.step(field, &distance, &colour, variance, &self.config, step);
+        self.optimiser.step(field, [&distance, &colour, &[variance]], rates, steps + 1);
+    }
+
+    fn keep_sharp(&mut self, step: u64) {
         let least = (self.config.least_sharpness(step).ln() / 10.0) as f32;
-        field.parameters.variance = field.parameters.variance.max(least);
+        let variance = &mut self.surface.field.parameters.variance;
+        *variance = variance.max(least);
     }
 }
 
 impl Group {
-    fn clear(&mut self, field: &Field) {
+    pub(super) fn clear(&mut self, field: &Field) {
         let zeroed = |values: &mut Vec<f32>, len: usize| {
             values.clear();
             values.resize(len, 0.0);
@@ -271,11 +282,17 @@ impl Group {
                     + factor * normal[k];
             }
         }
+        self.keep_gradients(field, v);
+    }
+
+    /// From the gradients by features, in `self.d`, and by normals, in `chunk.v`, to those of the parameters.
+    pub(super) fn keep_gradients(&mut self, field: &Field, mut chunk: ChunkGradients) {
+        let tile = &self.traced.tile;
         field.distance.back(&field.parameters.distance, &tile.distance, &mut self.d, true);
         field.distance.weight_gradient(&tile.distance, &self.d, &mut self.distance);
-        v.encoding.clone_from(&self.d.layers[0]);
-        second_order(field, tile, &mut v, &mut self.f, &mut self.distance);
-        self.keep_chunk(v);
+        chunk.encoding.clone_from(&self.d.layers[0]);
+        second_order(field, tile, &mut chunk, &mut self.f, &mut self.distance);
+        self.keep_chunk(chunk);
     }
 
     /// Compares rays with their pixels; gradients by the samples' opacities and colours.
@@ -330,7 +347,7 @@ impl Group {
         self.keep_chunk(chunk);
     }
 
-    fn next_chunk(&mut self) -> ChunkGradients {
+    pub(super) fn next_chunk(&mut self) -> ChunkGradients {
         self.chunks.resize_with(self.chunks.len().max(self.used + 1), ChunkGradients::default);
         std::mem::take(&mut self.chunks[self.used])
     }
@@ -352,7 +369,7 @@ fn second_order(field: &Field, tile: &Tile, chunk: &mut ChunkGradients, f: &mut 
 }
 
 /// `(|g| - 1)²` times a weight: what `g` is multiplied with in its gradient, and the loss.
-fn eikonal(g: [f32; 3], weight: f32) -> (f32, f64) {
+pub(super) fn eikonal(g: [f32; 3], weight: f32) -> (f32, f64) {
     let length = (g.iter().map(|x| x * x).sum::<f32>() + 1e-6).sqrt();
     (2.0 * weight * (1.0 - 1.0 / length), f64::from(weight * (length - 1.0).powi(2)))
 }

@@ -2,6 +2,7 @@
 
 use super::config::SurfaceConfig;
 use super::field::Field;
+use super::guide::backdrop::Backdrop;
 use super::scene_box::SceneBox;
 use crate::config::Config;
 use crate::evaluate::{EvalOptions, EvalReport, evaluate_frames, split_indices, split_name};
@@ -35,6 +36,8 @@ pub struct Surface {
     pub scene_box: SceneBox,
     /// From the capture's world to the scene.
     pub scene_from_world: Similarity,
+    /// What is behind the box, where photos have no masks.
+    pub backdrop: Option<Backdrop>,
     /// How it was trained.
     pub config: SurfaceConfig,
 }
@@ -55,6 +58,9 @@ impl Surface {
         checkpoint.f32("table", &[self.field.grid.entries(), FEATURES], &parameters.table[..]);
         checkpoint.f32("distance", &[parameters.distance.len()], &parameters.distance[..]);
         checkpoint.f32("colour", &[parameters.colour.len()], &parameters.colour[..]);
+        if let Some(backdrop) = &self.backdrop {
+            backdrop.save(checkpoint);
+        }
         checkpoint.u64("occupancy", &[self.occupancy.bits().len()], self.occupancy.bits());
         checkpoint.state("variance", &parameters.variance)?;
         checkpoint.state("sharpness", &self.sharpness)?;
@@ -78,6 +84,7 @@ impl Surface {
         self.field.active_levels = checkpoint.state("active_levels")?;
         self.scene_box = checkpoint.state("scene_box")?;
         self.scene_from_world = checkpoint.state("scene_from_world")?;
+        self.backdrop = Backdrop::load(checkpoint, &self.scene_from_world)?;
         let bits = checkpoint.u64("occupancy")?;
         self.occupancy = OccupancyGrid::from_bits(self.config.occupancy_resolution, bits)
             .ok_or_else(|| checkpoint.unfit("occupancy"))?;
@@ -113,6 +120,7 @@ impl Surface {
             occupancy: OccupancyGrid::empty(config.occupancy_resolution),
             scene_box: SceneBox { corners: [[0.0; 3], [1.0; 3]] },
             scene_from_world: Similarity::identity(),
+            backdrop: None,
             config,
         };
         surface.load(&checkpoint)?;

@@ -13,7 +13,10 @@ fn still_life(folder: &Path) -> Capture {
 
 fn small() -> SurfaceConfig {
     SurfaceConfig {
-        steps: 30,
+        guide_steps: 8,
+        guide_splats: 200,
+        fit_steps: 6,
+        steps: 16,
         samples: 2048,
         levels: 6,
         log2_table: 12,
@@ -68,9 +71,30 @@ fn training_has_the_same_bits_whatever_the_threads_and_the_interruptions() {
 }
 
 #[test]
+fn photos_without_masks_have_a_backdrop_of_splats_that_is_kept() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = Options { width: 64, height: 48, views: Some(10), points: 200, ..Options::default() };
+    write(SceneKind::StillLife, &options, folder.path(), false, &|_, _| {}).expect("a capture");
+    let capture = Capture::open(folder.path()).expect("what was written");
+    let mut training = SurfaceTraining::new(&capture, &small()).expect("a good capture");
+    for step in 0..30 {
+        training.step(step).expect("a step");
+    }
+    assert!(training.surface().backdrop.is_some(), "nothing is behind the surface");
+    let path = folder.path().join(SURFACE_FILE);
+    training.surface().write(&path, 16).expect("writable");
+    let read = Surface::read(&path).expect("a surface");
+    assert!(read.backdrop == training.surface().backdrop, "the file holds another backdrop");
+    let (mut painted, mut read_back) = (Vec::new(), Vec::new());
+    let view = training.frames.view(0, 1);
+    training.surface().paint(&view, [1.0; 3], &mut painted);
+    read.paint(&view, [1.0; 3], &mut read_back);
+    assert!(painted == read_back, "the file's picture is another one");
+}
+
+#[test]
 fn training_begins_with_a_sphere() {
-    let config = SurfaceConfig::default();
-    let field = Field::new(&config);
+    let field = Field::new(&SurfaceConfig::default());
     let mut tile = field::Tile::default();
     let directions: [Vector3<f32>; 4] =
         [Vector3::x(), -Vector3::y(), Vector3::new(0.48, -0.6, 0.64), Vector3::new(-0.6, 0.0, -0.8)];
@@ -97,6 +121,7 @@ fn a_sphere_becomes_a_closed_mesh_of_its_size() {
         occupancy: OccupancyGrid::full(32),
         scene_box: scene_box::SceneBox { corners: [[-1.0; 3], [1.0; 3]] },
         scene_from_world: tessera_datasets::camera::Similarity::identity(),
+        backdrop: None,
         config,
         field,
     };
