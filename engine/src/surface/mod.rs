@@ -30,6 +30,7 @@ use crate::Result;
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
 use crate::frames::{FrameSet, Sampler, SamplerState, Split};
+use crate::splats::model::SplatModel;
 use crate::splats::{MaskUse, SplatTraining};
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use field::Field;
@@ -191,11 +192,21 @@ impl Method for SurfaceTraining {
         let photos: usize = self.frames.views().map(|v| 3 * v.width * v.height).sum();
         let cache = photos.min(self.config.image_cache_mb << 20);
         let samples = self.config.samples as u64;
-        MemoryPlan::default()
+        let plan = MemoryPlan::default()
             .with("parameters", 4 * values as u64, format!("{} entries of the hash grid", field.grid.entries()))
             .with("optimiser", 14 * values as u64, "gradients, moments and steps of the entries")
             .with("samples", 2 * samples * per_sample, format!("{samples} samples a step"))
-            .with("photos", cache as u64, format!("{} photos, 8 bits a channel", self.frames.len()))
+            .with("photos", cache as u64, format!("{} photos, 8 bits a channel", self.frames.len()));
+        if !self.config.is_guided() {
+            return plan;
+        }
+        let (values, gradients, moments) = SplatModel::bytes(self.config.guide_splats, guide::SH_DEGREE);
+        plan.with(
+            "splats",
+            (values + gradients + moments) as u64,
+            format!("{} splats come first", self.config.guide_splats),
+        )
+        .with("backdrop", cache as u64, "what is behind, for photos without masks")
     }
 
     fn step(&mut self, step: u64) -> Result<StepReport> {

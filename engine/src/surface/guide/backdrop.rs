@@ -104,9 +104,4 @@ impl BackdropPictures {
         let at = 3 * (y * picture.width + x);
         std::array::from_fn(|k| f32::from(picture.rgb[at + k]) / 255.0)
     }
-
-    /// Bytes that they need.
-    pub fn bytes(&self) -> usize {
-        self.pictures.iter().map(|p| p.rgb.len()).sum()
-    }
 }

@@ -22,6 +22,8 @@ use tessera_datasets::scene::SplatCloud;
 
 /// Longest side of the photos that splats learn from: depths need no more.
 const RESOLUTION: u32 = 800;
+/// Degree of the splats' harmonics.
+pub const SH_DEGREE: u8 = 1;
 
 /// How the splats are trained that guide a surface with these settings.
 pub fn splats_config(config: &SurfaceConfig) -> SplatsConfig {
@@ -31,7 +33,7 @@ pub fn splats_config(config: &SurfaceConfig) -> SplatsConfig {
         resolution: if config.resolution == 0 { RESOLUTION } else { config.resolution.min(RESOLUTION) },
         test_every: config.test_every,
         seed: config.seed,
-        sh_degree: 1,
+        sh_degree: SH_DEGREE,
         background: config.background,
         masks: config.masks,
         depth_weight: 0.0,
