@@ -4,7 +4,7 @@ use super::SurfaceTraining;
 use super::config::Rates;
 use super::field::{Field, SURFACE_FEATURES, at};
 use super::guide::fusion::DistanceGrid;
-use super::step::{GROUPS, Group, SAMPLES, eikonal};
+use super::step::{GROUPS, Group, SAMPLES, eikonal, huber};
 use crate::train::StepReport;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -19,6 +19,8 @@ const REACH: f32 = 2.0;
 const HUBER: f32 = 2e-3;
 /// Steps in which the learning rate rises to its full height.
 const RISE: f64 = 50.0;
+/// What it falls to, as a share of that, so that the last steps settle.
+const FALL: f64 = 0.03;
 
 /// Distances to become, and where to ask for them.
 #[derive(Clone, Debug)]
@@ -66,7 +68,7 @@ impl SurfaceTraining {
                 group.fit_places(field, wanted, per_place, eikonal_weight);
             }
         });
-        let fall = 0.03f64.powf(step as f64 / self.config.fit_steps as f64);
+        let fall = FALL.powf(step as f64 / self.config.fit_steps as f64);
         let rise = ((step + 1) as f64 / RISE).min(1.0);
         self.descend(&Rates { distance: rise * fall * self.config.rate, colour: 0.0, variance: 0.0 }, step);
         let loss = self.groups.iter().map(|g| g.loss).sum::<f64>();
@@ -88,10 +90,8 @@ impl Group {
         chunk.v.clear();
         chunk.v.resize(tile.positions.len(), 0.0);
         for (i, (_, distance)) in wanted.iter().enumerate() {
-            let error = field.distance_of(tile, i) - distance;
-            let size = error.abs();
-            let loss = if size < HUBER { 0.5 * size * size / HUBER } else { size - 0.5 * HUBER };
-            d_features[at(SURFACE_FEATURES, 0, i)] = (error / HUBER).clamp(-1.0, 1.0) * per_place;
+            let (loss, slope) = huber(field.distance_of(tile, i) - distance, HUBER);
+            d_features[at(SURFACE_FEATURES, 0, i)] = slope * per_place;
             let normal = tile.normal_of(i);
             let (factor, of_normal) = eikonal(normal, eikonal_weight);
             self.loss += f64::from(loss * per_place) + of_normal;

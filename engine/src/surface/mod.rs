@@ -26,13 +26,13 @@ pub mod trace;
 pub use config::{SurfaceConfig, preset};
 pub use surface_file::{SURFACE_FILE, Surface};
 
-use crate::Result;
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
 use crate::frames::{FrameSet, Sampler, SamplerState, Split};
 use crate::splats::model::SplatModel;
 use crate::splats::{MaskUse, SplatTraining};
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
+use crate::{Error, Result};
 use field::Field;
 use guide::backdrop::{Backdrop, BackdropPictures};
 use guide::fusion::DistanceGrid;
@@ -151,14 +151,13 @@ impl SurfaceTraining {
     /// From splats to what the field becomes, and to what is behind it.
     fn take_over(&mut self, splats: &SplatTraining) -> Result<()> {
         let (cloud, scene_box) = (splats.cloud(), &self.surface.scene_box);
-        let found = guide::distances(&cloud, &self.frames, scene_box);
-        if found.is_none() {
-            self.warnings.push(
-                "the splats that were trained first show no surface in the box; training goes on with a sphere (box_min and                  box_max say where the object is)"
-                    .to_owned(),
-            );
-        }
-        self.stage = found.map_or(Stage::Learn, |grid| Stage::Fit(fit::Pattern::new(grid)));
+        let grid = guide::distances(&cloud, &self.frames, scene_box).ok_or_else(|| {
+            Error::setting(
+                "the splats that are trained first show no surface in the box: set box_min and box_max to where the object is, train more \
+                 of them (--set guide_steps=3000), or begin with a sphere (--set guide_steps=0)",
+            )
+        })?;
+        self.stage = Stage::Fit(fit::Pattern::new(grid));
         let mut cut_out = true;
         for i in 0..self.frames.len() {
             cut_out &= self.frames.load(i, 1)?.is_cut_out();
@@ -219,7 +218,10 @@ impl Method for SurfaceTraining {
                     self.stage = Stage::Guide(Some(splats));
                     return report;
                 }
-                self.take_over(&splats)?;
+                if let Err(error) = self.take_over(&splats) {
+                    self.stage = Stage::Guide(Some(splats));
+                    return Err(error);
+                }
                 self.step(step)
             }
             Stage::Fit(pattern) if step < before => {
@@ -227,9 +229,7 @@ impl Method for SurfaceTraining {
                 self.stage = Stage::Fit(pattern);
                 Ok(report)
             }
-            // Without a pattern the steps of becoming it are left out.
-            _ if step < before => Ok(StepReport { loss: 0.0, psnr: f64::NAN, count: 0, count_name: "places" }),
-            _ => self.train_step(step - before),
+            Stage::Fit(_) | Stage::Learn => self.train_step(step - before),
         }
     }
 

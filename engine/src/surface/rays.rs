@@ -1,8 +1,9 @@
-//! From pixels to rays in the unit cube, and to what they should see.
+//! From pixels to rays in the unit cube, and to what they should see; and from places back to pixels.
 
 use super::scene_box::SceneBox;
 use super::trace::TracedRay;
 use crate::frames::TrainingFrame;
+use nalgebra::Vector3;
 use tessera_datasets::capture::MaskKind;
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::occupancy::MarchedRay;
@@ -35,6 +36,39 @@ impl RayMaker {
         let d: [f64; 3] = std::array::from_fn(|k| f64::from(r[0][k]) * u + f64::from(r[1][k]) * v + f64::from(r[2][k]));
         let length = d.iter().map(|x| x * x).sum::<f64>().sqrt();
         MarchedRay::clipped(self.origin, d.map(|x| (x / length) as f32), self.corners)
+    }
+}
+
+/// Where a camera sees a place in the scene.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenPlace {
+    /// In the picture, in pixels.
+    pub pixel: [f64; 2],
+    /// Along the camera's axis, in scene units.
+    pub depth: f64,
+    /// How much longer than the depth the way from the camera is.
+    pub stretch: f64,
+}
+
+impl SeenPlace {
+    /// `None` when the place is behind the camera, outside the picture, or where the lens does not see.
+    pub fn of(view: &View, place: &Vector3<f64>) -> Option<Self> {
+        let p: [f64; 3] = std::array::from_fn(|i| {
+            (0..3).map(|j| f64::from(view.rotation[i][j]) * place[j]).sum::<f64>() + f64::from(view.translation[i])
+        });
+        let (u, v) = (p[0] / p[2], p[1] / p[2]);
+        let squared = u * u + v * v;
+        if p[2] <= 0.0 || squared > f64::from(view.max_radius_squared) {
+            return None;
+        }
+        let uv = view.lens.distort(u, v).uv;
+        let pixel: [f64; 2] = std::array::from_fn(|k| view.lens.focal[k] * uv[k] + view.lens.centre[k]);
+        let inside = |k: usize, side: usize| (0.0..side as f64).contains(&pixel[k]);
+        (inside(0, view.width) && inside(1, view.height)).then_some(Self {
+            pixel,
+            depth: p[2],
+            stretch: (1.0 + squared).sqrt(),
+        })
     }
 }
 

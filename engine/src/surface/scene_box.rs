@@ -1,6 +1,7 @@
 //! Where the surface is looked for: a box, from settings, masks, sparse points or cameras.
 
 use super::config::SurfaceConfig;
+use super::rays::SeenPlace;
 use crate::frames::FrameSet;
 use crate::{Error, Result};
 use nalgebra::{Matrix3, Vector3};
@@ -246,17 +247,8 @@ fn carved(views: &[View], masks: &[Option<(usize, usize, Vec<bool>)>], within: &
 
 /// Where a place is seen, as shares of the picture's sides; `None` when it is not.
 fn projected(view: &View, place: &Vector3<f64>) -> Option<[f64; 2]> {
-    let p: [f64; 3] = std::array::from_fn(|i| {
-        (0..3).map(|j| f64::from(view.rotation[i][j]) * place[j]).sum::<f64>() + f64::from(view.translation[i])
-    });
-    let (u, v) = (p[0] / p[2], p[1] / p[2]);
-    if p[2] <= 0.0 || u * u + v * v > f64::from(view.max_radius_squared) {
-        return None;
-    }
-    let uv = view.lens.distort(u, v).uv;
-    let at = |k: usize, side: usize| (view.lens.focal[k] * uv[k] + view.lens.centre[k]) / side as f64;
-    let at = [at(0, view.width), at(1, view.height)];
-    at.iter().all(|x| (0.0..1.0).contains(x)).then_some(at)
+    let [x, y] = SeenPlace::of(view, place)?.pixel;
+    Some([x / view.width as f64, y / view.height as f64])
 }
 
 /// # Errors

@@ -307,10 +307,9 @@ impl Group {
             for k in 0..3 {
                 let error = blended.colour[k] - training.colour[k];
                 self.squared_error += f64::from(error * error);
-                let size = error.abs();
-                let loss = if size < HUBER { 0.5 * size * size / HUBER } else { size - 0.5 * HUBER };
+                let (loss, slope) = huber(error, HUBER);
                 self.loss += f64::from(loss * weights.per_ray / 3.0);
-                upstream.colour[k] = (error / HUBER).clamp(-1.0, 1.0) * weights.per_ray / 3.0;
+                upstream.colour[k] = slope * weights.per_ray / 3.0;
             }
             if let Some(opacity) = training.opacity {
                 let o = blended.opacity.clamp(1e-3, 1.0 - 1e-3);
@@ -366,6 +365,13 @@ fn second_order(field: &Field, tile: &Tile, chunk: &mut ChunkGradients, f: &mut 
     field.distance.second_order_weight_gradient(&tile.sensitivity, f, 0, gradient);
     chunk.positions.clone_from(&tile.positions);
     chunk.sensitivity.clone_from(&tile.sensitivity.layers[0]);
+}
+
+/// Huber's loss of an error, which grows linearly from `delta` on with a slope of 1, and its derivative.
+pub(super) fn huber(error: f32, delta: f32) -> (f32, f32) {
+    let size = error.abs();
+    let loss = if size < delta { 0.5 * size * size / delta } else { size - 0.5 * delta };
+    (loss, (error / delta).clamp(-1.0, 1.0))
 }
 
 /// `(|g| - 1)²` times a weight: what `g` is multiplied with in its gradient, and the loss.

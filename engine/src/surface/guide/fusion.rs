@@ -3,6 +3,7 @@
 //! Each map says of each cell how far along its ray the surface is behind the cell, up to a limit; cells farther than that behind the surface it does not
 //! see. The mean of what maps say changes its sign where the surface is. What no map sees is taken to be inside, so that surfaces are closed.
 
+use super::super::rays::SeenPlace;
 use super::super::scene_box::SceneBox;
 use super::sweeping::distances_from_signs;
 use nalgebra::Vector3;
@@ -82,7 +83,7 @@ fn asked(maps: &[DepthMap], scene_box: &SceneBox, n: usize) -> Vec<f32> {
     let mut values = vec![-LIMIT; n * n * n];
     values.par_chunks_mut(n).enumerate().for_each(|(row, values)| {
         let at = |x: usize| [x, row % n, row / n].map(|x| (x as f64 + 0.5) / n as f64);
-        let places: Vec<Vector3<f32>> = (0..n).map(|x| Vector3::from(scene_box.from_cube(at(x))).cast()).collect();
+        let places: Vec<Vector3<f64>> = (0..n).map(|x| Vector3::from(scene_box.from_cube(at(x)))).collect();
         let mut sums = vec![(0.0f32, 0.0f32); n];
         for map in maps {
             for (place, sum) in places.iter().zip(&mut sums) {
@@ -105,24 +106,11 @@ fn asked(maps: &[DepthMap], scene_box: &SceneBox, n: usize) -> Vec<f32> {
 
 impl DepthMap {
     /// How far along the ray through a place the surface is behind it, in scene units; `None` when the camera does not see there.
-    fn ahead_of(&self, place: &Vector3<f32>) -> Option<f32> {
-        let view = &self.view;
-        let p: [f32; 3] =
-            std::array::from_fn(|i| (0..3).map(|j| view.rotation[i][j] * place[j]).sum::<f32>() + view.translation[i]);
-        if p[2] <= 1e-6 {
-            return None;
-        }
-        let (u, v) = (p[0] / p[2], p[1] / p[2]);
-        if u * u + v * v > view.max_radius_squared {
-            return None;
-        }
-        let uv = view.lens.distort(f64::from(u), f64::from(v)).uv;
-        let [x, y] = std::array::from_fn(|k| view.lens.focal[k] * uv[k] + view.lens.centre[k]);
-        if !(x >= 0.0 && y >= 0.0 && x < view.width as f64 && y < view.height as f64) {
-            return None;
-        }
-        let depth = self.depth[y as usize * view.width + x as usize];
-        Some(if depth > 0.0 { (depth - p[2]) * (1.0 + u * u + v * v).sqrt() } else { f32::INFINITY })
+    fn ahead_of(&self, place: &Vector3<f64>) -> Option<f32> {
+        let seen = SeenPlace::of(&self.view, place)?;
+        let [x, y] = seen.pixel.map(|x| x as usize);
+        let depth = self.depth[y * self.view.width + x];
+        Some(if depth > 0.0 { ((f64::from(depth) - seen.depth) * seen.stretch) as f32 } else { f32::INFINITY })
     }
 }
 
@@ -136,17 +124,8 @@ mod tests {
     fn depths_of_a_ball_from_all_around_become_its_distances() {
         let (centre, radius) = (Vector3::new(0.1f32, -0.05, 0.2), 0.5f32);
         let scene_box = SceneBox { corners: [[-1.0, -0.9, -0.8], [1.0, 0.9, 1.1]] };
-        let camera = Camera::from_horizontal_fov(200, 160, 1.1);
-        let maps: Vec<DepthMap> = (0..12)
-            .map(|i| {
-                let angle = f64::from(i) * std::f64::consts::TAU / 12.0;
-                let eye = Point3::new(2.5 * angle.cos(), 2.5 * angle.sin(), if i % 2 == 0 { 1.2 } else { -1.2 });
-                let up = Vector3::z();
-                let pose = Isometry3::face_towards(&eye, &Point3::from(centre.cast()), &up).inverse();
-                let view = View::new(&camera, &pose);
-                let depth = (0..200 * 160).map(|p| seen(&view, p, &centre, radius)).collect();
-                DepthMap { view, depth }
-            })
+        let maps: Vec<DepthMap> = ring(&centre)
+            .map(|view| DepthMap { depth: (0..200 * 160).map(|p| seen(&view, p, &centre, radius)).collect(), view })
             .collect();
         let grid = DistanceGrid::fused(&maps, &scene_box).expect("a surface");
         let cell = (1.0 / RESOLUTION as f64) as f32;
@@ -157,6 +136,25 @@ mod tests {
             assert!((grid.at(place) - exact).abs() < 2.0 * cell, "{place:?}: {} instead of {exact}", grid.at(place));
         }
         assert!(grid.near_surface().len() > 1000);
+    }
+
+    #[test]
+    fn where_cameras_see_through_there_is_no_surface() {
+        let centre = Vector3::new(0.1f32, -0.05, 0.2);
+        let maps: Vec<DepthMap> = ring(&centre).map(|view| DepthMap { view, depth: vec![0.0; 200 * 160] }).collect();
+        let [low, high] = [-0.3, 0.3].map(|d| (centre.cast::<f64>().add_scalar(d)).into());
+        assert_eq!(DistanceGrid::fused(&maps, &SceneBox { corners: [low, high] }), None);
+    }
+
+    /// Twelve cameras of 200x160 pixels around a place, above and below it by turns.
+    fn ring(centre: &Vector3<f32>) -> impl Iterator<Item = View> {
+        let camera = Camera::from_horizontal_fov(200, 160, 1.1);
+        let centre = Point3::from(centre.cast());
+        (0..12).map(move |i| {
+            let angle = f64::from(i) * std::f64::consts::TAU / 12.0;
+            let eye = Point3::new(2.5 * angle.cos(), 2.5 * angle.sin(), if i % 2 == 0 { 1.2 } else { -1.2 });
+            View::new(&camera, &Isometry3::face_towards(&eye, &centre, &Vector3::z()).inverse())
+        })
     }
 
     /// The depth of the ball in a pixel, 0 beside it.
