@@ -1,6 +1,7 @@
 //! The one error type of this crate: which file, what is wrong with it, and what to do.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// What went wrong with a file, in words meant for its owner.
@@ -21,6 +22,35 @@ impl DataError {
     /// An error about `path`, because of `reason`.
     pub fn new(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self { path: path.as_ref().to_owned(), reason: reason.into(), remedy: None }
+    }
+
+    /// What it means to the user that `path` cannot be read.
+    pub fn unreadable(path: impl AsRef<Path>, error: &io::Error) -> Self {
+        let (reason, remedy) = match error.kind() {
+            ErrorKind::NotFound => ("does not exist".to_owned(), "check its name"),
+            ErrorKind::IsADirectory => ("is a folder, not a file".to_owned(), "name a file in it"),
+            ErrorKind::UnexpectedEof => ("ends too early".to_owned(), "copy it again from its source"),
+            ErrorKind::PermissionDenied => (format!("cannot be read ({error})"), "ask its owner to allow it"),
+            _ => (format!("cannot be read ({error})"), "check the disk, or copy it again from its source"),
+        };
+        Self::new(path, reason).remedy(remedy)
+    }
+
+    /// What it means to the user that `path` cannot be written.
+    pub fn unwritable(path: impl AsRef<Path>, error: &io::Error) -> Self {
+        let (reason, remedy) = match error.kind() {
+            ErrorKind::NotFound => {
+                ("cannot be written because its folder does not exist".to_owned(), "create the folder")
+            }
+            ErrorKind::StorageFull => {
+                ("cannot be written because the disk is full".to_owned(), "free some space or write elsewhere")
+            }
+            ErrorKind::PermissionDenied => {
+                (format!("cannot be written ({error})"), "write elsewhere, or allow writing there")
+            }
+            _ => (format!("cannot be written ({error})"), "check the disk, or write elsewhere"),
+        };
+        Self::new(path, reason).remedy(remedy)
     }
 
     /// The same error with advice.

@@ -38,7 +38,7 @@ impl Files {
     /// When there is nothing at `path`, or it is a file but no readable zip archive.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let metadata = fs::metadata(path).map_err(|e| read_error(path, &e))?;
+        let metadata = fs::metadata(path).map_err(|e| DataError::unreadable(path, &e))?;
         let source = if metadata.is_dir() { Source::Folder } else { Source::Archive(Archive::open(path)?) };
         Ok(Self { root: path.to_owned(), source })
     }
@@ -77,14 +77,14 @@ impl Files {
         let rel = self.inside(rel)?;
         match &self.source {
             Source::Folder => {
-                let file = File::open(&path).map_err(|e| read_error(&path, &e))?;
-                let metadata = file.metadata().map_err(|e| read_error(&path, &e))?;
+                let file = File::open(&path).map_err(|e| DataError::unreadable(&path, &e))?;
+                let metadata = file.metadata().map_err(|e| DataError::unreadable(&path, &e))?;
                 if !metadata.is_file() {
-                    return Err(DataError::new(&path, "is not a regular file"));
+                    return Err(DataError::new(&path, "is not a regular file").remedy("put a file in its place"));
                 }
                 let capacity = metadata.len().min(limit).min(archive::MAX_ENTRY_BYTES);
                 let mut bytes = Vec::with_capacity(usize::try_from(capacity).unwrap_or(0));
-                file.take(limit).read_to_end(&mut bytes).map_err(|e| read_error(&path, &e))?;
+                file.take(limit).read_to_end(&mut bytes).map_err(|e| DataError::unreadable(&path, &e))?;
                 Ok(bytes)
             }
             Source::Archive(archive) => archive.read(&rel, limit, &path),
@@ -96,7 +96,8 @@ impl Files {
     /// # Errors
     /// As [`Files::read`], and when it is not UTF-8.
     pub fn read_text(&self, rel: &str) -> Result<String> {
-        String::from_utf8(self.read(rel)?).map_err(|_| DataError::new(self.display_path(rel), "is not UTF-8 text"))
+        String::from_utf8(self.read(rel)?)
+            .map_err(|_| DataError::new(self.display_path(rel), "is not UTF-8 text").remedy("save it as UTF-8"))
     }
 
     /// Whether the path `rel` stays within the root, whether or not there is anything.
@@ -172,14 +173,17 @@ impl Files {
     }
 
     fn inside(&self, rel: &str) -> Result<String> {
-        clean(rel).ok_or_else(|| DataError::new(&self.root, format!("the path '{rel}' leads outside of the capture")))
+        clean(rel).ok_or_else(|| {
+            DataError::new(&self.root, format!("the path '{rel}' leads outside of the folder"))
+                .remedy("name files in the folder only")
+        })
     }
 
     fn folder_entries(&self, rel: &str) -> Result<Vec<String>> {
         let path = self.display_path(rel);
         let mut names = Vec::new();
-        for entry in fs::read_dir(&path).map_err(|e| read_error(&path, &e))? {
-            let name = entry.map_err(|e| read_error(&path, &e))?.file_name();
+        for entry in fs::read_dir(&path).map_err(|e| DataError::unreadable(&path, &e))? {
+            let name = entry.map_err(|e| DataError::unreadable(&path, &e))?.file_name();
             // A name that is not Unicode cannot be mentioned in any capture file either.
             if let Some(name) = name.to_str().filter(|n| !n.starts_with('.')) {
                 names.push(name.to_owned());
@@ -229,14 +233,6 @@ fn clean(rel: &str) -> Option<String> {
         }
     }
     Some(parts.join("/"))
-}
-
-fn read_error(path: &Path, error: &std::io::Error) -> DataError {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => DataError::new(path, "does not exist"),
-        std::io::ErrorKind::IsADirectory => DataError::new(path, "is a folder, not a file"),
-        _ => DataError::new(path, format!("cannot be read ({error})")),
-    }
 }
 
 #[cfg(test)]

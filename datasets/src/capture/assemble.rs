@@ -64,7 +64,9 @@ impl Draft {
         let mut rescaled = Vec::new();
         let mut frames = Vec::with_capacity(found.len());
         for DraftFrame { mut frame, photo } in found {
-            check_numbers(&frame).map_err(|reason| DataError::new(&source, format!("{}: {reason}", frame.image)))?;
+            check_numbers(&frame).map_err(|reason| {
+                DataError::new(&source, format!("{}: {reason}", frame.image)).remedy("leave that image out")
+            })?;
             if let Some(photo) = photo {
                 let fitted = photo.fit(frame.camera, frame.camera_from_world);
                 let (camera, pose, was_rescaled) = fitted.map_err(|reason| {

@@ -5,12 +5,12 @@
 //! whole numbers. `scale_mat_i` maps the unit sphere around the object to the world; its inverse is the capture's
 //! normalisation.
 
-use super::assemble::{Draft, DraftFrame};
-use super::images::{find_image, find_photos};
-use super::llff::images_in;
-use super::{Capture, Frame, MaskKind, MaskSource};
+use super::Capture;
+use super::assemble::Draft;
+use super::images::Photo;
+use super::in_order::InOrder;
 use crate::camera::{Camera, Distortion, Lens, Pose, Similarity};
-use crate::files::{Files, join};
+use crate::files::Files;
 use crate::format::npy::{Array, parse_npz};
 use crate::{DataError, Result};
 use nalgebra::{Matrix3, Rotation3, Translation3, UnitQuaternion, Vector3};
@@ -18,7 +18,6 @@ use std::sync::Arc;
 
 const CAMERAS: [&str; 2] = ["cameras_sphere.npz", "cameras.npz"];
 const IMAGE_FOLDERS: [&str; 3] = ["image", "images", "rgb"];
-const MASK_FOLDERS: [&str; 2] = ["mask", "masks"];
 /// How many pixels skew may move the border of the image: what calibration leaves by rounding.
 const MAX_SKEW_PIXELS: f64 = 0.25;
 
@@ -26,79 +25,30 @@ const MAX_SKEW_PIXELS: f64 = 0.25;
 /// When the cameras are damaged or not as many as the images, or an image cannot be read.
 pub(super) fn load(files: Arc<Files>) -> Result<Capture> {
     let Some(source) = CAMERAS.into_iter().find(|name| files.exists(name)) else {
-        return Err(DataError::new(files.root(), format!("holds neither {} nor {}", CAMERAS[0], CAMERAS[1])));
+        return Err(DataError::new(files.root(), format!("holds neither {} nor {}", CAMERAS[0], CAMERAS[1]))
+            .remedy("put the cameras there"));
     };
     let path = files.display_path(source);
     let is_needed = |name: &str| name.starts_with("world_mat_") && !name.contains("inv") || name == "scale_mat_0";
     let mut matrices = parse_npz(&files.read(source)?, &path, is_needed)?;
     let scale = matrices.remove("scale_mat_0");
-    let (folder, images) = photo_folder(&files)?;
-    if images.len() != matrices.len() {
-        let reason = format!("holds {} cameras but {folder}/ holds {} images", matrices.len(), images.len());
-        return Err(DataError::new(path, reason).remedy("leave exactly the posed images in that folder"));
-    }
-    let mut warnings = Vec::new();
-    let masks = find_masks(&files, &images, &mut warnings)?;
-    let photos = find_photos(&files, &images)?;
-    let mut frames = Vec::with_capacity(images.len());
-    for (index, ((image, mask), photo)) in images.into_iter().zip(masks).zip(photos).enumerate() {
+    let photos = InOrder::find(&files, &IMAGE_FOLDERS, matrices.len(), "cameras", &path)?;
+    let layout = format!("IDR/NeuS ({source}, {}/)", photos.folder);
+    let warnings = photos.warnings.clone();
+    let frames = photos.frames(|index, image, photo| {
         let name = format!("world_mat_{index}");
-        let matrix = matrices.get(&name).ok_or_else(|| DataError::new(&path, format!("has no {name} for {image}")))?;
-        let (width, height) = photo.as_ref().map_or((1, 1), super::images::Photo::stored_size);
-        let (camera, camera_from_world) = decompose(matrix, width, height).map_err(|reason| {
-            DataError::new(&path, format!("{name} {reason}")).remedy("leave that camera and its image out")
-        })?;
-        let frame = Frame {
-            name: String::new(),
-            image,
-            mask,
-            depth: None,
-            camera,
-            camera_from_world,
-            time: None,
-            rig_camera: None,
-            split: None,
-        };
-        frames.push(DraftFrame { frame, photo });
-    }
-    let layout = format!("IDR/NeuS ({source}, {folder}/)");
+        let remedy = "leave that camera and its image out";
+        let missing = || DataError::new(&path, format!("has no {name} for {image}")).remedy(remedy);
+        let (width, height) = photo.map_or((1, 1), Photo::stored_size);
+        decompose(matrices.get(&name).ok_or_else(missing)?, width, height)
+            .map_err(|reason| DataError::new(&path, format!("{name} {reason}")).remedy(remedy))
+    })?;
     let draft = Draft { files, layout, source: source.to_owned(), frames, points: Vec::new(), warnings };
     let mut capture = draft.finish()?;
     if let Some(scene_from_world) = scale.as_ref().and_then(normalisation) {
         capture.scene_from_world = scene_from_world;
     }
     Ok(capture)
-}
-
-fn photo_folder(files: &Files) -> Result<(&'static str, Vec<String>)> {
-    for folder in IMAGE_FOLDERS {
-        let images = images_in(files, folder)?;
-        if !images.is_empty() {
-            return Ok((folder, images));
-        }
-    }
-    Err(DataError::new(files.display_path(IMAGE_FOLDERS[0]), "holds no images").remedy("put the posed images there"))
-}
-
-/// The mask of each image: the one of the same name, or the one in the same place when there are as many (NeuS numbers
-/// `000000.png` and `000.png`).
-fn find_masks(files: &Files, images: &[String], warnings: &mut Vec<String>) -> Result<Vec<Option<MaskSource>>> {
-    let Some(folder) = MASK_FOLDERS.into_iter().find(|folder| files.is_dir(folder)) else {
-        return Ok(vec![None; images.len()]);
-    };
-    let all = images_in(files, folder)?;
-    let named = |image: &String| find_image(files, &join(folder, image.rsplit('/').next().unwrap_or(image)));
-    let found: Vec<Option<String>> = if images.iter().all(|image| named(image).is_some()) || all.len() != images.len() {
-        images.iter().map(named).collect()
-    } else {
-        all.into_iter().map(Some).collect()
-    };
-    let missing = found.iter().filter(|m| m.is_none()).count();
-    if missing > 0 {
-        warnings.push(format!("{missing} of {} images have no mask in {folder}/", images.len()));
-    }
-    let source = |path| MaskSource { path, kind: MaskKind::Foreground };
-    Ok(found.into_iter().map(|path| path.map(source)).collect())
 }
 
 /// Intrinsics and pose from a projection matrix, by RQ decomposition (Hartley and Zisserman 2004, section 6.2.4), or

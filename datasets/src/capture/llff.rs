@@ -4,11 +4,11 @@
 //! [down, right, back], then the camera's position, then height, width and focal length in pixels. Rows belong to the
 //! images in the order of their names. The principal point is the image's middle.
 
-use super::assemble::{Draft, DraftFrame};
-use super::images::{find_image, find_photos};
-use super::{Capture, Frame, MaskKind, MaskSource};
+use super::Capture;
+use super::assemble::Draft;
+use super::in_order::InOrder;
 use crate::camera::{Camera, Distortion, Lens, Pose};
-use crate::files::{Files, join};
+use crate::files::Files;
 use crate::format::npy::parse_npy;
 use crate::{DataError, Result};
 use nalgebra::{Matrix3, Rotation3, Translation3, UnitQuaternion, Vector3};
@@ -18,7 +18,6 @@ const POSES: &str = "poses_bounds.npy";
 const ROW: usize = 17;
 /// Folders of photos in order of preference; the numbered ones hold the same photos downscaled.
 const IMAGE_FOLDERS: [&str; 4] = ["images", "images_2", "images_4", "images_8"];
-const MASK_FOLDERS: [&str; 2] = ["masks", "mask"];
 
 /// # Errors
 /// When the poses are damaged or not as many as the images, or an image cannot be read.
@@ -29,72 +28,15 @@ pub(super) fn load(files: Arc<Files>) -> Result<Capture> {
         let reason = format!("holds an array of shape {:?} instead of [N, {ROW}]", array.shape);
         return Err(DataError::new(path, reason).remedy("make it with LLFF's imgs2poses.py"));
     };
-    let (folder, images) = photo_folder(&files)?;
-    if images.len() != n {
-        let reason = format!("holds {n} poses but {folder}/ holds {} images", images.len());
-        return Err(DataError::new(path, reason).remedy("leave exactly the posed images in that folder"));
-    }
-    let mut warnings = Vec::new();
-    let masks = find_masks(&files, &images, &mut warnings);
-    let photos = find_photos(&files, &images)?;
-    let mut frames = Vec::with_capacity(n);
-    for (((row, image), mask), photo) in array.data.chunks_exact(ROW).zip(images).zip(masks).zip(photos) {
-        let (camera, camera_from_world) = parse_row(row).map_err(|reason| {
+    let photos = InOrder::find(&files, &IMAGE_FOLDERS, n, "poses", &path)?;
+    let layout = format!("LLFF ({POSES}, {}/)", photos.folder);
+    let warnings = photos.warnings.clone();
+    let frames = photos.frames(|index, image, _| {
+        parse_row(&array.data[ROW * index..][..ROW]).map_err(|reason| {
             DataError::new(&path, format!("the pose of {image} {reason}")).remedy("leave that image and its row out")
-        })?;
-        let frame = Frame {
-            name: String::new(),
-            image,
-            mask,
-            depth: None,
-            camera,
-            camera_from_world,
-            time: None,
-            rig_camera: None,
-            split: None,
-        };
-        frames.push(DraftFrame { frame, photo });
-    }
-    let layout = format!("LLFF ({POSES}, {folder}/)");
+        })
+    })?;
     Draft { files, layout, source: POSES.to_owned(), frames, points: Vec::new(), warnings }.finish()
-}
-
-/// The images (paths, sorted by name) of the first folder that holds any.
-fn photo_folder(files: &Files) -> Result<(&'static str, Vec<String>)> {
-    for folder in IMAGE_FOLDERS {
-        let images = images_in(files, folder)?;
-        if !images.is_empty() {
-            return Ok((folder, images));
-        }
-    }
-    Err(DataError::new(files.display_path(IMAGE_FOLDERS[0]), "holds no images").remedy("put the posed images there"))
-}
-
-/// Paths of the images directly in a folder, sorted by name.
-pub(super) fn images_in(files: &Files, folder: &str) -> Result<Vec<String>> {
-    const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "exr", "bmp"];
-    let is_image = |name: &String| {
-        name.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending.to_ascii_lowercase().as_str()))
-    };
-    Ok(files.list_dir(folder)?.into_iter().filter(is_image).map(|name| join(folder, &name)).collect())
-}
-
-/// The mask of each image, by its name without ending.
-fn find_masks(files: &Files, images: &[String], warnings: &mut Vec<String>) -> Vec<Option<MaskSource>> {
-    let Some(folder) = MASK_FOLDERS.into_iter().find(|folder| files.is_dir(folder)) else {
-        return vec![None; images.len()];
-    };
-    let mask_of = |image: &String| {
-        let name = image.rsplit('/').next().unwrap_or(image);
-        let path = find_image(files, &join(folder, name))?;
-        Some(MaskSource { path, kind: MaskKind::Foreground })
-    };
-    let masks: Vec<_> = images.iter().map(mask_of).collect();
-    let missing = masks.iter().filter(|m| m.is_none()).count();
-    if missing > 0 {
-        warnings.push(format!("{missing} of {} images have no mask in {folder}/", images.len()));
-    }
-    masks
 }
 
 /// Camera and pose, or what is wrong with the row.

@@ -7,6 +7,7 @@ mod colmap;
 mod detect;
 mod idr;
 mod images;
+mod in_order;
 mod llff;
 mod normalise;
 pub mod photos;

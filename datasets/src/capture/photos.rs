@@ -169,7 +169,7 @@ fn is_finished(work_dir: &Path, source: &str) -> bool {
 
 /// Makes `work_dir` an empty folder of ours. What an earlier run of ours left is removed, nothing else.
 fn prepare(work_dir: &Path, source: &str) -> Result<()> {
-    let unwritable = |e: std::io::Error| DataError::new(work_dir, format!("cannot be written ({e})"));
+    let unwritable = |e: std::io::Error| DataError::unwritable(work_dir, &e);
     fs::create_dir_all(work_dir).map_err(unwritable)?;
     let is_empty = fs::read_dir(work_dir).map_err(unwritable)?.next().is_none();
     if !is_empty && !work_dir.join(MARKER).is_file() {
@@ -206,7 +206,7 @@ fn copy_photos(path: &Path, images: &Path) -> Result<bool> {
         one_camera &= *first.get_or_insert_with(|| camera.clone()) == camera;
 
         let target = images.join(photo);
-        let unwritable = |e: std::io::Error| DataError::new(&target, format!("cannot be written ({e})"));
+        let unwritable = |e: std::io::Error| DataError::unwritable(&target, &e);
         fs::create_dir_all(target.parent().unwrap_or(images)).map_err(unwritable)?;
         if files.is_archive() {
             fs::write(&target, files.read(photo)?).map_err(unwritable)?;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub(super) fn open_joined(inputs: &[PathBuf]) -> Result<Box<dyn SplatSource>> {
     let mut parts = inputs.iter().map(open_splats).collect::<Result<Vec<_>>>()?;
     let (Some(first), Some(path)) = (parts.first(), inputs.first()) else {
-        return Err(DataError::new("", "no scene was named"));
+        return Err(DataError::new("", "no scene was named").remedy("name a scene's file"));
     };
     if parts.len() == 1 {
         return Ok(parts.remove(0));

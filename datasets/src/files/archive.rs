@@ -23,11 +23,11 @@ pub(super) struct Archive {
 
 impl Archive {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let unreadable = |reason: String| DataError::new(path, reason);
-        let file = File::open(path).map_err(|e| unreadable(format!("cannot be read ({e})")))?;
+        let file = File::open(path).map_err(|e| DataError::unreadable(path, &e))?;
         let shared = SharedFile { file: Arc::new(Mutex::new(file)), position: 0 };
         let zip = ZipArchive::new(shared).map_err(|e| {
-            unreadable(format!("is not a readable zip archive ({e})")).remedy("give a capture's folder or a .zip of it")
+            DataError::new(path, format!("is not a readable zip archive ({e})"))
+                .remedy("give a capture's folder or a .zip of it")
         })?;
         let mut files = BTreeMap::new();
         for index in 0..zip.len() {
@@ -49,7 +49,8 @@ impl Archive {
     }
 
     pub(super) fn read(&self, rel: &str, limit: u64, path: &Path) -> Result<Vec<u8>> {
-        let Some(&index) = self.files.get(rel) else { return Err(DataError::new(path, "is not in the archive")) };
+        let missing = || DataError::new(path, "is not in the archive").remedy("make the archive again, with that file");
+        let index = *self.files.get(rel).ok_or_else(missing)?;
         let unreadable = |e: &dyn std::fmt::Display| {
             DataError::new(path, format!("cannot be unpacked ({e})")).remedy("make the archive again")
         };

@@ -40,7 +40,7 @@ impl AtomicFile {
         if path.is_dir() {
             return Err(DataError::new(&path, "is a folder").remedy("name a file"));
         }
-        let temporary = temporary_file(folder_of(&path)).map_err(|e| unwritable(&path, &e))?;
+        let temporary = temporary_file(folder_of(&path)).map_err(|e| DataError::unwritable(&path, &e))?;
         Ok(Self { shown: path.clone(), path, existing, out: BufWriter::with_capacity(1 << 20, temporary) })
     }
 
@@ -57,7 +57,7 @@ impl AtomicFile {
 
     /// What an error of writing means to the user.
     pub fn unwritable(&self, error: &io::Error) -> DataError {
-        unwritable(&self.shown, error)
+        DataError::unwritable(&self.shown, error)
     }
 
     /// [`Write::write_all`] with an error that names the file.
@@ -65,7 +65,7 @@ impl AtomicFile {
     /// # Errors
     /// When the disk refuses.
     pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.out.write_all(bytes).map_err(|e| unwritable(&self.shown, &e))
+        self.out.write_all(bytes).map_err(|e| DataError::unwritable(&self.shown, &e))
     }
 
     /// Cuts the file off after so many bytes.
@@ -74,7 +74,7 @@ impl AtomicFile {
     /// When the disk refuses.
     pub fn truncate(&mut self, length: u64) -> Result<()> {
         let cut = self.out.flush().and_then(|()| self.out.get_ref().as_file().set_len(length));
-        cut.map_err(|e| unwritable(&self.shown, &e))
+        cut.map_err(|e| DataError::unwritable(&self.shown, &e))
     }
 
     /// Moves what has been written to another place in the file. The ranges may overlap. The position afterwards is any.
@@ -92,7 +92,8 @@ impl AtomicFile {
             // Nothing may be overwritten before it is moved.
             let offset = if to > from { length - moved - n } else { moved };
             bytes.resize(n as usize, 0);
-            self.move_piece(from + offset, to + offset, &mut bytes).map_err(|e| unwritable(&self.shown, &e))?;
+            self.move_piece(from + offset, to + offset, &mut bytes)
+                .map_err(|e| DataError::unwritable(&self.shown, &e))?;
             moved += n;
         }
         Ok(())
@@ -111,7 +112,7 @@ impl AtomicFile {
     /// When the disk is full, or a file has appeared that is to be kept.
     pub fn commit(self) -> Result<()> {
         let path = self.path;
-        let temporary = self.out.into_inner().map_err(|e| unwritable(&self.shown, e.error()))?;
+        let temporary = self.out.into_inner().map_err(|e| DataError::unwritable(&self.shown, e.error()))?;
         let persisted = match self.existing {
             Existing::Keep => temporary.persist_noclobber(&path),
             Existing::Replace => temporary.persist(&path),
@@ -119,7 +120,7 @@ impl AtomicFile {
         match persisted {
             Ok(_) => Ok(()),
             Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(&path)),
-            Err(e) => Err(unwritable(&self.shown, &e.error)),
+            Err(e) => Err(DataError::unwritable(&self.shown, &e.error)),
         }
     }
 }
@@ -189,7 +190,7 @@ impl AtomicFolder {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(std::fs::Permissions::from_mode(0o777));
         }
-        let temporary = builder.tempdir_in(folder_of(&path)).map_err(|e| unwritable(&path, &e))?;
+        let temporary = builder.tempdir_in(folder_of(&path)).map_err(|e| DataError::unwritable(&path, &e))?;
         Ok(Self { path, existing, temporary })
     }
 
@@ -208,7 +209,7 @@ impl AtomicFolder {
     /// # Errors
     /// When the disk refuses.
     pub fn file(&self, name: &str) -> Result<BufWriter<File>> {
-        let file = File::create(self.temporary.path().join(name)).map_err(|e| unwritable(&self.path, &e))?;
+        let file = File::create(self.temporary.path().join(name)).map_err(|e| DataError::unwritable(&self.path, &e))?;
         Ok(BufWriter::with_capacity(1 << 20, file))
     }
 
@@ -217,12 +218,12 @@ impl AtomicFolder {
     /// # Errors
     /// When the disk refuses.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        std::fs::write(self.temporary.path().join(name), bytes).map_err(|e| unwritable(&self.path, &e))
+        std::fs::write(self.temporary.path().join(name), bytes).map_err(|e| DataError::unwritable(&self.path, &e))
     }
 
     /// What an error of writing means to the user.
     pub fn unwritable(&self, error: &io::Error) -> DataError {
-        unwritable(&self.path, error)
+        DataError::unwritable(&self.path, error)
     }
 
     /// Gives the folder its name. One that is replaced goes only when the new one is complete.
@@ -236,13 +237,14 @@ impl AtomicFolder {
             }
             // Two renames: the old folder is out of the way before the new one takes its place.
             let old = tempfile::Builder::new().prefix(".tessera-").suffix(".old").tempdir_in(folder_of(&self.path));
-            let old = old.map_err(|e| unwritable(&self.path, &e))?;
-            std::fs::rename(&self.path, old.path().join("replaced")).map_err(|e| unwritable(&self.path, &e))?;
+            let old = old.map_err(|e| DataError::unwritable(&self.path, &e))?;
+            std::fs::rename(&self.path, old.path().join("replaced"))
+                .map_err(|e| DataError::unwritable(&self.path, &e))?;
         }
         let temporary = self.temporary.keep();
         std::fs::rename(&temporary, &self.path).map_err(|e| {
             std::fs::remove_dir_all(&temporary).ok();
-            unwritable(&self.path, &e)
+            DataError::unwritable(&self.path, &e)
         })
     }
 }
@@ -251,17 +253,6 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    }
-}
-
-pub(super) fn unwritable(path: &Path, error: &io::Error) -> DataError {
-    match error.kind() {
-        io::ErrorKind::NotFound => {
-            DataError::new(path, "cannot be written because its folder does not exist").remedy("create the folder")
-        }
-        io::ErrorKind::StorageFull => DataError::new(path, "cannot be written because the disk is full")
-            .remedy("free some space or write elsewhere"),
-        _ => DataError::new(path, format!("cannot be written ({error})")),
     }
 }
 

@@ -28,12 +28,8 @@ impl Input {
     /// # Errors
     /// When it is missing, unreadable, or a folder.
     pub(in crate::format) fn open(path: &Path) -> Result<Self> {
-        let unreadable = |e: io::Error| match e.kind() {
-            io::ErrorKind::NotFound => DataError::new(path, "does not exist"),
-            _ => DataError::new(path, format!("cannot be read ({e})")),
-        };
-        let file = File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
+        let file = File::open(path).map_err(|e| DataError::unreadable(path, &e))?;
+        let metadata = file.metadata().map_err(|e| DataError::unreadable(path, &e))?;
         if !metadata.is_file() {
             return Err(DataError::new(path, "is not a regular file").remedy("name a file"));
         }
@@ -71,18 +67,13 @@ impl Input {
         self.length
     }
 
-    /// Bytes from here to the end of the file.
-    pub(in crate::format) fn remaining(&self) -> u64 {
-        self.length.saturating_sub(self.position)
-    }
-
     /// Goes on at this byte.
     ///
     /// # Errors
     /// When the disk refuses.
     pub(in crate::format) fn go_to(&mut self, position: u64) -> Result<()> {
         if position != self.position {
-            self.reader.seek(SeekFrom::Start(position)).map_err(|e| unreadable(&self.path, &e))?;
+            self.reader.seek(SeekFrom::Start(position)).map_err(|e| DataError::unreadable(&self.path, &e))?;
             self.position = position;
         }
         Ok(())
@@ -95,18 +86,8 @@ impl Input {
     pub(in crate::format) fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
         self.read_exact(bytes).map_err(|e| match e.kind() {
             io::ErrorKind::UnexpectedEof => truncated(&self.path),
-            _ => unreadable(&self.path, &e),
+            _ => DataError::unreadable(&self.path, &e),
         })
-    }
-
-    /// All that is left.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub(in crate::format) fn rest(&mut self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(usize::try_from(self.remaining()).unwrap_or(0));
-        self.read_to_end(&mut bytes).map_err(|e| unreadable(&self.path, &e))?;
-        Ok(bytes)
     }
 }
 
@@ -127,11 +108,6 @@ impl BufRead for Input {
         self.reader.consume(amount);
         self.position += amount as u64;
     }
-}
-
-/// What a failure of the disk means to the user.
-pub(in crate::format) fn unreadable(path: &Path, error: &io::Error) -> DataError {
-    DataError::new(path, format!("cannot be read ({error})"))
 }
 
 /// What is said about a file that ends too early.

@@ -116,7 +116,8 @@ pub fn write_mesh(path: impl AsRef<Path>, mesh: &Mesh, existing: Existing) -> Re
     let path = path.as_ref();
     let format = MeshFormat::to_write(path)?;
     if !mesh.is_consistent() {
-        return Err(DataError::new(path, "is not written, because the mesh's arrays disagree"));
+        return Err(DataError::new(path, "is not written, because the mesh's arrays disagree")
+            .remedy("give every vertex all of its attributes"));
     }
     let beside = match format {
         MeshFormat::Obj => obj::beside(path, mesh),

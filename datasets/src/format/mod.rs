@@ -33,6 +33,8 @@ mod obj;
 mod off;
 #[cfg(feature = "files")]
 mod open;
+#[cfg(feature = "files")]
+mod pieces;
 mod placement;
 #[cfg(feature = "files")]
 pub mod ply;

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
+/// What helps where an array is damaged.
+const AGAIN: &str = "make it again";
 /// The largest array that is unpacked from an archive, in bytes.
 const MAX_ENTRY_BYTES: u64 = 64 << 20;
 
@@ -23,7 +25,7 @@ pub(crate) struct Array {
 /// # Errors
 /// When it is damaged, truncated, or holds another type.
 pub(crate) fn parse_npy(bytes: &[u8], path: &Path) -> Result<Array> {
-    let damaged = |what: &str| DataError::new(path, format!("is a damaged NumPy file ({what})"));
+    let damaged = |what: &str| DataError::new(path, format!("is a damaged NumPy file ({what})")).remedy(AGAIN);
     let (header, body) = split_header(bytes).ok_or_else(|| damaged("no NumPy header"))?;
     let descr = value_of(header, "descr").ok_or_else(|| damaged("no type"))?;
     let descr = descr.trim_start_matches(['\'', '"']).split(['\'', '"']).next().unwrap_or_default();
@@ -36,7 +38,8 @@ pub(crate) fn parse_npy(bytes: &[u8], path: &Path) -> Result<Array> {
     let expected = count.and_then(|count| count.checked_mul(size));
     let Some(body) = expected.and_then(|expected| body.get(..expected)) else {
         let (shape, there) = (&shape, body.len());
-        return Err(DataError::new(path, format!("is truncated: an array of shape {shape:?} in {there} bytes")));
+        let reason = format!("is truncated: an array of shape {shape:?} in {there} bytes");
+        return Err(DataError::new(path, reason).remedy(AGAIN));
     };
     let data: Vec<f64> = body.chunks_exact(size).map(decode).collect();
     let data = if fortran_order { row_major(&data, &shape) } else { data };
@@ -48,7 +51,8 @@ pub(crate) fn parse_npy(bytes: &[u8], path: &Path) -> Result<Array> {
 /// # Errors
 /// When the archive or one of these arrays is damaged, truncated or unreasonably large.
 pub(crate) fn parse_npz(bytes: &[u8], path: &Path, wanted: impl Fn(&str) -> bool) -> Result<BTreeMap<String, Array>> {
-    let damaged = |e: &dyn std::fmt::Display| DataError::new(path, format!("is a damaged NumPy archive ({e})"));
+    let damaged =
+        |e: &dyn std::fmt::Display| DataError::new(path, format!("is a damaged NumPy archive ({e})")).remedy(AGAIN);
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| damaged(&e))?;
     let mut arrays = BTreeMap::new();
     for index in 0..archive.len() {
@@ -62,7 +66,7 @@ pub(crate) fn parse_npz(bytes: &[u8], path: &Path, wanted: impl Fn(&str) -> bool
         if content.len() as u64 > MAX_ENTRY_BYTES {
             return Err(damaged(&format!("{name} is larger than {} MiB", MAX_ENTRY_BYTES >> 20)));
         }
-        let array = parse_npy(&content, path).map_err(|e| DataError::new(path, format!("{name} {}", e.reason)))?;
+        let array = parse_npy(&content, path).map_err(|e| DataError { reason: format!("{name} {}", e.reason), ..e })?;
         arrays.insert(name, array);
     }
     Ok(arrays)

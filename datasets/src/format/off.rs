@@ -11,10 +11,7 @@ use std::path::Path;
 /// # Errors
 /// When the file is missing, is no OFF file, or is damaged.
 pub(super) fn read(path: &Path) -> Result<ReadMesh> {
-    let bytes = std::fs::read(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => DataError::new(path, "does not exist"),
-        _ => DataError::new(path, format!("cannot be read ({e})")),
-    })?;
+    let bytes = std::fs::read(path).map_err(|e| DataError::unreadable(path, &e))?;
     parse(&bytes, path)
 }
 

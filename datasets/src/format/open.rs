@@ -2,8 +2,8 @@
 
 use super::stream::{self, CloudSource, SplatHeader, SplatSink, SplatSource};
 use super::{Existing, SplatFormat, WriteOptions};
+use crate::Result;
 use crate::scene::SplatCloud;
-use crate::{DataError, Result};
 use std::path::Path;
 
 /// Opens a splat file of any format that can be read.
@@ -45,7 +45,7 @@ pub fn read_splats(path: impl AsRef<Path>) -> Result<SplatCloud> {
 pub fn write_splats(path: impl AsRef<Path>, cloud: &SplatCloud, force: bool) -> Result<()> {
     let path = path.as_ref();
     if !cloud.is_consistent() {
-        return Err(DataError::new(path, "is not written, because the scene's arrays differ in length"));
+        return Err(stream::inconsistent(path));
     }
     let existing = if force { Existing::Replace } else { Existing::Keep };
     let mut sink = create_splats(path, &SplatHeader::of(cloud), &WriteOptions::default(), existing)?;

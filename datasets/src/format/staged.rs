@@ -1,8 +1,8 @@
 //! An output of one file, of a folder, or of several files beside each other, that is complete before it takes its place.
 
-use super::atomic::{exists, folder_of, unwritable};
+use super::atomic::{exists, folder_of};
 use super::{Existing, SplatFormat};
-use crate::Result;
+use crate::{DataError, Result};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -31,14 +31,14 @@ impl Staged {
         let parent = folder_of(place);
         let makes = SplatFormat::of(place).is_some_and(|format| format.has_companions(place)) && !parent.exists();
         if makes {
-            std::fs::create_dir(parent).map_err(|e| unwritable(place, &e))?;
+            std::fs::create_dir(parent).map_err(|e| DataError::unwritable(place, &e))?;
         }
         let replaced = Some(place).filter(|_| existing == Existing::Replace);
         let obsolete = replaced.and_then(|place| Some(SplatFormat::of(place)?.companions(place))).unwrap_or_default();
         let mut staged =
             Self { place: place.to_owned(), existing, folder: None, made: makes.then(|| parent.to_owned()), obsolete };
         let folder = tempfile::Builder::new().prefix(".tessera-").suffix(".tmp").tempdir_in(parent);
-        staged.folder = Some(folder.map_err(|e| unwritable(place, &e))?);
+        staged.folder = Some(folder.map_err(|e| DataError::unwritable(place, &e))?);
         Ok(staged)
     }
 
@@ -64,7 +64,7 @@ impl Staged {
     pub fn commit(mut self) -> Result<()> {
         let parent = folder_of(&self.place).to_owned();
         let main = self.place.file_name().unwrap_or_default().to_owned();
-        let unwritable = |e: io::Error| unwritable(&self.place, &e);
+        let unwritable = |e: io::Error| DataError::unwritable(&self.place, &e);
         let entries = std::fs::read_dir(self.folder()).map_err(unwritable)?;
         let names: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.file_name())).collect();
         let mut names = names.map_err(unwritable)?;

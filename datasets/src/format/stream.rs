@@ -129,7 +129,13 @@ pub fn check_chunk(chunk: &SplatCloud, sh_degree: u8, path: &Path) -> Result<()>
     if chunk.is_consistent() && chunk.sh_degree == sh_degree {
         return Ok(());
     }
-    Err(DataError::new(path, "cannot be written because the splat attributes differ in number"))
+    Err(inconsistent(path))
+}
+
+/// What is said about a scene that no file can hold.
+pub(in crate::format) fn inconsistent(path: &Path) -> DataError {
+    DataError::new(path, "is not written, because the scene's arrays differ in length")
+        .remedy("give every splat all of its values")
 }
 
 /// Reads all that is left of a source into memory.

@@ -180,7 +180,8 @@ impl State {
 fn load(files: &Files, frame: &Frame, size: (u32, u32)) -> Result<FramePixels> {
     let (width, height) = size;
     if width == 0 || height == 0 {
-        return Err(DataError::new(files.display_path(&frame.image), "cannot be resized to no pixels"));
+        return Err(DataError::new(files.display_path(&frame.image), "cannot be resized to no pixels")
+            .remedy("ask for at least one"));
     }
     let camera_size = (frame.camera.width, frame.camera.height);
     let path = files.display_path(&frame.image);

@@ -151,7 +151,7 @@ fn open<'a>(bytes: &'a [u8], format: ImageFormat, path: &Path) -> Result<impl Im
         return Err(too_large(path, width.into(), height.into()));
     }
     if width == 0 || height == 0 {
-        return Err(DataError::new(path, "has no pixels"));
+        return Err(DataError::new(path, "has no pixels").remedy("replace or remove it"));
     }
     Ok(decoder)
 }
@@ -226,7 +226,7 @@ fn rgb_or_rgba(image: Image8, path: &Path) -> Result<DynamicImage> {
     } else {
         image::RgbImage::from_raw(width, height, data).map(DynamicImage::from)
     };
-    built.ok_or_else(|| DataError::new(path, "has fewer pixels than its size"))
+    built.ok_or_else(|| DataError::new(path, "has fewer pixels than its size").remedy("save it again"))
 }
 
 fn undecodable(path: &Path, format: ImageFormat, error: &ImageError) -> DataError {

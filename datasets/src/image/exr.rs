@@ -75,7 +75,9 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Image8> {
         (Some(r), Some(g), Some(b)) => [r, g, b],
         (r, _, _) => {
             let grey = planes.take(&["Y", "L"]).or(r).or_else(|| planes.channels.pop().map(|c| c.1));
-            let grey = grey.ok_or_else(|| DataError::new(path, "has no colour channels at full resolution"))?;
+            let grey = grey.ok_or_else(|| {
+                DataError::new(path, "has no colour channels at full resolution").remedy("save it with R, G and B")
+            })?;
             [grey.clone(), grey.clone(), grey]
         }
     };
@@ -97,10 +99,9 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Image8> {
 /// The values of the depth channel: `Z`, `Y`, `depth`, or the first.
 pub(super) fn decode_depth(bytes: &[u8], path: &Path) -> Result<(u32, u32, Vec<f32>)> {
     let mut planes = read_planes(bytes, path)?;
-    let depth = planes
-        .take(&["Z", "depth", "Y", "V", "R"])
-        .or_else(|| planes.channels.pop().map(|c| c.1))
-        .ok_or_else(|| DataError::new(path, "has no channel at full resolution"))?;
+    let depth = planes.take(&["Z", "depth", "Y", "V", "R"]).or_else(|| planes.channels.pop().map(|c| c.1)).ok_or_else(
+        || DataError::new(path, "has no channel at full resolution").remedy("save depth as the channel Z"),
+    )?;
     Ok((planes.width, planes.height, depth))
 }
 

@@ -46,7 +46,9 @@ pub fn save_png(path: impl AsRef<Path>, image: &Image8) -> Result<()> {
 /// When `scale` is not positive, the image has no pixels, or the file cannot be written.
 pub fn save_depth_png(path: impl AsRef<Path>, depth: &DepthImage, scale: f64) -> Result<()> {
     if !(scale > 0.0 && scale.is_finite()) {
-        return Err(DataError::new(path, format!("cannot hold depth in steps of {scale}")));
+        return Err(
+            DataError::new(path, format!("cannot hold depth in steps of {scale}")).remedy("choose steps above zero")
+        );
     }
     let step = |&d: &f32| {
         let steps = (f64::from(d) / scale).round();
@@ -58,7 +60,8 @@ pub fn save_depth_png(path: impl AsRef<Path>, depth: &DepthImage, scale: f64) ->
 }
 
 fn save(path: &Path, encoded: std::io::Result<Vec<u8>>) -> Result<()> {
-    let bytes = encoded.map_err(|e| DataError::new(path, format!("cannot be encoded as PNG ({e})")))?;
+    let bytes = encoded
+        .map_err(|e| DataError::new(path, format!("cannot be encoded as PNG ({e})")).remedy("give it pixels"))?;
     write_atomically(path, Existing::Replace, |out| out.write_all(&bytes))
 }
 

@@ -102,8 +102,10 @@ impl Texture {
     /// # Errors
     /// When the picture has no pixels.
     pub fn new(picture: &Image8, path: &Path) -> Result<Self> {
-        let bytes = image::encode_png(picture)
-            .map_err(|e| DataError::new(path, format!("has a texture that cannot be encoded as PNG ({e})")))?;
+        let bytes = image::encode_png(picture).map_err(|e| {
+            DataError::new(path, format!("has a texture that cannot be encoded as PNG ({e})"))
+                .remedy("save it as PNG or JPEG")
+        })?;
         Ok(Self { bytes: bytes.into(), kind: TextureKind::Png })
     }
 

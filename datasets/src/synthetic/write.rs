@@ -38,7 +38,7 @@ pub fn write(
     let out_dir = out_dir.as_ref();
     let replaces = check_place(out_dir, force)?;
     let capture = generate(kind, options, &|_, _| {})?;
-    let failed = |e: io::Error| DataError::new(out_dir, format!("can't be written: {e}"));
+    let failed = |e: io::Error| DataError::unwritable(out_dir, &e);
     let absolute = std::path::absolute(out_dir).map_err(failed)?;
     let parent = absolute.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent).map_err(failed)?;

@@ -67,7 +67,8 @@ pub(super) fn load(files: Arc<Files>) -> Result<Capture> {
     let photos = find_photos(&files, &paths)?;
     let mut frames = Vec::with_capacity(photos.len());
     for ((image, path), photo) in model.images.iter().zip(paths).zip(photos) {
-        let wrong = |reason: String| DataError::new(files.display_path(&source), reason);
+        let wrong =
+            |reason: String| DataError::new(files.display_path(&source), reason).remedy("export the model again");
         let camera = *cameras.get(&image.camera).ok_or_else(|| {
             wrong(format!("{} refers to camera {}, which cameras{} lacks", image.name, image.camera, model.ending))
         })?;
@@ -115,7 +116,7 @@ impl Model {
         let path = self.path(part);
         let parsed =
             if self.ending == ".bin" { from_binary(&files.read(&path)?) } else { from_text(&files.read_text(&path)?) };
-        parsed.map_err(|reason| DataError::new(files.display_path(&path), reason))
+        parsed.map_err(|reason| DataError::new(files.display_path(&path), reason).remedy("export the model again"))
     }
 }
 
@@ -155,7 +156,8 @@ fn largest_model(files: &Files, warnings: &mut Vec<String>) -> Result<Model> {
             largest = Some(model);
         }
     }
-    let model = largest.ok_or_else(|| DataError::new(files.root(), "holds no COLMAP model"))?;
+    let model =
+        largest.ok_or_else(|| DataError::new(files.root(), "holds no COLMAP model").remedy("put it into sparse/0"))?;
     if models > 1 {
         let (count, place) = (model.images.len(), model.where_it_is());
         warnings

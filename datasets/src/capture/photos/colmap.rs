@@ -40,7 +40,9 @@ impl Colmap {
                 "get it with `apt install colmap`, `brew install colmap` or `conda install -c conda-forge colmap`, \
                  or give a posed capture",
             ),
-            other => DataError::new(source, format!("needs COLMAP, but it {}", other.reason())),
+            other => {
+                DataError::new(source, format!("needs COLMAP, but it {}", other.reason())).remedy("install it again")
+            }
         })?;
         // Its other way to use a GPU, OpenGL, needs a display.
         let use_gpu = help.contains("with CUDA") && (!cfg!(target_os = "linux") || Path::new("/dev/nvidia0").exists());
@@ -56,7 +58,7 @@ impl Colmap {
         work_dir: &Path,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<()> {
-        let unwritable = |e: std::io::Error| DataError::new(work_dir, format!("cannot be written ({e})"));
+        let unwritable = |e: std::io::Error| DataError::unwritable(work_dir, &e);
         let log = Some(File::create(work_dir.join(LOG)).map_err(unwritable)?);
         let mut job = Job { colmap: self, source, work_dir, log, progress };
         let photos = count_files(&work_dir.join("images"));

@@ -26,15 +26,19 @@ pub fn read_cameras(path: impl AsRef<Path>) -> Result<Vec<StatedCamera>> {
     let path = path.as_ref();
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.filter(|_| path.is_file()).ok_or_else(|| DataError::new(path, "is not a transforms file"))?;
+    let name = name
+        .filter(|_| path.is_file())
+        .ok_or_else(|| DataError::new(path, "is not a transforms file").remedy("name a file like transforms.json"))?;
     let files = Files::open(folder)?;
     let transforms = parse(&files, name)?;
     if transforms.frames.is_empty() {
-        return Err(DataError::new(path, "lists no frames"));
+        return Err(DataError::new(path, "lists no frames").remedy("name a file with cameras"));
     }
     let mut cameras = Vec::with_capacity(transforms.frames.len());
     for entry in &transforms.frames {
-        let described = |reason: String| DataError::new(path, format!("frame {}: {reason}", entry.file_path));
+        let described = |reason: String| {
+            DataError::new(path, format!("frame {}: {reason}", entry.file_path)).remedy("leave that frame out")
+        };
         // Only when the file leaves the size to the photo is that looked at.
         let states_size = |f: fn(&super::schema::Intrinsics) -> Option<f64>| f(&entry.own).or(f(&transforms.shared));
         let photo = match (states_size(|i| i.w), states_size(|i| i.h)) {

@@ -65,11 +65,10 @@ fn parse(files: &Files, json: &str) -> Result<Transforms> {
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
     serde_json::from_slice(text).map_err(|e| {
         let error = DataError::new(files.display_path(json), format!("is not a valid transforms file ({e})"));
-        if holds_nan(text) {
-            error.remedy("it holds NaN or Infinity: a pose or a lens could not be computed")
-        } else {
-            error
-        }
+        error.remedy(match holds_nan(text) {
+            true => "it holds NaN or Infinity: a pose or a lens could not be computed",
+            false => "export it again",
+        })
     })
 }
 
@@ -88,7 +87,7 @@ struct Collected {
 
 impl Collected {
     fn add(&mut self, files: &Files, json: &str, transforms: &Transforms, split: Option<Split>) -> Result<()> {
-        let wrong = |reason: String| DataError::new(files.display_path(json), reason);
+        let wrong = |reason: String| DataError::new(files.display_path(json), reason).remedy("leave that frame out");
         let paths = transforms.frames.iter().map(|f| inside(files, &f.file_path)).collect::<Vec<_>>();
         let photos = find_photos(files, &paths)?;
         let rig = RigNumbers::of(&transforms.frames);

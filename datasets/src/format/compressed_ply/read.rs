@@ -2,7 +2,8 @@
 
 use super::{BITS, CHUNK, HARMONICS_RANGE, PACKED, RANGES};
 use crate::format::input::{Input, bad_splat};
-use crate::format::ply::header::{Element, Header};
+use crate::format::pieces::{PIECE, Piece, pieces, resize};
+use crate::format::ply::header::{Element, Encoding, Header, Property, Scalar};
 use crate::format::ply::table::{Rows, chunk_rows};
 use crate::format::ply::{comments, rest_degree};
 use crate::format::quantise::{
@@ -11,6 +12,7 @@ use crate::format::quantise::{
 use crate::format::stream::{CHUNK_SPLATS, SplatHeader, SplatSource};
 use crate::scene::SplatCloud;
 use crate::{DataError, Result};
+use rayon::prelude::*;
 
 /// Whether an element `vertex` has packed properties.
 pub(in crate::format) fn is_compressed(vertex: &Element) -> bool {
@@ -45,7 +47,7 @@ pub(in crate::format) fn open_splats(input: &Input, header: &Header) -> Result<B
     let names = PACKED.map(str::to_owned).to_vec();
     Ok(Box::new(Source {
         header: SplatHeader { count: vertices.count, sh_degree, antialiased, scene_from_world },
-        packed: Table::find(input, header, "vertex", names)?,
+        packed: Table::find(input, header, "vertex", names, Scalar::U32)?,
         ranges,
         harmonics,
         logits: byte_logits(),
@@ -65,30 +67,62 @@ fn element<'a>(header: &'a Header, name: &str, properties: &[&str], input: &Inpu
     }
 }
 
-/// An element that is read from its own place in the file.
+/// An element that is read from its own place in the file: columns of integers of one size.
 struct Table {
     rows: Rows<Input>,
     element: Element,
     left: u64,
     wanted: Vec<String>,
-    columns: Vec<Vec<f64>>,
+    size: usize,
+    /// Unless the rows are in the file as they are wanted.
+    columns: Option<Vec<Vec<f64>>>,
+    /// The rows that were read last: little-endian integers in the order of `wanted`.
+    bytes: Vec<u8>,
 }
 
 impl Table {
-    fn find(input: &Input, header: &Header, name: &str, wanted: Vec<String>) -> Result<Self> {
+    fn find(input: &Input, header: &Header, name: &str, wanted: Vec<String>, scalar: Scalar) -> Result<Self> {
         let (rows, element) = Rows::at(input.again()?, header, name, input.length(), input.path())?;
-        let columns = vec![Vec::new(); wanted.len()];
-        Ok(Self { rows, element: element.clone(), left: element.count, wanted, columns })
+        let is_wanted = |(property, name): (&Property, &String)| {
+            property.name == *name && property.scalar == scalar && property.list_length.is_none()
+        };
+        let is_plain = header.encoding == Encoding::LittleEndian
+            && element.properties.len() == wanted.len()
+            && element.properties.iter().zip(&wanted).all(is_wanted);
+        let columns = (!is_plain).then(|| vec![Vec::new(); wanted.len()]);
+        let (element, left) = (element.clone(), element.count);
+        Ok(Self { rows, element, left, wanted, size: scalar.size(), columns, bytes: Vec::new() })
     }
 
-    /// Replaces the columns by the next rows, `most` at most, and says how many those are.
+    /// Bytes of a row.
+    fn width(&self) -> usize {
+        self.size * self.wanted.len()
+    }
+
+    /// Rows that may be read at once: columns take more memory.
+    fn most(&self) -> usize {
+        if self.columns.is_some() { chunk_rows(&self.element).min(CHUNK_SPLATS) } else { CHUNK_SPLATS }
+    }
+
+    /// Reads the next rows, `most` at most, and says how many those are.
     fn next(&mut self, most: usize) -> Result<usize> {
         let n = self.left.min(most as u64) as usize;
-        if n == 0 {
-            return Ok(0);
-        }
-        self.rows.columns(&self.element, &self.wanted, n, &mut self.columns)?;
         self.left -= n as u64;
+        match &mut self.columns {
+            None => {
+                self.bytes.resize(n * self.size * self.wanted.len(), 0);
+                self.rows.fill(&mut self.bytes, &self.element.name)?;
+            }
+            Some(columns) => {
+                self.bytes.clear();
+                self.rows.columns(&self.element, &self.wanted, n, columns)?;
+                for row in 0..n {
+                    for column in &*columns {
+                        self.bytes.extend_from_slice(&(column[row] as u32).to_le_bytes()[..self.size]);
+                    }
+                }
+            }
+        }
         Ok(n)
     }
 }
@@ -114,16 +148,19 @@ struct Ranges {
 }
 
 fn read_ranges(input: &Input, header: &Header) -> Result<Vec<Ranges>> {
-    let mut table = Table::find(input, header, "chunk", RANGES.map(str::to_owned).to_vec())?;
-    let most = chunk_rows(&table.element);
+    let (mut rows, element) = Rows::at(input.again()?, header, "chunk", input.length(), input.path())?;
+    let wanted = RANGES.map(str::to_owned);
+    let mut columns = vec![Vec::new(); RANGES.len()];
+    let mut left = element.count;
     let mut all = Vec::new();
-    loop {
-        let n = table.next(most)?;
+    while left > 0 {
+        let n = left.min(chunk_rows(element) as u64) as usize;
+        rows.columns(element, &wanted, n, &mut columns)?;
+        left -= n as u64;
         for row in 0..n {
             // Colours without ranges lie between 0 and 1.
             let default = |i: usize| if i < 15 { 0.0 } else { 1.0 };
-            let mut values: [f32; 18] =
-                std::array::from_fn(|i| table.columns[i].get(row).map_or(default(i), |&v| v as f32));
+            let mut values: [f32; 18] = std::array::from_fn(|i| columns[i].get(row).map_or(default(i), |&v| v as f32));
             // What other programs write for splats without any thickness.
             values[6..12].iter_mut().filter(|v| **v == f32::NEG_INFINITY).for_each(|v| *v = -SATURATED);
             if !values.iter().all(|v| v.is_finite()) {
@@ -136,10 +173,8 @@ fn read_ranges(input: &Input, header: &Header) -> Result<Vec<Ranges>> {
             };
             all.push(Ranges { positions: range(0), scales: range(6), colours: range(12) });
         }
-        if n == 0 {
-            return Ok(all);
-        }
     }
+    Ok(all)
 }
 
 /// The element `sh`.
@@ -151,7 +186,7 @@ struct Harmonics {
 impl Harmonics {
     fn find(input: &Input, header: &Header, sh_degree: u8) -> Result<Self> {
         let names = (0..3 * SplatCloud::rest_coefficients(sh_degree)).map(|i| format!("f_rest_{i}"));
-        let table = Table::find(input, header, "sh", names.collect())?;
+        let table = Table::find(input, header, "sh", names.collect(), Scalar::U8)?;
         let values = std::array::from_fn(|byte| match byte {
             0 => -HARMONICS_RANGE,
             255 => HARMONICS_RANGE,
@@ -159,17 +194,14 @@ impl Harmonics {
         });
         Ok(Self { table, values })
     }
+}
 
-    fn append(&mut self, most: usize, chunk: &mut SplatCloud) -> Result<()> {
-        let n = self.table.next(most)?;
-        let (width, start) = (self.table.columns.len(), chunk.sh_rest.len());
-        chunk.sh_rest.resize(start + n * width, 0.0);
-        for (i, column) in self.table.columns.iter().enumerate() {
-            let place = 3 * (i % (width / 3)) + i / (width / 3);
-            let rows = chunk.sh_rest[start..].chunks_exact_mut(width);
-            rows.zip(column).for_each(|(row, &byte)| row[place] = self.values[usize::from(byte as u8)]);
+/// The coefficients of splats from rows that have all of one channel before those of the next.
+fn decode_harmonics(rows: &[u8], values: &[f32; 256], width: usize, sh_rest: &mut [f32]) {
+    for (row, decoded) in rows.chunks_exact(width).zip(sh_rest.chunks_exact_mut(width)) {
+        for (i, colour) in decoded.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            *colour = [0, 1, 2].map(|channel| values[usize::from(row[channel * (width / 3) + i])]);
         }
-        Ok(())
     }
 }
 
@@ -188,41 +220,53 @@ impl SplatSource for Source {
     }
 
     fn next_chunk(&mut self, chunk: &mut SplatCloud) -> Result<bool> {
-        chunk.clear();
-        let wider = self.harmonics.as_ref().map_or(&self.packed.element, |harmonics| &harmonics.table.element);
-        let most = chunk_rows(&self.packed.element).min(chunk_rows(wider));
-        while chunk.len() < CHUNK_SPLATS {
-            let n = self.packed.next(most.min(CHUNK_SPLATS - chunk.len()))?;
-            if n == 0 {
-                break;
-            }
-            self.append(n, chunk)?;
-            if let Some(harmonics) = &mut self.harmonics {
-                harmonics.append(n, chunk)?;
-            }
-            self.given += n as u64;
+        let most = self.harmonics.as_ref().map_or(CHUNK_SPLATS, |harmonics| harmonics.table.most());
+        let most = most.min(self.packed.most());
+        let n = self.packed.next(most)?;
+        if let Some(harmonics) = &mut self.harmonics {
+            harmonics.table.next(most)?;
         }
-        Ok(!chunk.is_empty())
+        if (self.given + n as u64).div_ceil(CHUNK as u64) > self.ranges.len() as u64 {
+            return Err(bad_splat(self.packed.rows.path(), self.given, "no chunk"));
+        }
+        resize(chunk, n);
+        let words = Words { ranges: &self.ranges, logits: &self.logits, given: self.given };
+        let rows = self.packed.bytes.par_chunks(PIECE * self.packed.width());
+        let harmonics = self.harmonics.as_ref().map(|h| (&h.values, &h.table.bytes[..], h.table.width()));
+        pieces(chunk).into_par_iter().zip(rows).for_each(|(mut piece, rows)| {
+            words.decode(rows.as_chunks::<4>().0, &mut piece);
+            if let Some((values, bytes, width)) = harmonics {
+                decode_harmonics(&bytes[piece.first * width..], values, width, piece.sh_rest);
+            }
+        });
+        self.given += n as u64;
+        Ok(n > 0)
     }
 }
 
-impl Source {
-    fn append(&self, n: usize, chunk: &mut SplatCloud) -> Result<()> {
-        for i in 0..n {
-            let [position, rotation, scale, colour] = [0, 1, 2, 3].map(|column| self.packed.columns[column][i] as u32);
-            let splat = self.given + i as u64;
-            let ranges = usize::try_from(splat / CHUNK as u64).ok().and_then(|at| self.ranges.get(at));
-            let ranges = ranges.ok_or_else(|| bad_splat(self.packed.rows.path(), splat, "no chunk"))?;
-            chunk.means.push(ranges.positions.at(three(position)));
-            chunk.log_scales.push(ranges.scales.at(three(scale)));
+/// What packed words mean.
+struct Words<'a> {
+    ranges: &'a [Ranges],
+    logits: &'a [f32; 256],
+    /// Splats before those of the chunk.
+    given: u64,
+}
+
+impl Words<'_> {
+    /// Fills splats from rows of four words.
+    fn decode(&self, words: &[[u8; 4]], piece: &mut Piece<'_>) {
+        for (i, row) in words.chunks_exact(PACKED.len()).enumerate() {
+            let [position, rotation, scale, colour] = [0, 1, 2, 3].map(|k| u32::from_le_bytes(row[k]));
+            let ranges = &self.ranges[(self.given as usize + piece.first + i) / CHUNK];
+            piece.means[i] = ranges.positions.at(three(position));
+            piece.log_scales[i] = ranges.scales.at(three(scale));
             let rest = [20, 10, 0].map(|shift| component_from_unorm(rotation >> shift, 10));
-            chunk.quats.push(from_smallest_three((rotation >> 30) as usize, rest));
+            piece.quats[i] = from_smallest_three((rotation >> 30) as usize, rest);
             let [r, g, b, opacity] = colour.to_be_bytes();
             let colour = ranges.colours.at([r, g, b].map(|byte| f32::from(byte) / 255.0));
-            chunk.sh0.push(colour.map(sh0_of_colour));
-            chunk.opacity_logits.push(self.logits[usize::from(opacity)]);
+            piece.sh0[i] = colour.map(sh0_of_colour);
+            piece.opacity_logits[i] = self.logits[usize::from(opacity)];
         }
-        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{BITS, CHUNK, HARMONICS_RANGE, PACKED, RANGES};
 use crate::Result;
+use crate::format::pieces::PIECE;
 use crate::format::ply::comments;
 use crate::format::quantise::{colour_of_sh0, component_to_unorm, sigmoid, smallest_three, unorm};
 use crate::format::stream::{SplatHeader, SplatSink, ValueRanges, check_chunk};
@@ -13,7 +14,7 @@ use rayon::prelude::*;
 /// The logarithms of scales are clamped to this: a splat without any thickness would make its chunk's range useless.
 const LOG_SCALE_RANGE: f32 = 20.0;
 /// Chunks that are packed at once.
-const PIECE: usize = 64;
+const PACKED_AT_ONCE: usize = 64;
 
 /// Begins a compressed PLY file.
 pub(in crate::format) fn create_splats(
@@ -50,18 +51,20 @@ impl SplatSink for Writer {
         check_chunk(chunk, self.header.sh_degree, self.file.path())?;
         self.header.count += chunk.len() as u64;
         self.means.extend_from_slice(&chunk.means);
-        self.rest.extend((0..chunk.len()).map(|i| Rest {
+        self.rest.par_extend((0..chunk.len()).into_par_iter().with_min_len(PIECE).map(|i| Rest {
             log_scales: chunk.log_scales[i].map(|s| s.clamp(-LOG_SCALE_RANGE, LOG_SCALE_RANGE)),
             colour: chunk.sh0[i].map(colour_of_sh0),
             opacity: unorm(sigmoid(chunk.opacity_logits[i]), 8) as u8,
             rotation: packed_rotation(chunk.quats[i]),
         }));
-        let coefficients = SplatCloud::rest_coefficients(chunk.sh_degree);
-        if coefficients > 0 {
-            for row in chunk.sh_rest.chunks_exact(3 * coefficients) {
-                let channels = (0..3).flat_map(|channel| row.iter().skip(channel).step_by(3));
-                self.harmonics.extend(channels.map(|&c| harmonics_byte(c)));
-            }
+        let width = 3 * SplatCloud::rest_coefficients(chunk.sh_degree);
+        if width > 0 {
+            let start = self.harmonics.len();
+            self.harmonics.resize(start + chunk.sh_rest.len(), 0);
+            let bytes = self.harmonics[start..].par_chunks_mut(PIECE * width);
+            bytes.zip(chunk.sh_rest.par_chunks(PIECE * width)).for_each(|(bytes, rows)| {
+                bytes.chunks_exact_mut(width).zip(rows.chunks_exact(width)).for_each(harmonics_row);
+            });
         }
         Ok(())
     }
@@ -82,7 +85,7 @@ impl SplatSink for Writer {
         for ranges in &ranges {
             self.file.put(&ranges.bytes())?;
         }
-        for (runs, ranges) in order.chunks(PIECE * CHUNK).zip(ranges.chunks(PIECE)) {
+        for (runs, ranges) in order.chunks(PACKED_AT_ONCE * CHUNK).zip(ranges.chunks(PACKED_AT_ONCE)) {
             let packed: Vec<Vec<u8>> =
                 runs.par_chunks(CHUNK).zip(ranges).map(|(run, ranges)| self.packed(run, ranges)).collect();
             packed.iter().try_for_each(|bytes| self.file.put(bytes))?;
@@ -152,6 +155,16 @@ fn packed_three(places: [f32; 3]) -> u32 {
 fn packed_rotation(quat: [f32; 4]) -> u32 {
     let (largest, rest) = smallest_three(quat);
     rest.iter().fold(largest as u32, |packed, &c| packed << 10 | component_to_unorm(c, 10))
+}
+
+/// The bytes of a splat's coefficients: all of one channel before those of the next.
+fn harmonics_row((bytes, row): (&mut [u8], &[f32])) {
+    let coefficients = row.len() / 3;
+    for (i, colour) in row.as_chunks::<3>().0.iter().enumerate() {
+        for channel in 0..3 {
+            bytes[channel * coefficients + i] = harmonics_byte(colour[channel]);
+        }
+    }
 }
 
 /// The byte whose value is nearest: its cell is the 256th part of the range.

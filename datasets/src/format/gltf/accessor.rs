@@ -107,6 +107,11 @@ impl Rows {
         self.width
     }
 
+    /// The buffer that they lie in.
+    pub(super) fn buffer(&self) -> u32 {
+        self.view.buffer
+    }
+
     fn row_bytes(&self) -> u64 {
         self.component.size() * self.width as u64
     }

@@ -80,7 +80,7 @@ impl Container {
         };
         let name = self.file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         json["buffers"][0]["uri"] = json!(uri::percent_encoded(&name));
-        let unwritable = |e: &std::io::Error| crate::format::atomic::unwritable(staged.place(), e);
+        let unwritable = |e: &std::io::Error| DataError::unwritable(staged.place(), e);
         std::fs::write(staged.path(), json.to_string()).map_err(|e| unwritable(&e))?;
         self.file.commit()?;
         staged.commit()

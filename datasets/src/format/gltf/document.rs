@@ -29,6 +29,8 @@ pub(super) struct Document {
 }
 
 struct Buffer {
+    /// The file that it is in: the document itself, or another one beside it.
+    path: PathBuf,
     bytes: Bytes,
     length: u64,
 }
@@ -45,15 +47,21 @@ impl Document {
         let (mut file, length) = open(path, path)?;
         let mut magic = [0; 4];
         let is_glb = length >= 4 && file.read_exact(&mut magic).is_ok() && u32::from_le_bytes(magic) == GLB_MAGIC;
-        file.rewind().map_err(|e| unreadable(path, &e))?;
+        file.rewind().map_err(|e| DataError::unreadable(path, &e))?;
         let (text, binary) =
             if is_glb { glb(&mut file, length, path)? } else { (text(&mut file, length, path)?, None) };
         let root = parse(&text, path)?;
-        let binary = binary.map(|(start, length)| Buffer { bytes: Bytes::File(file, start), length });
+        let binary =
+            binary.map(|(start, length)| Buffer { path: path.to_owned(), bytes: Bytes::File(file, start), length });
         let buffers = open_buffers(&root, binary, path)?;
         let document = Self { path: path.to_owned(), root, buffers };
         document.check_requirements()?;
         Ok(document)
+    }
+
+    /// The file that a buffer is in, for messages about what it holds.
+    pub(super) fn path_of(&self, buffer: u32) -> &Path {
+        at(&self.buffers, buffer).map_or(&self.path, |buffer| &buffer.path)
     }
 
     /// An error about this file.
@@ -100,7 +108,7 @@ impl Document {
                 let mut file = file;
                 let read =
                     file.seek(SeekFrom::Start(offset.saturating_add(start))).and_then(|_| file.read_exact(bytes));
-                read.map_err(|e| unreadable(&self.path, &e))
+                read.map_err(|e| DataError::unreadable(&source.path, &e))
             }
         }
     }
@@ -121,13 +129,11 @@ pub(super) fn at<T>(entries: &[T], index: u32) -> Option<&T> {
 
 fn open(path: &Path, document: &Path) -> Result<(File, u64)> {
     let fail = |error: &io::Error| match error.kind() {
-        io::ErrorKind::NotFound if path == document => DataError::new(path, "does not exist"),
-        io::ErrorKind::NotFound => {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            DataError::new(document, format!("needs the file '{name}', which is not beside it"))
-                .remedy("copy both files together")
+        io::ErrorKind::NotFound if path != document => {
+            let name = document.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            DataError::new(path, format!("does not exist, and {name} needs it")).remedy("copy both files together")
         }
-        _ => unreadable(path, error),
+        _ => DataError::unreadable(path, error),
     };
     let metadata = std::fs::metadata(path).map_err(|e| fail(&e))?;
     if !metadata.is_file() {
@@ -136,22 +142,15 @@ fn open(path: &Path, document: &Path) -> Result<(File, u64)> {
     Ok((File::open(path).map_err(|e| fail(&e))?, metadata.len()))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> DataError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => DataError::new(path, "ends too early").remedy("copy it again from its source"),
-        _ => DataError::new(path, format!("cannot be read ({error})")),
-    }
-}
-
 fn text(file: &mut File, length: u64, path: &Path) -> Result<Vec<u8>> {
     if length > MAX_JSON_BYTES {
         let reason = format!("has {} MB of JSON, more than the {} that are read", length >> 20, MAX_JSON_BYTES >> 20);
         return Err(DataError::new(path, reason).remedy("save it as .glb, or with its data in a .bin file"));
     }
     let mut text = Vec::new();
-    file.take(length).read_to_end(&mut text).map_err(|e| unreadable(path, &e))?;
+    file.take(length).read_to_end(&mut text).map_err(|e| DataError::unreadable(path, &e))?;
     if text.len() as u64 != length {
-        return Err(unreadable(path, &io::ErrorKind::UnexpectedEof.into()));
+        return Err(DataError::unreadable(path, &io::ErrorKind::UnexpectedEof.into()));
     }
     Ok(text)
 }
@@ -162,7 +161,7 @@ type Glb = (Vec<u8>, Option<(u64, u64)>);
 /// Takes a GLB file apart (glTF 2.0, section 4).
 fn glb(file: &mut File, file_length: u64, path: &Path) -> Result<Glb> {
     let mut header = [0; 12];
-    file.read_exact(&mut header).map_err(|e| unreadable(path, &e))?;
+    file.read_exact(&mut header).map_err(|e| DataError::unreadable(path, &e))?;
     let [_, version, length] = words(&header);
     if version != 2 {
         return Err(DataError::new(path, format!("is a GLB file of version {version}, and only version 2 is read"))
@@ -176,7 +175,9 @@ fn glb(file: &mut File, file_length: u64, path: &Path) -> Result<Glb> {
     let mut chunk = |at: u64, kind: u32| -> Result<Option<u64>> {
         let mut header = [0; 8];
         let Some(left) = length.checked_sub(at + 8) else { return Ok(None) };
-        file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut header)).map_err(|e| unreadable(path, &e))?;
+        file.seek(SeekFrom::Start(at))
+            .and_then(|_| file.read_exact(&mut header))
+            .map_err(|e| DataError::unreadable(path, &e))?;
         let [chunk_length, chunk_kind] = words(&header);
         if u64::from(chunk_length) > left {
             let reason = format!("has a chunk of {chunk_length} bytes at byte {at}, and only {left} are left");
@@ -188,7 +189,7 @@ fn glb(file: &mut File, file_length: u64, path: &Path) -> Result<Glb> {
     let json_length = chunk(12, GLB_JSON)?.ok_or_else(no_json)?;
     let binary_at = 20 + json_length;
     let binary = chunk(binary_at, GLB_BIN)?.map(|length| (binary_at + 8, length));
-    file.seek(SeekFrom::Start(20)).map_err(|e| unreadable(path, &e))?;
+    file.seek(SeekFrom::Start(20)).map_err(|e| DataError::unreadable(path, &e))?;
     Ok((text(file, json_length, path)?, binary))
 }
 
@@ -233,19 +234,19 @@ fn open_buffers(root: &Root, binary: Option<Buffer>, path: &Path) -> Result<Vec<
                 );
             }
             Some(uri) => match uri::resolve(uri, path)? {
-                Location::Embedded(bytes) => Buffer { length: bytes.len() as u64, bytes: Bytes::Memory(bytes) },
+                Location::Embedded(bytes) => {
+                    Buffer { path: path.to_owned(), length: bytes.len() as u64, bytes: Bytes::Memory(bytes) }
+                }
                 Location::File(beside) => {
                     let (file, length) = open(&beside, path)?;
-                    Buffer { bytes: Bytes::File(file, 0), length }
+                    Buffer { path: beside, bytes: Bytes::File(file, 0), length }
                 }
             },
         };
         if found.length < buffer.byte_length {
-            let reason = format!(
-                "announces {} bytes in buffer {index}, and only {} are there",
-                buffer.byte_length, found.length
-            );
-            return Err(DataError::new(path, reason).remedy("copy it again from its source"));
+            let (needed, there) = (buffer.byte_length, found.length);
+            let reason = format!("has {there} bytes of buffer {index}, which is announced with {needed}");
+            return Err(DataError::new(found.path, reason).remedy("copy it again from its source"));
         }
         buffers.push(Buffer { length: buffer.byte_length, ..found });
     }

@@ -108,6 +108,12 @@ impl<'a> Builder<'a> {
         };
         let positions =
             rows("POSITION", 3)?.ok_or_else(|| document.bad("has a mesh without the attribute POSITION"))?;
+        let alike = |other: Option<Rows>| match other {
+            Some(rows) if rows.count != positions.count => {
+                Err(document.bad("has vertices whose attributes differ in number"))
+            }
+            other => Ok(other),
+        };
         let first = self.out.mesh.positions.len();
         // A node can show the same mesh again, but a small file must not become an endless one.
         if (first as u64).saturating_add(positions.count) > document.buffer_bytes().min(u64::from(u32::MAX)) {
@@ -118,8 +124,8 @@ impl<'a> Builder<'a> {
         let uv_set = material.as_ref().map_or(0, |(_, set)| *set);
         self.positions(&positions, place)?;
         let count = self.out.mesh.positions.len() - first;
-        self.normals(rows("NORMAL", 3)?, place)?;
-        self.uvs(rows(&format!("TEXCOORD_{uv_set}"), 2)?, count)?;
+        self.normals(alike(rows("NORMAL", 3)?)?, place)?;
+        self.uvs(alike(rows(&format!("TEXCOORD_{uv_set}"), 2)?)?, count)?;
         self.colours(primitive, count)?;
         Ok(first..first + count)
     }
@@ -140,7 +146,9 @@ impl<'a> Builder<'a> {
             let n = usize::try_from(rows.count - first).unwrap_or(PIECE).min(PIECE);
             self.reader.floats(self.document, rows, first, n, &mut values)?;
             if !values.iter().all(|v| v.is_finite()) {
-                return Err(self.document.bad("has a vertex with a number that is not finite"));
+                let file = self.document.path_of(rows.buffer());
+                return Err(DataError::new(file, "has a vertex with a number that is not finite")
+                    .remedy("remove that vertex, or export it again"));
             }
             all.extend_from_slice(&values);
             first += n as u64;
@@ -222,13 +230,15 @@ impl<'a> Builder<'a> {
         let indices: Vec<u32> = match primitive.indices {
             Some(index) => {
                 let rows = Rows::find(self.document, index, 1, "indices")?;
-                self.reader.integers(self.document, &rows)?
+                let indices = self.reader.integers(self.document, &rows)?;
+                if let Some(index) = indices.iter().find(|&&index| index as usize >= count) {
+                    let reason = format!("has a triangle that refers to vertex {index} of {count}");
+                    return Err(DataError::new(self.document.path_of(rows.buffer()), reason).remedy("export it again"));
+                }
+                indices
             }
             None => (0..count as u32).collect(),
         };
-        if let Some(index) = indices.iter().find(|&&index| index as usize >= count) {
-            return Err(self.document.bad(format!("has a triangle that refers to vertex {index} of {count}")));
-        }
         let corner = |i: usize| first as u32 + indices[i];
         let strips = indices.len().saturating_sub(2);
         let triangles: Vec<[u32; 3]> = match primitive.mode {
@@ -283,9 +293,7 @@ impl<'a> Builder<'a> {
         let bytes = match (&image.uri, image.buffer_view) {
             (Some(uri), _) => match uri::resolve(uri, &document.path)? {
                 Location::Embedded(bytes) => bytes,
-                Location::File(path) => {
-                    std::fs::read(path).map_err(|e| document.bad(format!("cannot be read ({e})")))?
-                }
+                Location::File(path) => std::fs::read(&path).map_err(|e| DataError::unreadable(&path, &e))?,
             },
             (None, Some(view)) => {
                 let (_, range) = document.view(view)?;

@@ -274,7 +274,7 @@ impl Piece<'_> {
         self.reader.floats(self.document, rows, self.first, self.n, &mut self.values)?;
         let Some(at) = self.values.iter().position(|&v| !valid(v)) else { return Ok(()) };
         let splat = self.given + (at / rows.width()) as u64;
-        let error = DataError::new(&self.document.path, format!("has {fault} at splat {splat}"));
+        let error = DataError::new(self.document.path_of(rows.buffer()), format!("has {fault} at splat {splat}"));
         Err(error.remedy("remove that splat, or export it again with a newer program"))
     }
 }

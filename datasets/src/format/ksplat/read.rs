@@ -20,7 +20,8 @@ const HARMONICS_RANGE: f32 = 1.5;
 pub(in crate::format) fn open_splats(mut input: Input) -> Result<Box<dyn SplatSource>> {
     let mut header = vec![0; HEADER];
     if input.length() < HEADER as u64 {
-        return Err(DataError::new(input.path(), "is too short for a .ksplat file"));
+        return Err(DataError::new(input.path(), "is too short for a .ksplat file")
+            .remedy("copy it again from its source, or name another file"));
     }
     input.fill(&mut header)?;
     let (major, minor, level) = (header[0], header[1], short(&header, 20));

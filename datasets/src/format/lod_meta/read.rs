@@ -28,7 +28,7 @@ pub(in crate::format) fn open_splats(path: &Path) -> Result<Box<dyn SplatSource>
     let path = files.display_path(&name);
     let bytes = files.read_prefix(&name, MAX_META_BYTES + 1)?;
     if bytes.len() as u64 > MAX_META_BYTES {
-        return Err(DataError::new(path, "is larger than any scene's description"));
+        return Err(DataError::new(path, "is larger than any scene's description").remedy("name a lod-meta.json"));
     }
     let meta =
         LodMeta::parse(&bytes).map_err(|reason| DataError::new(&path, reason).remedy("export the scene again"))?;
@@ -53,7 +53,8 @@ impl LodReader {
         let mut scenes = Vec::new();
         for name in names.iter().chain(&environment) {
             if !files.is_inside(name) {
-                return Err(DataError::new(path, format!("names the file '{name}', which lies outside of its folder")));
+                let reason = format!("names the file '{name}', which lies outside of its folder");
+                return Err(DataError::new(path, reason).remedy("export the scene again"));
             }
             scenes.push(files.display_path(name));
         }

@@ -3,7 +3,6 @@
 
 use super::meta::LodMeta;
 use super::tree::{Description, Node};
-use crate::format::atomic::unwritable;
 use crate::format::spill::{Dealt, Spill};
 use crate::format::stream::{FinishWatch, SplatHeader, SplatSink};
 use crate::format::{Existing, Staged, sog};
@@ -32,7 +31,7 @@ pub(in crate::format) fn create_splats(
     existing: Existing,
 ) -> Result<Box<dyn SplatSink>> {
     let staged = Staged::new(path, existing)?;
-    let spill = Spill::new(staged.folder(), header).map_err(|e| unwritable(path, &e))?;
+    let spill = Spill::new(staged.folder(), header).map_err(|e| DataError::unwritable(path, &e))?;
     Ok(Box::new(Writer { staged, header: header.clone(), spill }))
 }
 
@@ -45,7 +44,7 @@ struct Writer {
 impl SplatSink for Writer {
     fn put(&mut self, chunk: &SplatCloud) -> Result<()> {
         sog::check_splats(chunk, self.header.sh_degree, self.spill.means.len() as u64, self.staged.place())?;
-        self.spill.put(chunk).map_err(|e| unwritable(self.staged.place(), &e))
+        self.spill.put(chunk).map_err(|e| DataError::unwritable(self.staged.place(), &e))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
@@ -60,9 +59,10 @@ impl SplatSink for Writer {
             return Err(sog::empty(path));
         }
         if u32::try_from(total).is_err() {
-            return Err(DataError::new(path, "is not written, because it has more than 4 billion splats"));
+            return Err(DataError::new(path, "is not written, because it has more than 4 billion splats")
+                .remedy("write fewer splats"));
         }
-        let unwritable = |e: io::Error| unwritable(path, &e);
+        let unwritable = |e: io::Error| DataError::unwritable(path, &e);
         let partition = partition(&spill.means, REGION_SPLATS);
         let regions = partition.leaves();
         let rows: Vec<_> = regions.iter().map(|&leaf| partition.nodes[leaf as usize].splats.clone()).collect();
@@ -119,7 +119,7 @@ impl Levels<'_> {
         is_coarsest: bool,
         advance: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Option<Option<Coarser>>> {
-        let refused = |e: io::Error| unwritable(self.staged.place(), &e);
+        let refused = |e: io::Error| DataError::unwritable(self.staged.place(), &e);
         let level = self.description.begin_level();
         let mut next = Spill::new(self.staged.folder(), self.header).map_err(refused)?;
         let mut next_rows = Vec::new();

@@ -17,10 +17,7 @@ type Parsed<T> = std::result::Result<T, String>;
 /// # Errors
 /// When the file is missing, holds no vertices, or is damaged; the message names the line.
 pub(in crate::format) fn read(path: &Path) -> Result<ReadMesh> {
-    let bytes = std::fs::read(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => DataError::new(path, "does not exist"),
-        _ => DataError::new(path, format!("cannot be read ({e})")),
-    })?;
+    let bytes = std::fs::read(path).map_err(|e| DataError::unreadable(path, &e))?;
     parse(&bytes, path)
 }
 

@@ -19,8 +19,9 @@ pub(in crate::format) fn read(header: &Header, path: &Path) -> Result<(bool, Sim
     let mip = header.comment_values(&[RENDER_MODE]).is_some_and(|v| v == ["mip"]);
     let scene_from_world = match header.comment_values(&[SCENE_FROM_WORLD]) {
         None => Similarity::identity(),
-        Some(values) => placement::parse(&values)
-            .ok_or_else(|| DataError::new(path, format!("has a damaged comment '{SCENE_FROM_WORLD}'")))?,
+        Some(values) => placement::parse(&values).ok_or_else(|| {
+            DataError::new(path, format!("has a damaged comment '{SCENE_FROM_WORLD}'")).remedy("remove that line")
+        })?,
     };
     Ok((flagged || mip, scene_from_world))
 }

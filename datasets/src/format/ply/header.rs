@@ -81,6 +81,13 @@ impl Element {
     pub(in crate::format) fn has(&self, property: &str) -> bool {
         self.properties.iter().any(|p| p.name == property)
     }
+
+    /// Refuses vertices that are nowhere.
+    pub(super) fn check_position(&self, path: &Path) -> Result<()> {
+        let Some(missing) = ["x", "y", "z"].iter().find(|name| !self.has(name)) else { return Ok(()) };
+        let reason = format!("is a PLY file whose vertices have no property '{missing}'");
+        Err(DataError::new(path, reason).remedy("export it with positions"))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -97,15 +104,17 @@ impl Header {
     pub(in crate::format) fn read(reader: &mut impl BufRead, path: &Path) -> Result<Self> {
         let mut lines = Lines { reader: reader.take(MAX_HEADER_BYTES), path, length: 0 };
         if lines.next()?.trim_end() != "ply" {
-            return Err(DataError::new(path, "is not a PLY file"));
+            return Err(no_ply(path));
         }
         let mut encoding = None;
         let mut comments = Vec::new();
         let mut elements: Vec<Element> = Vec::new();
         loop {
             let line = lines.next()?;
-            let bad =
-                |what: &str| DataError::new(path, format!("has a damaged PLY header: {what} in '{}'", line.trim()));
+            let bad = |what: &str| {
+                let reason = format!("has a damaged PLY header: {what} in '{}'", line.trim());
+                DataError::new(path, reason).remedy("export it again")
+            };
             let words: Vec<&str> = line.split_whitespace().collect();
             match words[..] {
                 ["format", name, _version] => encoding = Some(parse_encoding(name).ok_or_else(|| bad("bad encoding"))?),
@@ -129,8 +138,19 @@ impl Header {
                 _ => return Err(bad("unknown keyword")),
             }
         }
-        let encoding = encoding.ok_or_else(|| DataError::new(path, "has a PLY header without a format line"))?;
+        let no_encoding = || DataError::new(path, "has a PLY header without a format line").remedy("export it again");
+        let encoding = encoding.ok_or_else(no_encoding)?;
         Ok(Self { encoding, comments, elements, length: lines.length })
+    }
+
+    /// The element with this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(in crate::format) fn element(&self, name: &str, path: &Path) -> Result<&Element> {
+        self.elements.iter().find(|e| e.name == name).ok_or_else(|| {
+            DataError::new(path, format!("is a PLY file without a '{name}' element")).remedy("export it again")
+        })
     }
 
     /// What follows the first of `keys` in a comment: `comment key value value`.
@@ -140,6 +160,10 @@ impl Header {
             (rest.is_empty() || rest.starts_with(char::is_whitespace)).then(|| rest.split_whitespace().collect())
         })
     }
+}
+
+fn no_ply(path: &Path) -> DataError {
+    DataError::new(path, "is not a PLY file").remedy("name a file that begins with 'ply'")
 }
 
 fn parse_encoding(name: &str) -> Option<Encoding> {
@@ -170,9 +194,9 @@ impl<R: BufRead> Lines<'_, R> {
     fn next(&mut self) -> Result<String> {
         let mut line = Vec::new();
         let read = self.reader.read_until(b'\n', &mut line);
-        let read = read.map_err(|e| DataError::new(self.path, format!("cannot be read ({e})")))?;
+        let read = read.map_err(|e| DataError::unreadable(self.path, &e))?;
         if self.length == 0 && !line.starts_with(b"ply") {
-            return Err(DataError::new(self.path, "is not a PLY file"));
+            return Err(no_ply(self.path));
         }
         self.length += read as u64;
         if line.pop() != Some(b'\n') {

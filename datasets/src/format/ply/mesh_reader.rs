@@ -76,9 +76,7 @@ struct Faces {
 }
 
 fn read_vertices(rows: &mut Rows<impl BufRead>, vertex: &Element, out: &mut Corners, path: &Path) -> Result<()> {
-    if let Some(missing) = ["x", "y", "z"].iter().find(|name| !vertex.has(name)) {
-        return Err(DataError::new(path, format!("is a PLY file without the property '{missing}'")));
-    }
+    vertex.check_position(path)?;
     let has = |names: &[&str]| names.iter().all(|name| vertex.has(name));
     let normals = has(&NORMALS).then_some(&NORMALS[..]);
     let colours = COLOURS.iter().find(|names| has(&names[..])).map(|names| &names[..]);

@@ -30,11 +30,8 @@ pub fn parse_points(bytes: &[u8], path: &Path) -> Result<Vec<Point>> {
 
 fn read(reader: &mut impl BufRead, length: u64, path: &Path) -> Result<Vec<Point>> {
     let header = Header::read(reader, path)?;
-    let vertex = header.elements.iter().find(|e| e.name == "vertex");
-    let vertex = vertex.ok_or_else(|| DataError::new(path, "is a PLY file without a 'vertex' element"))?;
-    if let Some(missing) = ["x", "y", "z"].iter().find(|name| !vertex.has(name)) {
-        return Err(DataError::new(path, format!("is a PLY file without the property '{missing}'")));
-    }
+    let vertex = header.element("vertex", path)?;
+    vertex.check_position(path)?;
     let mut wanted: Vec<String> = ["x", "y", "z"].map(String::from).into();
     let mut colour_scale = 1.0;
     let names = [["red", "green", "blue"], ["diffuse_red", "diffuse_green", "diffuse_blue"], ["r", "g", "b"]];

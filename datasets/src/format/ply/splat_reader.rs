@@ -5,6 +5,7 @@ use super::table::{Rows, chunk_rows};
 use super::{FIXED, comments};
 use crate::format::compressed_ply;
 use crate::format::input::{Input, bad_splat};
+use crate::format::pieces::{PIECE, Piece, pieces, resize};
 use crate::format::quantise::SATURATED;
 use crate::format::rows::RowSource;
 use crate::format::stream::{CHUNK_SPLATS, SplatHeader, SplatSource, collect};
@@ -13,8 +14,6 @@ use crate::{DataError, Result};
 use rayon::prelude::*;
 use std::path::Path;
 
-/// Splats that one thread decodes at a time.
-const PIECE: usize = 2048;
 /// Bytes of rows that are read at once, should properties that nobody knows make rows long.
 const MAX_BYTES: usize = 64 << 20;
 
@@ -42,8 +41,7 @@ pub fn parse_splats(bytes: &[u8], path: &Path) -> Result<SplatCloud> {
 pub(in crate::format) fn open_splats(mut input: Input) -> Result<Box<dyn SplatSource>> {
     let path = input.path().to_owned();
     let header = Header::read(&mut input, &path)?;
-    let vertex = header.elements.iter().find(|e| e.name == "vertex");
-    let vertex = vertex.ok_or_else(|| DataError::new(&path, "is a PLY file without a 'vertex' element"))?;
+    let vertex = header.element("vertex", &path)?;
     if compressed_ply::is_compressed(vertex) {
         return compressed_ply::open_splats(&input, &header);
     }
@@ -159,46 +157,10 @@ fn float_offset(vertex: &Element, name: &str) -> Option<usize> {
     is_float.then(|| vertex.properties[..at].iter().map(|p| p.scalar.size()).sum())
 }
 
-fn resize(chunk: &mut SplatCloud, n: usize) {
-    chunk.means.resize(n, [0.0; 3]);
-    chunk.log_scales.resize(n, [0.0; 3]);
-    chunk.quats.resize(n, [0.0; 4]);
-    chunk.opacity_logits.resize(n, 0.0);
-    chunk.sh0.resize(n, [0.0; 3]);
-    chunk.sh_rest.resize(n * 3 * SplatCloud::rest_coefficients(chunk.sh_degree), 0.0);
-}
-
-/// Some splats of a chunk, for one thread.
-struct Piece<'a> {
-    /// Of the first, in the chunk.
-    first: usize,
-    means: &'a mut [[f32; 3]],
-    log_scales: &'a mut [[f32; 3]],
-    quats: &'a mut [[f32; 4]],
-    opacity_logits: &'a mut [f32],
-    sh0: &'a mut [[f32; 3]],
-    sh_rest: &'a mut [f32],
-}
-
 /// A splat that cannot be, by its number in the chunk.
 struct Bad {
     splat: usize,
     what: &'static str,
-}
-
-fn pieces(chunk: &mut SplatCloud) -> Vec<Piece<'_>> {
-    let width = 3 * SplatCloud::rest_coefficients(chunk.sh_degree);
-    let mut sh_rest = &mut chunk.sh_rest[..];
-    let arrays = chunk.means.chunks_mut(PIECE).zip(chunk.log_scales.chunks_mut(PIECE));
-    let arrays = arrays.zip(chunk.quats.chunks_mut(PIECE)).zip(chunk.opacity_logits.chunks_mut(PIECE));
-    let arrays = arrays.zip(chunk.sh0.chunks_mut(PIECE)).enumerate();
-    arrays
-        .map(|(i, ((((means, log_scales), quats), opacity_logits), sh0))| {
-            let (own, others) = std::mem::take(&mut sh_rest).split_at_mut(means.len() * width);
-            sh_rest = others;
-            Piece { first: i * PIECE, means, log_scales, quats, opacity_logits, sh0, sh_rest: own }
-        })
-        .collect()
 }
 
 impl Piece<'_> {

@@ -65,9 +65,7 @@ impl<R: BufRead> Rows<R> {
         for skipped in header.elements.iter().take_while(|e| e.name != element) {
             rows.skip(skipped)?;
         }
-        let Some(element) = header.elements.iter().find(|e| e.name == element) else {
-            return Err(DataError::new(path, format!("is a PLY file without a '{element}' element")));
-        };
+        let element = header.element(element, path)?;
         rows.check_count(element)?;
         Ok((rows, element))
     }
@@ -144,13 +142,7 @@ impl<R: BufRead> Rows<R> {
             let mut words = line.split_ascii_whitespace();
             for target in &targets {
                 let word = words.next().unwrap_or_default();
-                let value = word.parse::<f64>().map_err(|_| {
-                    let shown: String = word.chars().take(20).collect();
-                    DataError::new(
-                        &self.path,
-                        format!("has '{shown}' where a number of a {} row belongs", element.name),
-                    )
-                })?;
+                let value = self.number(word, element)?;
                 if let Some(column) = target.and_then(|t| columns.get_mut(t)) {
                     column.push(value);
                 }
@@ -196,12 +188,7 @@ impl<R: BufRead> Rows<R> {
 
     fn ascii_row(&mut self, element: &Element, values: &mut [Vec<f64>]) -> Result<()> {
         let line = self.line(&element.name)?;
-        let mut numbers = line.split_ascii_whitespace().map(|word| {
-            word.parse::<f64>().map_err(|_| {
-                let shown: String = word.chars().take(20).collect();
-                DataError::new(&self.path, format!("has '{shown}' where a number of a {} row belongs", element.name))
-            })
-        });
+        let mut numbers = line.split_ascii_whitespace().map(|word| self.number(word, element));
         for (property, values) in element.properties.iter().zip(values) {
             let is_list = property.list_length.is_some();
             let items = if is_list { numbers.next().transpose()?.unwrap_or_default() as usize } else { 1 };
@@ -214,6 +201,15 @@ impl<R: BufRead> Rows<R> {
             }
         }
         Ok(())
+    }
+
+    /// A number in text.
+    fn number(&self, word: &str, element: &Element) -> Result<f64> {
+        word.parse().map_err(|_| {
+            let shown: String = word.chars().take(20).collect();
+            DataError::new(&self.path, format!("has '{shown}' where a number of a {} row belongs", element.name))
+                .remedy("export it again")
+        })
     }
 
     fn skip_row_with_lists(&mut self, element: &Element) -> Result<()> {
@@ -240,7 +236,7 @@ impl<R: BufRead> Rows<R> {
                 Ok(())
             }
             Ok(_) => Err(self.truncated(element)),
-            Err(e) => Err(DataError::new(&self.path, format!("cannot be read ({e})"))),
+            Err(e) => Err(DataError::unreadable(&self.path, &e)),
         }
     }
 
@@ -248,7 +244,7 @@ impl<R: BufRead> Rows<R> {
         self.remaining = self.remaining.saturating_sub(bytes.len() as u64);
         self.reader.read_exact(bytes).map_err(|e| match e.kind() {
             std::io::ErrorKind::UnexpectedEof => self.truncated(element),
-            _ => DataError::new(&self.path, format!("cannot be read ({e})")),
+            _ => DataError::unreadable(&self.path, &e),
         })
     }
 
@@ -256,7 +252,7 @@ impl<R: BufRead> Rows<R> {
         loop {
             let mut line = Vec::new();
             let read = self.reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line);
-            let read = read.map_err(|e| DataError::new(&self.path, format!("cannot be read ({e})")))?;
+            let read = read.map_err(|e| DataError::unreadable(&self.path, &e))?;
             self.remaining = self.remaining.saturating_sub(read as u64);
             if read == 0 {
                 return Err(self.truncated(element));

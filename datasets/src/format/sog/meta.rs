@@ -83,9 +83,9 @@ enum Numbers {
 impl Meta {
     /// Understands `meta.json`; `path` is for messages.
     pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        let raw: Raw = serde_json::from_slice(bytes)
-            .map_err(|e| DataError::new(path, format!("does not describe a SOG scene ({e})")))?;
-        let damaged = |what: &str| DataError::new(path, what).remedy("export the scene again");
+        let raw: Raw =
+            serde_json::from_slice(bytes).map_err(|e| damaged(path, format!("does not describe a SOG scene ({e})")))?;
+        let damaged = |what: &str| damaged(path, what);
         let [means_l, means_u] = files(&raw.means, "means", path)?;
         let [quats_file] = files(&raw.quats, "quats", path)?;
         let [scales_file] = files(&raw.scales, "scales", path)?;
@@ -145,14 +145,14 @@ impl PaletteMeta {
         let degree = match layer.bands {
             Some(0) => return Ok(None),
             Some(bands @ 1..=3) => Some(bands as u8),
-            _ => return Err(DataError::new(path, "has spherical harmonics of no degree from 1 to 3")),
+            _ => return Err(damaged(path, "has spherical harmonics of no degree from 1 to 3")),
         };
         let entries = match layer.count {
             None => None,
             Some(n) if (1..=MAX_PALETTE as u64).contains(&n) => Some(n as usize),
             Some(n) => {
                 let reason = format!("has a palette of {n} entries, and indices of 16 bits reach {MAX_PALETTE}");
-                return Err(DataError::new(path, reason));
+                return Err(damaged(path, reason));
             }
         };
         Ok(Some(Self { degree, entries, table: codebook(layer, "shN", path)?, centroids_file, labels_file }))
@@ -164,23 +164,26 @@ impl PaletteMeta {
         let degree = (1..=3).find(|&d| row * SplatCloud::rest_coefficients(d) as u32 == width);
         let degree = degree.filter(|d| self.degree.is_none_or(|stated| stated == *d)).ok_or_else(|| {
             let stated = self.degree.map_or_else(|| "1, 2 or 3".to_owned(), |d| d.to_string());
-            DataError::new(path, format!("is {width} pixels wide, which is no palette of degree {stated}"))
+            damaged(path, format!("is {width} pixels wide, which is no palette of degree {stated}"))
                 .remedy("it should be 192, 512 or 960 for degree 1, 2 or 3")
         })?;
         let room = PALETTE_ROW * height as usize;
         let entries = self.entries.unwrap_or(room.min(MAX_PALETTE));
         if entries > room {
             let reason = format!("has room for {room} palette entries, and there should be {entries}");
-            return Err(DataError::new(path, reason).remedy("export the scene again"));
+            return Err(damaged(path, reason));
         }
         Ok((degree, entries))
     }
 }
 
+fn damaged(path: &Path, reason: impl Into<String>) -> DataError {
+    DataError::new(path, reason).remedy("export the scene again")
+}
+
 fn files<const N: usize>(layer: &RawLayer, name: &str, path: &Path) -> Result<[String; N]> {
-    <[String; N]>::try_from(layer.files.clone()).map_err(|files| {
-        DataError::new(path, format!("names {} files for '{name}' where there should be {N}", files.len()))
-    })
+    <[String; N]>::try_from(layer.files.clone())
+        .map_err(|files| damaged(path, format!("names {} files for '{name}' where there should be {N}", files.len())))
 }
 
 fn ranges<const N: usize>(layer: &RawLayer, name: &str, path: &Path) -> Result<([f64; N], [f64; N])> {
@@ -192,10 +195,9 @@ fn ranges<const N: usize>(layer: &RawLayer, name: &str, path: &Path) -> Result<(
         };
         <[f64; N]>::try_from(numbers).ok().filter(|all| all.iter().all(|n| n.is_finite()))
     };
-    numbers(&layer.mins).zip(numbers(&layer.maxs)).ok_or_else(|| {
-        DataError::new(path, format!("has no 'mins' and 'maxs' of {N} numbers each for '{name}'"))
-            .remedy("export the scene again")
-    })
+    numbers(&layer.mins)
+        .zip(numbers(&layer.maxs))
+        .ok_or_else(|| damaged(path, format!("has no 'mins' and 'maxs' of {N} numbers each for '{name}'")))
 }
 
 /// A byte's place between a minimum and a maximum, for each channel.
@@ -206,7 +208,7 @@ fn linear_tables<const N: usize>(layer: &RawLayer, name: &str, path: &Path) -> R
     if tables.iter().flatten().all(|v| v.is_finite()) {
         Ok(tables)
     } else {
-        Err(DataError::new(path, format!("has a range for '{name}' that is too large for numbers of 32 bits")))
+        Err(damaged(path, format!("has a range for '{name}' that is too large for numbers of 32 bits")))
     }
 }
 
@@ -214,14 +216,14 @@ fn codebook(layer: &RawLayer, name: &str, path: &Path) -> Result<Table> {
     let entries = layer.codebook.as_deref().unwrap_or_default();
     if !(1..=256).contains(&entries.len()) {
         let reason = format!("has a codebook of {} entries for '{name}' where there should be 256", entries.len());
-        return Err(DataError::new(path, reason).remedy("export the scene again"));
+        return Err(damaged(path, reason));
     }
     let mut table = [f32::NAN; 256];
     for (slot, entry) in table.iter_mut().zip(entries) {
         *slot = *entry as f32;
         if !slot.is_finite() {
             let reason = format!("has a codebook entry for '{name}' that is too large for a number of 32 bits");
-            return Err(DataError::new(path, reason).remedy("export the scene again"));
+            return Err(damaged(path, reason));
         }
     }
     Ok(table)

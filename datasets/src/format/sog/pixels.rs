@@ -44,7 +44,10 @@ impl Encoded {
         let path = &self.path;
         let format = match image::guess_format(&self.bytes) {
             Ok(format @ (ImageFormat::WebP | ImageFormat::Png)) => format,
-            _ => return Err(DataError::new(path, "is neither a WebP nor a PNG image, or damaged at its beginning")),
+            _ => {
+                let reason = "is neither a WebP nor a PNG image, or damaged at its beginning";
+                return Err(DataError::new(path, reason).remedy("export the scene again"));
+            }
         };
         let undecodable = |e: &dyn std::fmt::Display| {
             DataError::new(path, format!("cannot be decoded ({e})")).remedy("export the scene again")
@@ -64,7 +67,10 @@ impl Encoded {
         let channels = match decoder.color_type() {
             ColorType::Rgb8 => 3,
             ColorType::Rgba8 => 4,
-            other => return Err(DataError::new(path, format!("has pixels of type {other:?}, not 8-bit RGB or RGBA"))),
+            other => {
+                let reason = format!("has pixels of type {other:?}, not 8-bit RGB or RGBA");
+                return Err(DataError::new(path, reason).remedy("export the scene again"));
+            }
         };
         let bytes = usize::try_from(decoder.total_bytes()).map_err(|e| undecodable(&e))?;
         let mut data = vec![0; bytes];

@@ -37,9 +37,10 @@ pub(in crate::format) fn open(path: &Path) -> Result<SogSource> {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         return SogSource::open(&Files::open(folder)?, &name);
     }
-    let files = Files::open(path).map_err(|e| DataError { remedy: None, ..e })?;
+    let files = Files::open(path).map_err(|e| e.remedy("name a SOG scene, or export it again"))?;
     if !files.exists(META) {
-        return Err(DataError::new(path, "holds no meta.json, so it is no SOG scene"));
+        return Err(DataError::new(path, "holds no meta.json, so it is no SOG scene")
+            .remedy("name a SOG scene, or export it again"));
     }
     SogSource::open(&files, META)
 }
@@ -75,7 +76,9 @@ impl SogSource {
         let path = files.display_path(meta_name);
         let json = files.read_prefix(meta_name, MAX_META_BYTES + 1)?;
         if json.len() as u64 > MAX_META_BYTES {
-            return Err(DataError::new(path, "is larger than a SOG scene's meta.json can be"));
+            return Err(
+                DataError::new(path, "is larger than a SOG scene's meta.json can be").remedy("export the scene again")
+            );
         }
         let meta = Meta::parse(&json, &path)?;
         if meta.count > MAX_SPLATS {
@@ -170,7 +173,9 @@ impl Layers {
         }
         let decoded: Vec<_> = encoded.into_par_iter().map(|image| image.decode(least, most)).collect::<Result<_>>()?;
         let mut decoded = decoded.into_iter();
-        let mut next = || decoded.next().ok_or_else(|| DataError::new(path, "names too few images"));
+        let mut next = || {
+            decoded.next().ok_or_else(|| DataError::new(path, "names too few images").remedy("export the scene again"))
+        };
         Ok(Self {
             means_low: next()?,
             means_high: next()?,

@@ -3,7 +3,6 @@
 
 use super::SogVersion;
 use super::encode::{SogFile, encode};
-use crate::format::atomic::unwritable;
 use crate::format::input::bad_splat;
 use crate::format::stream::{SplatHeader, SplatSink, check_chunk};
 use crate::format::{AtomicFile, Existing, SplatFormat, Staged, WriteOptions};
@@ -107,7 +106,7 @@ fn write_bundle(mut file: AtomicFile, files: &[SogFile]) -> Result<()> {
 fn write_folder(staged: Staged, files: &[SogFile]) -> Result<()> {
     for (i, (name, bytes)) in files.iter().enumerate() {
         let path = if i == 0 { staged.path() } else { staged.folder().join(name) };
-        std::fs::write(path, bytes).map_err(|e| unwritable(staged.place(), &e))?;
+        std::fs::write(path, bytes).map_err(|e| DataError::unwritable(staged.place(), &e))?;
     }
     staged.commit()
 }

@@ -5,44 +5,35 @@ use crate::format::quantise::{byte_logits, from_smallest_three};
 use crate::scene::SplatCloud;
 use half::f16;
 use std::f32::consts::FRAC_1_SQRT_2;
-use std::ops::Range;
 
 /// What the 256 values of a byte stand for in each stream.
-struct Tables {
+pub(super) struct Tables(Box<Bytes>);
+
+struct Bytes {
     logits: [f32; 256],
     colours: [f32; 256],
     scales: [f32; 256],
     harmonics: [f32; 256],
 }
 
-/// The streams of a file, uncompressed, each as long as its header says.
-pub(super) struct Streams {
-    header: Header,
-    streams: [Vec<u8>; 6],
-    tables: Box<Tables>,
-}
-
-impl Streams {
-    pub(super) fn new(header: Header, streams: [Vec<u8>; 6]) -> Self {
-        let tables = Tables {
+impl Tables {
+    pub(super) fn new() -> Self {
+        Self(Box::new(Bytes {
             logits: byte_logits(),
             colours: std::array::from_fn(|byte| (byte as f32 / 255.0 - 0.5) / COLOUR_SCALE),
             scales: std::array::from_fn(|byte| byte as f32 / 16.0 - 10.0),
             harmonics: std::array::from_fn(|byte| (byte as f32 - 128.0) / 128.0),
-        };
-        Self { header, streams, tables: Box::new(tables) }
+        }))
     }
 
-    /// Replaces what is in `chunk` by the splats with these indices. The first that has no finite position, as halves
-    /// can have, is the error.
-    pub(super) fn decode(&self, range: Range<usize>, chunk: &mut SplatCloud) -> Result<(), usize> {
+    /// Replaces what is in `chunk` by the splats whose bytes these are, of each stream. The first that has no finite
+    /// position, as halves can have, is the error.
+    pub(super) fn decode(&self, header: &Header, bytes: &[Vec<u8>; 6], chunk: &mut SplatCloud) -> Result<(), usize> {
         chunk.clear();
-        let widths = self.header.widths();
-        let rows = |stream: usize| {
-            self.streams[stream][range.start * widths[stream]..range.end * widths[stream]].chunks_exact(widths[stream])
-        };
-        let step = 0.5f32.powi(i32::from(self.header.fractional_bits));
-        let tables = &self.tables;
+        let widths = header.widths();
+        let rows = |stream: usize| bytes[stream].chunks_exact(widths[stream].max(1));
+        let step = 0.5f32.powi(i32::from(header.fractional_bits));
+        let tables = &self.0;
         chunk.means.extend(rows(0).map(|row| {
             let [x, y, z] = match row {
                 &[a, b, c, d, e, f] => [[a, b], [c, d], [e, f]].map(|half| f16::from_le_bytes(half).to_f32()),
@@ -51,7 +42,7 @@ impl Streams {
             [x, -y, -z]
         }));
         if let Some(bad) = chunk.means.iter().position(|mean| !mean.iter().all(|v| v.is_finite())) {
-            return Err(range.start + bad);
+            return Err(bad);
         }
         chunk.opacity_logits.extend(rows(1).map(|row| tables.logits[usize::from(row[0])]));
         chunk.sh0.extend(rows(2).map(|row| [0, 1, 2].map(|i| tables.colours[usize::from(row[i])])));

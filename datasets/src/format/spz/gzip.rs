@@ -1,6 +1,8 @@
 //! Writing gzip on all threads: blocks are compressed apart and joined to one stream, as `pigz` does.
 
-use flate2::{Compress, Compression, FlushCompress, Status};
+use crate::Result;
+use crate::format::AtomicFile;
+use flate2::{Compress, Compression, FlushCompress};
 use rayon::prelude::*;
 use std::io;
 
@@ -9,43 +11,121 @@ const BLOCK: usize = 1 << 20;
 /// What zlib calls level 4: nearly as small as its default here, in a fraction of the time.
 const LEVEL: u32 = 4;
 
-/// A gzip file of these parts, one after another.
-pub(super) fn compress(parts: &[&[u8]]) -> io::Result<Vec<u8>> {
-    let mut blocks: Vec<&[u8]> = parts.iter().flat_map(|part| part.chunks(BLOCK)).collect();
-    if blocks.is_empty() {
-        blocks.push(&[]);
-    }
-    let last = blocks.len() - 1;
-    let compressed: Vec<(Vec<u8>, crc32fast::Hasher)> =
-        blocks.par_iter().enumerate().map(|(i, block)| deflate(block, i == last)).collect::<io::Result<_>>()?;
-    let mut checksum = crc32fast::Hasher::new();
-    // Deflate, no name, no time, no system.
-    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-    for (bytes, hasher) in &compressed {
-        checksum.combine(hasher);
-        out.extend_from_slice(bytes);
-    }
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    out.extend_from_slice(&checksum.finalize().to_le_bytes());
-    out.extend_from_slice(&(length as u32).to_le_bytes()); // modulo 2^32, as the format says
-    Ok(out)
+/// A part of what a gzip file holds, compressed while it comes.
+#[derive(Default)]
+pub(super) struct Part {
+    waiting: Vec<u8>,
+    blocks: Vec<Block>,
 }
 
-/// A block that ends on a whole byte, so that another one can follow.
-fn deflate(block: &[u8], last: bool) -> io::Result<(Vec<u8>, crc32fast::Hasher)> {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(block);
+/// Compressed bytes that end on a whole byte, so that others can follow, and the checksum of what they stand for.
+struct Block {
+    bytes: Vec<u8>,
+    checksum: crc32fast::Hasher,
+}
+
+impl Part {
+    /// Adds what `append` appends.
+    pub(super) fn append(&mut self, append: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        append(&mut self.waiting);
+        let whole = self.waiting.len() / BLOCK * BLOCK;
+        self.compress(whole)
+    }
+
+    fn compress(&mut self, length: usize) -> io::Result<()> {
+        let blocks = self.waiting[..length].par_chunks(BLOCK).map(|block| deflate(block));
+        let blocks: Vec<Block> = blocks.collect::<io::Result<_>>()?;
+        self.blocks.extend(blocks);
+        self.waiting.drain(..length);
+        Ok(())
+    }
+}
+
+/// Writes a file of versions 1 to 3: `positions` appends the first stream, `parts` are the others.
+///
+/// # Errors
+/// When the disk refuses.
+pub(super) fn write(
+    file: &mut AtomicFile,
+    start: &[u8],
+    positions: impl FnOnce(&mut Vec<u8>),
+    parts: [Part; 5],
+    extensions: &[u8],
+) -> Result<()> {
+    let mut all = vec![Part::default()];
+    all.extend(parts);
+    all.push(Part::default());
+    all[0].waiting.extend_from_slice(start);
+    positions(&mut all[0].waiting);
+    all[6].waiting.extend_from_slice(extensions);
+    all.par_iter_mut().try_for_each(|part| part.compress(part.waiting.len())).map_err(|e| file.unwritable(&e))?;
+    joined(&all, |bytes| file.put(bytes))
+}
+
+/// A gzip file of parts of which nothing waits.
+fn joined(parts: &[Part], mut put: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    // Deflate, no name, no time, no system.
+    put(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255])?;
+    let mut checksum = crc32fast::Hasher::new();
+    let mut length = 0u64;
+    for block in parts.iter().flat_map(|part| &part.blocks) {
+        put(&block.bytes)?;
+        checksum.combine(&block.checksum);
+        length += block.checksum.total_len();
+    }
+    // A last block of nothing, then the checksum and the length modulo 2^32, as the format says.
+    put(&[3, 0])?;
+    put(&checksum.finalize().to_le_bytes())?;
+    put(&(length as u32).to_le_bytes())
+}
+
+fn deflate(block: &[u8]) -> io::Result<Block> {
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(block);
     let mut compress = Compress::new(Compression::new(LEVEL), false);
-    let mut out = Vec::with_capacity(block.len() / 2 + 1024);
-    let flush = if last { FlushCompress::Finish } else { FlushCompress::Sync };
+    let mut bytes = Vec::with_capacity(block.len() / 2 + 1024);
     loop {
         let read = usize::try_from(compress.total_in()).unwrap_or(block.len());
-        let status = compress.compress_vec(&block[read..], &mut out, flush).map_err(io::Error::other)?;
-        let all_read = compress.total_in() == block.len() as u64;
+        compress.compress_vec(&block[read..], &mut bytes, FlushCompress::Sync).map_err(io::Error::other)?;
         // With room left, everything has been flushed.
-        if status == Status::StreamEnd || (!last && all_read && out.len() < out.capacity()) {
-            return Ok((out, hasher));
+        if compress.total_in() == block.len() as u64 && bytes.len() < bytes.capacity() {
+            bytes.shrink_to_fit();
+            return Ok(Block { bytes, checksum });
         }
-        out.reserve(block.len() / 4 + 1024);
+        bytes.reserve(block.len() / 4 + 1024);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::made::cloud;
+    use std::io::Read;
+
+    #[test]
+    fn streams_that_come_in_pieces_are_one_gzip_member() {
+        // Several blocks that do not compress, nothing, a few bytes, and blocks that do compress.
+        let noise = cloud(100_000, 0, 1.0, 3).means;
+        let noise: Vec<u8> = noise.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+        let streams = [&noise[..], &[], &noise[..7], &[0; 3 << 20]];
+        let mut parts: Vec<Part> = Vec::new();
+        for stream in streams {
+            let mut part = Part::default();
+            for piece in stream.chunks(BLOCK / 3) {
+                part.append(|out| out.extend_from_slice(piece)).expect("in memory");
+            }
+            part.compress(part.waiting.len()).expect("in memory");
+            parts.push(part);
+        }
+        for (parts, expected) in [(&parts[..], streams.concat()), (&[], Vec::new())] {
+            let (mut packed, mut unpacked) = (Vec::new(), Vec::new());
+            let put = |bytes: &[u8]| {
+                packed.extend_from_slice(bytes);
+                Ok(())
+            };
+            joined(parts, put).expect("in memory");
+            flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).expect("one gzip member");
+            assert!(unpacked == expected, "{} bytes instead of {}", unpacked.len(), expected.len());
+        }
     }
 }

@@ -23,6 +23,7 @@ mod extension;
 mod gzip;
 mod read;
 mod write;
+mod zstandard;
 
 #[cfg(test)]
 mod tests;

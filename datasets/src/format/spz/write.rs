@@ -1,6 +1,9 @@
-//! Writing SPZ. A stream ends before the next begins, so that all bytes are kept until the end: 68 per splat at degree 3.
+//! Writing SPZ. A stream ends before the next begins, so all are kept until the end, compressed as they come; positions, whose
+//! precision depends on all of them, as they are.
 
-use super::{FLAG_ANTIALIASED, FLAG_EXTENSIONS, FRACTIONAL_BITS, HEADER, Header, SpzVersion, encode, extension, gzip};
+use super::{
+    FLAG_ANTIALIASED, FLAG_EXTENSIONS, FRACTIONAL_BITS, Header, SpzVersion, encode, extension, gzip, zstandard,
+};
 use crate::camera::Similarity;
 use crate::format::stream::{SplatHeader, SplatSink, ValueRanges, check_chunk};
 use crate::format::{AtomicFile, WriteOptions};
@@ -20,23 +23,17 @@ const STEPS_PER_SPLAT: f32 = 8.0;
 /// Begins an SPZ file.
 ///
 /// # Errors
-/// When this build cannot write the version.
+/// When there is no memory for it.
 pub(in crate::format) fn create_splats(
     file: AtomicFile,
     header: &SplatHeader,
     options: &WriteOptions,
 ) -> Result<Box<dyn SplatSink>> {
     let version = options.spz_version;
-    if version == SpzVersion::V4 && cfg!(not(feature = "zstd")) {
-        return Err(DataError::new(
-            file.path(),
-            "cannot be written as SPZ version 4 by this build, which has no Zstandard",
-        )
-        .remedy("write version 3, or build with the feature 'zstd'"));
-    }
     let SplatHeader { sh_degree, antialiased, scene_from_world, .. } = *header;
-    let (means, streams) = Default::default();
-    Ok(Box::new(Writer { file, version, sh_degree, antialiased, scene_from_world, means, streams }))
+    let streams = Streams::new(version).map_err(|e| file.unwritable(&e))?;
+    let (means, scales) = (Vec::new(), [0; 256]);
+    Ok(Box::new(Writer { file, version, sh_degree, antialiased, scene_from_world, means, scales, streams }))
 }
 
 struct Writer {
@@ -46,8 +43,39 @@ struct Writer {
     antialiased: bool,
     scene_from_world: Similarity,
     means: Vec<[f32; 3]>,
-    /// What comes after the positions: alphas, colours, scales, rotations, harmonics.
-    streams: [Vec<u8>; 5],
+    /// How often each byte occurs in the stream of scales.
+    scales: [u64; 256],
+    streams: Streams,
+}
+
+/// What comes after the positions: alphas, colours, scales, rotations, harmonics.
+enum Streams {
+    Gzip([gzip::Part; 5]),
+    Zstandard([zstandard::Part; 5]),
+}
+
+impl Streams {
+    fn new(version: SpzVersion) -> io::Result<Self> {
+        if version != SpzVersion::V4 {
+            return Ok(Self::Gzip(Default::default()));
+        }
+        let new = zstandard::Part::new;
+        Ok(Self::Zstandard([new()?, new()?, new()?, new()?, new()?]))
+    }
+
+    /// Appends what these functions make of a chunk, each to its stream.
+    fn append(&mut self, chunk: &SplatCloud, encode: [fn(&SplatCloud, &mut Vec<u8>); 5]) -> io::Result<()> {
+        match self {
+            Self::Gzip(parts) => {
+                let parts = parts.par_iter_mut().zip(encode);
+                parts.try_for_each(|(part, encode)| part.append(|out| encode(chunk, out)))
+            }
+            Self::Zstandard(parts) => {
+                let parts = parts.par_iter_mut().zip(encode);
+                parts.try_for_each(|(part, encode)| part.append(|out| encode(chunk, out)))
+            }
+        }
+    }
 }
 
 impl SplatSink for Writer {
@@ -58,53 +86,43 @@ impl SplatSink for Writer {
             SpzVersion::V1 | SpzVersion::V2 => encode::first_three,
             SpzVersion::V3 | SpzVersion::V4 => encode::rotations,
         };
-        let append = [encode::alphas, encode::colours, encode::scales, rotations, encode::harmonics];
-        self.streams.par_iter_mut().zip(append).for_each(|(stream, append)| append(chunk, stream));
-        Ok(())
+        chunk.log_scales.as_flattened().iter().for_each(|&s| self.scales[usize::from(encode::scale(s))] += 1);
+        let encode = [encode::alphas, encode::colours, encode::scales, rotations, encode::harmonics];
+        self.streams.append(chunk, encode).map_err(|e| self.file.unwritable(&e))
     }
 
     fn ranges(&self) -> ValueRanges {
         encode::RANGES
     }
 
-    fn finish(mut self: Box<Self>) -> Result<()> {
-        let path = self.file.path();
-        let Ok(count) = u32::try_from(self.means.len()) else {
-            return Err(DataError::new(path, "would hold more splats than SPZ can count (4,294,967,295)"));
+    fn finish(self: Box<Self>) -> Result<()> {
+        let fractional_bits = self.fractional_bits()?;
+        let Self { mut file, version, sh_degree, antialiased, scene_from_world, means, streams, .. } = *self;
+        let Ok(count) = u32::try_from(means.len()) else {
+            return Err(DataError::new(file.path(), "would hold more splats than SPZ can count (4,294,967,295)")
+                .remedy("write fewer splats"));
         };
-        let extensions = match self.scene_from_world == Similarity::identity() {
+        let extensions = match scene_from_world == Similarity::identity() {
             true => Vec::new(),
-            false => extension::record(&self.scene_from_world),
+            false => extension::record(&scene_from_world),
         };
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        let fractional_bits = self.fractional_bits()?;
         let header = Header {
-            version: self.version.number(),
+            version: version.number(),
             count,
-            sh_degree: self.sh_degree,
+            sh_degree,
             fractional_bits: fractional_bits as u8,
-            flags: flag(self.antialiased, FLAG_ANTIALIASED) | flag(!extensions.is_empty(), FLAG_EXTENSIONS),
+            flags: flag(antialiased, FLAG_ANTIALIASED) | flag(!extensions.is_empty(), FLAG_EXTENSIONS),
         };
-        let positions = match self.version {
-            SpzVersion::V1 => encode::half_positions(&self.means),
-            _ => encode::positions(&self.means, fractional_bits),
+        let positions = |out: &mut Vec<u8>| match version {
+            SpzVersion::V1 => encode::half_positions(&means, out),
+            _ => encode::positions(&means, fractional_bits, out),
         };
-        let [alphas, colours, scales, rotations, harmonics] = self.streams.each_ref().map(Vec::as_slice);
-        let mut streams = vec![&positions[..], alphas, colours, scales, rotations];
-        if self.sh_degree > 0 {
-            streams.push(harmonics);
+        match streams {
+            Streams::Gzip(parts) => gzip::write(&mut file, &header.start(), positions, parts, &extensions)?,
+            Streams::Zstandard(parts) => zstandard::write(&mut file, &header, positions, parts, &extensions)?,
         }
-        let bytes = match self.version {
-            SpzVersion::V1 | SpzVersion::V2 | SpzVersion::V3 => {
-                let start = header.start();
-                let parts = [&[&start[..]], &streams[..], &[&extensions]].concat();
-                gzip::compress(&parts)
-            }
-            SpzVersion::V4 => version_4(header, &extensions, &streams),
-        };
-        let bytes = bytes.map_err(|e| self.file.unwritable(&e))?;
-        self.file.put(&bytes)?;
-        self.file.commit()
+        file.commit()
     }
 }
 
@@ -130,39 +148,11 @@ impl Writer {
 
     /// The median of the standard deviations along all axes.
     fn middling_scale(&self) -> f32 {
-        let scales = &self.streams[2];
-        let mut counts = [0usize; 256];
-        scales.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
         let mut below = 0;
-        let median = counts.iter().position(|count| {
+        let median = self.scales.iter().position(|count| {
             below += count;
-            2 * below > scales.len()
+            2 * below > 3 * self.means.len() as u64
         });
         (median.unwrap_or(255) as f32 / 16.0 - 10.0).exp()
     }
-}
-
-/// The file of version 4.
-#[cfg(feature = "zstd")]
-fn version_4(header: Header, extensions: &[u8], streams: &[&[u8]]) -> io::Result<Vec<u8>> {
-    /// Fast, and within a few percent of the smallest.
-    const LEVEL: i32 = 7;
-    let compressed: Vec<Vec<u8>> =
-        streams.par_iter().map(|stream| zstd::bulk::compress(stream, LEVEL)).collect::<io::Result<_>>()?;
-    let mut out = header.start().to_vec();
-    out[15] = streams.len() as u8;
-    let table = HEADER + extensions.len();
-    out.extend_from_slice(&(table as u32).to_le_bytes());
-    out.resize(HEADER, 0);
-    out.extend_from_slice(extensions);
-    for (stream, compressed) in streams.iter().zip(&compressed) {
-        out.extend_from_slice([compressed.len() as u64, stream.len() as u64].map(u64::to_le_bytes).as_flattened());
-    }
-    compressed.iter().for_each(|stream| out.extend_from_slice(stream));
-    Ok(out)
-}
-
-#[cfg(not(feature = "zstd"))]
-fn version_4(_: Header, _: &[u8], _: &[&[u8]]) -> io::Result<Vec<u8>> {
-    Err(io::ErrorKind::Unsupported.into())
 }

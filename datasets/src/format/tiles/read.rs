@@ -17,15 +17,12 @@ const MAX_MANIFEST_BYTES: u64 = 512 << 20;
 /// When it is missing, damaged, or larger than any scene's.
 pub fn open_manifest(path: &Path) -> Result<Manifest> {
     let path = manifest_path(path);
-    let unreadable = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => DataError::new(&path, "does not exist"),
-        _ => DataError::new(&path, format!("cannot be read ({e})")),
-    };
+    let unreadable = |e: std::io::Error| DataError::unreadable(&path, &e);
     let file = File::open(&path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_MANIFEST_BYTES {
-        return Err(DataError::new(&path, "is larger than any scene's manifest"));
+        return Err(DataError::new(&path, "is larger than any scene's manifest").remedy("name a tiles.json"));
     }
     Manifest::parse(&bytes).map_err(|reason| DataError::new(&path, reason).remedy("export the scene again"))
 }
@@ -57,7 +54,7 @@ impl PageFiles {
         let path = self.folder.join(&manifest.files[location.file as usize]);
         let unreadable = |e: std::io::Error| match e.kind() {
             std::io::ErrorKind::NotFound => DataError::new(&path, "does not exist").remedy("copy the whole folder"),
-            _ => DataError::new(&path, format!("cannot be read ({e})")),
+            _ => DataError::unreadable(&path, &e),
         };
         let mut file = match self.open.take() {
             Some((number, file)) if number == location.file => file,

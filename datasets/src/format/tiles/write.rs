@@ -4,7 +4,7 @@
 use super::page::{self, EncodedPage};
 use super::{MANIFEST, Manifest, PAGES, PageLocation, StartCamera};
 use crate::format::spill::{Dealt, Spill};
-use crate::format::stream::{FinishWatch, SplatHeader, SplatSink};
+use crate::format::stream::{FinishWatch, SplatHeader, SplatSink, inconsistent};
 use crate::format::{AtomicFolder, Existing, WriteOptions};
 use crate::scene::SplatCloud;
 use crate::scene::tile_tree::{Leaves, PAGE_SPLATS, PageSink, Partition, build, partition};
@@ -41,10 +41,7 @@ struct TilesWriter {
 impl SplatSink for TilesWriter {
     fn put(&mut self, chunk: &SplatCloud) -> Result<()> {
         if !chunk.is_consistent() || chunk.sh_degree != self.header.sh_degree {
-            return Err(DataError::new(
-                self.folder.path(),
-                "is not written, because the scene's arrays differ in length",
-            ));
+            return Err(inconsistent(self.folder.path()));
         }
         self.spill.put(chunk).map_err(|e| self.folder.unwritable(&e))
     }
@@ -58,7 +55,8 @@ impl SplatSink for TilesWriter {
         let unwritable = |e: io::Error| folder.unwritable(&e);
         let means = &spill.means;
         if u32::try_from(means.len()).is_err() {
-            return Err(DataError::new(folder.path(), "is not written, because it has more than 4 billion splats"));
+            return Err(DataError::new(folder.path(), "is not written, because it has more than 4 billion splats")
+                .remedy("write fewer splats"));
         }
         header.count = means.len() as u64;
         let camera = options.camera.unwrap_or_else(|| StartCamera::before(means, options.up));
@@ -114,7 +112,11 @@ impl PageStore<'_> {
         let Watched { watch, done, total, is_stopped } = &mut *watched;
         *done += leaf_splats;
         *is_stopped |= watch(*done, *total).is_break();
-        if *is_stopped { Err(DataError::new(self.folder.path(), "is not written, as was asked for")) } else { Ok(()) }
+        if *is_stopped {
+            Err(DataError::new(self.folder.path(), "is not written, as was asked for").remedy("convert again"))
+        } else {
+            Ok(())
+        }
     }
 
     fn is_stopped(&self) -> bool {

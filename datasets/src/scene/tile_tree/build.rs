@@ -34,7 +34,7 @@ pub fn build(partition: &Partition, leaves: &dyn Leaves, pages: &dyn PageSink) -
     let mut builder = Builder { partition, leaves, pages, nodes: vec![empty; partition.nodes.len()] };
     let root = builder.node(0)?;
     pages.page(0, &root.splats)?;
-    TileTree::new(builder.nodes).map_err(|reason| DataError::new("the scene", reason))
+    TileTree::new(builder.nodes).map_err(|reason| DataError::new("the scene", reason).remedy("convert it again"))
 }
 
 struct Builder<'a> {

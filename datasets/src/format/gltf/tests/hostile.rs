@@ -38,7 +38,7 @@ fn damaged_structure() -> Vec<(&'static str, Vec<u8>)> {
         ("has an accessor without rows", with("/accessors/0/count", json!(0))),
         ("announces 100 rows, more", added("/accessors/3", "byteOffset", json!(4))),
         ("attributes differ in number", with("/accessors/2/count", json!(99))),
-        ("announces 100000 bytes in buffer 0", with("/buffers/0/byteLength", json!(100_000))),
+        ("which is announced with 100000", with("/buffers/0/byteLength", json!(100_000))),
         ("stores POSITION sparsely", added("/accessors/0", "sparse", json!({"count": 1}))),
         ("has a VEC2 where a VEC3", with("/accessors/0/type", json!("VEC2"))),
         ("numbers of an unknown type, 5130", with("/accessors/0/componentType", json!(5130))),

@@ -99,7 +99,11 @@ fn damaged_meshes_are_refused_in_one_sentence() {
         spoilt(&|json| json["meshes"][0]["primitives"] = json!([{"attributes": {"POSITION": 0}, "mode": 1}]))
             .contains("neither triangles nor points")
     );
-    assert!(spoilt(&set("/accessors/0/count", json!(3))).contains("attributes differ in number"));
+    for attribute in ["POSITION", "NORMAL"] {
+        let accessor = good_json.pointer(&format!("/meshes/0/primitives/0/attributes/{attribute}")).expect(attribute);
+        let fewer = spoilt(&set(&format!("/accessors/{accessor}/count"), json!(1)));
+        assert!(fewer.contains("attributes differ in number"), "{attribute}: {fewer}");
+    }
     let bare = json!([{"attributes": {"POSITION": 0}, "indices": 4}]);
     let dangling = spoilt(&|json| {
         json["meshes"][0]["primitives"] = bare.clone();
