@@ -162,7 +162,7 @@ mod tests {
             }
         }
         let error = parse_npy(&npy("<f8", "False", "(2, 4)", &[0; 16]), Path::new("a.npy")).expect_err("truncated");
-        assert_eq!(error.to_string(), "a.npy: is truncated: an array of shape [2, 4] in 16 bytes");
+        assert_eq!(error.to_string(), "a.npy: is truncated: an array of shape [2, 4] in 16 bytes; make it again");
     }
 
     proptest! {

@@ -52,7 +52,7 @@ fn damaged_meshes_are_refused_in_one_sentence() {
         ("3 0 1 2 6", "3 0 1 -1 6", "refers to vertex"),
         ("3 0 1 2 6", "300 0 1 2 6", "face row that is too short"),
         ("list uchar int vertex_indices", "list uchar int corners", "without the list 'vertex_indices'"),
-        ("property float z", "property float w", "without the property 'z'"),
+        ("property float z", "property float w", "have no property 'z'"),
         ("1 1 0 7", "1 inf 0 7", "not finite at vertex 2"),
         ("element face 2", "element face 3", "ends in the middle of its face rows"),
     ] {

@@ -33,7 +33,7 @@ impl Part {
     }
 
     fn compress(&mut self, length: usize) -> io::Result<()> {
-        let blocks = self.waiting[..length].par_chunks(BLOCK).map(|block| deflate(block));
+        let blocks = self.waiting[..length].par_chunks(BLOCK).map(deflate);
         let blocks: Vec<Block> = blocks.collect::<io::Result<_>>()?;
         self.blocks.extend(blocks);
         self.waiting.drain(..length);
@@ -49,15 +49,13 @@ pub(super) fn write(
     file: &mut AtomicFile,
     start: &[u8],
     positions: impl FnOnce(&mut Vec<u8>),
-    parts: [Part; 5],
+    parts: Vec<Part>,
     extensions: &[u8],
 ) -> Result<()> {
-    let mut all = vec![Part::default()];
-    all.extend(parts);
-    all.push(Part::default());
-    all[0].waiting.extend_from_slice(start);
-    positions(&mut all[0].waiting);
-    all[6].waiting.extend_from_slice(extensions);
+    let mut first = Part { waiting: start.to_vec(), ..Part::default() };
+    positions(&mut first.waiting);
+    let last = Part { waiting: extensions.to_vec(), ..Part::default() };
+    let mut all: Vec<Part> = std::iter::once(first).chain(parts).chain([last]).collect();
     all.par_iter_mut().try_for_each(|part| part.compress(part.waiting.len())).map_err(|e| file.unwritable(&e))?;
     joined(&all, |bytes| file.put(bytes))
 }

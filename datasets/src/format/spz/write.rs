@@ -50,17 +50,16 @@ struct Writer {
 
 /// What comes after the positions: alphas, colours, scales, rotations, harmonics.
 enum Streams {
-    Gzip([gzip::Part; 5]),
-    Zstandard([zstandard::Part; 5]),
+    Gzip(Vec<gzip::Part>),
+    Zstandard(Vec<zstandard::Part>),
 }
 
 impl Streams {
     fn new(version: SpzVersion) -> io::Result<Self> {
-        if version != SpzVersion::V4 {
-            return Ok(Self::Gzip(Default::default()));
-        }
-        let new = zstandard::Part::new;
-        Ok(Self::Zstandard([new()?, new()?, new()?, new()?, new()?]))
+        Ok(match version {
+            SpzVersion::V4 => Self::Zstandard((0..5).map(|_| zstandard::Part::new()).collect::<io::Result<_>>()?),
+            _ => Self::Gzip((0..5).map(|_| gzip::Part::default()).collect()),
+        })
     }
 
     /// Appends what these functions make of a chunk, each to its stream.

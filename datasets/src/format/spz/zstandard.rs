@@ -44,7 +44,7 @@ pub(super) fn write(
     file: &mut AtomicFile,
     header: &Header,
     positions: impl FnOnce(&mut Vec<u8>),
-    parts: [Part; 5],
+    parts: Vec<Part>,
     extensions: &[u8],
 ) -> Result<()> {
     let packed = || -> io::Result<Vec<(u64, Vec<u8>)>> {

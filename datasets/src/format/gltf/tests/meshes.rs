@@ -100,8 +100,10 @@ fn damaged_meshes_are_refused_in_one_sentence() {
             .contains("neither triangles nor points")
     );
     for attribute in ["POSITION", "NORMAL"] {
-        let accessor = good_json.pointer(&format!("/meshes/0/primitives/0/attributes/{attribute}")).expect(attribute);
-        let fewer = spoilt(&set(&format!("/accessors/{accessor}/count"), json!(1)));
+        let fewer = spoilt(&|json| {
+            let accessor = json["meshes"][0]["primitives"][0]["attributes"][attribute].as_u64().expect("an accessor");
+            json["accessors"][accessor as usize]["count"] = json!(1);
+        });
         assert!(fewer.contains("attributes differ in number"), "{attribute}: {fewer}");
     }
     let bare = json!([{"attributes": {"POSITION": 0}, "indices": 4}]);

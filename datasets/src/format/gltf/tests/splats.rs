@@ -269,7 +269,7 @@ fn data_may_lie_in_a_file_beside_or_in_the_text() {
     json["buffers"][0]["uri"] = json!("the%20data.bin");
     let (_folder, path) = file("a.gltf", json.to_string().as_bytes());
     let error = read_splats(&path).expect_err("missing").to_string();
-    assert!(error.contains("needs the file 'the data.bin'"), "{error}");
+    assert!(error.contains("the data.bin: does not exist, and a.gltf needs it"), "{error}");
     std::fs::write(beside(&path, "the data.bin"), &binary).expect("write");
     check_interleaved(&read_splats(&path).expect("beside"));
 
