@@ -2,10 +2,10 @@
 
 use crate::{Error, Result};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use tempfile::TempPath;
+use tempfile::{NamedTempFile, TempPath};
 use tessera_datasets::DataError;
 use tessera_datasets::image::Image8;
 
@@ -13,11 +13,21 @@ use tessera_datasets::image::Image8;
 #[derive(Debug)]
 pub struct VideoWriter {
     path: PathBuf,
-    /// Beside the final name; taken away when it gets that.
-    temporary: Option<TempPath>,
+    /// Taken away when it gets its name.
+    unfinished: Option<Unfinished>,
     size: (u32, u32),
     ffmpeg: Child,
     messages: File,
+}
+
+/// What ffmpeg writes into.
+#[derive(Debug)]
+enum Unfinished {
+    /// A file without a name, which the system takes away when nobody holds it any more, however the program ends.
+    Nameless(File),
+    /// A file beside the final name, where systems cannot open a file without a name a second time, as ffmpeg does.
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "of other systems"))]
+    Hidden(TempPath),
 }
 
 impl VideoWriter {
@@ -30,9 +40,7 @@ impl VideoWriter {
     }
 
     fn create_with(program: &str, path: &Path, size: (u32, u32), fps: u32) -> Result<Self> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let temporary = tempfile::Builder::new().prefix(".tessera-").suffix(".mp4").tempfile_in(folder);
-        let temporary = temporary.map_err(|e| Error::write(path, &e))?.into_temp_path();
+        let (unfinished, out, name) = begin(folder_of(path)).map_err(|e| Error::write(path, &e))?;
         let messages = tempfile::tempfile().map_err(|e| Error::write(std::env::temp_dir(), &e))?;
         let for_ffmpeg = messages.try_clone().map_err(|e| Error::write(path, &e))?;
         let ffmpeg = Command::new(program)
@@ -41,14 +49,14 @@ impl VideoWriter {
             .args(["-r", &fps.to_string(), "-i", "-", "-an"])
             // Players want colours at half resolution, which needs even sizes.
             .args(["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18"])
-            .args(["-movflags", "+faststart"])
-            .arg(&*temporary)
+            .args(["-movflags", "+faststart", "-f", "mp4"])
+            .arg(name)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(out)
             .stderr(for_ffmpeg)
             .spawn()
             .map_err(|e| not_started(program, &e))?;
-        Ok(Self { path: path.to_owned(), temporary: Some(temporary), size, ffmpeg, messages })
+        Ok(Self { path: path.to_owned(), unfinished: Some(unfinished), size, ffmpeg, messages })
     }
 
     /// Adds a picture of three channels.
@@ -81,9 +89,8 @@ impl VideoWriter {
             Ok(status) => return Err(self.failed(&status.to_string())),
             Err(e) => return Err(self.failed(&e.to_string())),
         }
-        let Some(temporary) = self.temporary.take() else { return Ok(()) };
-        make_readable(&temporary);
-        temporary.persist(&self.path).map_err(|e| Error::write(&self.path, &e.error))
+        let Some(unfinished) = self.unfinished.take() else { return Ok(()) };
+        unfinished.take_name(&self.path).map_err(|e| Error::write(&self.path, &e))
     }
 
     /// An error with the last thing that ffmpeg said.
@@ -104,6 +111,47 @@ impl Drop for VideoWriter {
         let _ = self.ffmpeg.kill();
         let _ = self.ffmpeg.wait();
     }
+}
+
+/// A file in `folder` for ffmpeg, its output, and what it is to be called there.
+#[cfg(target_os = "linux")]
+fn begin(folder: &Path) -> io::Result<(Unfinished, Stdio, PathBuf)> {
+    let file = tempfile::tempfile_in(folder)?;
+    let out = file.try_clone()?.into();
+    Ok((Unfinished::Nameless(file), out, PathBuf::from("/dev/stdout")))
+}
+
+/// A file in `folder` for ffmpeg, its output, and what it is to be called there.
+#[cfg(not(target_os = "linux"))]
+fn begin(folder: &Path) -> io::Result<(Unfinished, Stdio, PathBuf)> {
+    let hidden = named(folder)?.into_temp_path();
+    let name = hidden.to_path_buf();
+    Ok((Unfinished::Hidden(hidden), Stdio::null(), name))
+}
+
+impl Unfinished {
+    /// Makes it an ordinary file with a name.
+    fn take_name(self, path: &Path) -> io::Result<()> {
+        let hidden = match self {
+            Self::Hidden(hidden) => hidden,
+            Self::Nameless(mut video) => {
+                let mut hidden = named(folder_of(path))?;
+                video.seek(SeekFrom::Start(0))?;
+                io::copy(&mut video, hidden.as_file_mut())?;
+                hidden.into_temp_path()
+            }
+        };
+        make_readable(&hidden);
+        hidden.persist(path).map_err(|e| e.error)
+    }
+}
+
+fn named(folder: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(".tessera-").suffix(".mp4").tempfile_in(folder)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn not_started(program: &str, error: &std::io::Error) -> Error {
@@ -169,6 +217,9 @@ mod tests {
         for _ in 0..5 {
             video.add(&Image8::new(33, 17, 3)).expect("ffmpeg takes it");
             assert!(!path.exists());
+            // A program that is killed now leaves nothing.
+            #[cfg(target_os = "linux")]
+            assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 0);
         }
         video.finish().expect("complete");
         assert!(path.metadata().expect("there").len() > 100);
