@@ -1,16 +1,17 @@
 //! What commands are given: scenes, and captures with their remarks.
 
 use crate::console::Console;
-use crate::report::{count, count_of};
+use crate::report::{bytes, count, count_of};
 use crate::settings::{self, Settings};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 use tessera_engine::datasets::capture::Capture;
+use tessera_engine::datasets::format::stream::{SplatHeader, collect};
 use tessera_engine::datasets::format::{self, SplatFormat};
-use tessera_engine::datasets::scene::SplatCloud;
+use tessera_engine::datasets::scene::{Mesh, SplatCloud};
 use tessera_engine::surface::{MESH_FILE, SURFACE_FILE, Surface};
 use tessera_engine::target::DEFAULT_BACKGROUND;
-use tessera_engine::train::{RunConfig, RunFolder};
+use tessera_engine::train::{RunConfig, RunFolder, available_memory};
 
 /// The file in a run folder that holds its splats.
 pub const RUN_SCENE: &str = "scene.ply";
@@ -48,7 +49,7 @@ impl Scene {
             );
         }
         let file = scene_file(path, run.is_some())?;
-        Ok(Self { cloud: format::read_splats(file)?, run })
+        Ok(Self { cloud: read_whole(&file)?, run })
     }
 
     /// The colour behind it: that of its run, else as is usual.
@@ -99,6 +100,31 @@ impl Run {
     }
 }
 
+/// Reads all splats of a file into memory.
+///
+/// # Errors
+/// When there is no room for them, or the file is damaged.
+pub fn read_whole(file: &Path) -> Result<SplatCloud> {
+    let mut source = format::open_splats(file)?;
+    check_room(file, source.header(), available_memory().map(|memory| memory.free))?;
+    Ok(collect(source.as_mut())?)
+}
+
+/// An error when a scene is larger than the memory that is free, where that is known.
+fn check_room(file: &Path, header: &SplatHeader, free: Option<u64>) -> Result<()> {
+    let values = 14 + 3 * SplatCloud::rest_coefficients(header.sh_degree) as u64;
+    let needed = header.count.saturating_mul(4 * values);
+    let Some(free) = free.filter(|&free| needed > free) else { return Ok(()) };
+    bail!(
+        "{}: has {} splats, for which {} of memory are needed and {} are free; make a streamed scene of it, which is read as far as \
+         it is seen (tessera convert {0} scene.tiles)",
+        file.display(),
+        count(u128::from(header.count)),
+        bytes(needed),
+        bytes(free)
+    )
+}
+
 /// The surface of a run.
 ///
 /// # Errors
@@ -128,6 +154,14 @@ pub fn scene_file(path: &Path, is_run: bool) -> Result<PathBuf> {
         (true, None) => bail!("{name}: holds a run that has no {RUN_SCENE} yet; complete it with --resume"),
         (false, _) => bail!("{name}: is a folder but no run folder; name a run folder or a splat file"),
     }
+}
+
+/// Where up is in a mesh: along y by custom. Clouds of points are made by structure from motion, where y points down, but in glTF.
+pub fn up_of_mesh(mesh: &Mesh, file: &Path) -> [f64; 3] {
+    let extension = file.extension().unwrap_or_default();
+    let is_gltf = ["glb", "gltf"].iter().any(|gltf| extension.eq_ignore_ascii_case(gltf));
+    let is_down = mesh.triangles.is_empty() && !is_gltf;
+    [0.0, if is_down { -1.0 } else { 1.0 }, 0.0]
 }
 
 /// Opens a posed capture and says what it is.
@@ -162,5 +196,23 @@ pub fn size_of(path: &Path) -> u64 {
         Ok(metadata) if metadata.is_file() => metadata.len(),
         Ok(_) => std::fs::read_dir(path).map_or(0, |entries| entries.flatten().map(|e| size_of(&e.path())).sum()),
         Err(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scene_larger_than_memory_is_a_sentence_with_a_way_out() {
+        let cloud = SplatCloud::with_capacity(0, 3);
+        let header = SplatHeader { count: 10_000_000, ..SplatHeader::of(&cloud) };
+        let file = Path::new("large.ply");
+        assert!(check_room(file, &header, None).is_ok(), "what is not known is tried");
+        assert!(check_room(file, &header, Some(2_360_000_000)).is_ok(), "59 numbers of 4 bytes each");
+        let said = check_room(file, &header, Some(2_359_999_999)).expect_err("too large").to_string();
+        for part in ["large.ply: has 10,000,000 splats", "are free", "tessera convert large.ply scene.tiles"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
     }
 }

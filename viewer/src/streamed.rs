@@ -144,7 +144,7 @@ impl StreamedScene {
 
     fn place(&mut self, node: u32, decoded: DecodedPage, renderer: &mut Renderer) -> Result<(), String> {
         if node == 0 {
-            self.surroundings = decoded.surroundings;
+            self.surroundings = decoded.surroundings.map(|around| around.told(&self.manifest));
         }
         let id = renderer.add_page(&decoded.page).map_err(|error| error.to_string())?;
         renderer.set_visible(id, false);
@@ -221,6 +221,11 @@ impl Surroundings {
     pub fn of_box(bounds: [[f32; 3]; 2]) -> Self {
         let unknown = Self { bounds, near: 0.0 };
         Self { near: (NEAR_SURFACES * unknown.extent()) as f32, ..unknown }
+    }
+
+    /// With what a manifest knows better than the coarsest page of its scene, in which many small splats are few large ones.
+    pub fn told(self, manifest: &Manifest) -> Self {
+        Self { near: manifest.near.unwrap_or(self.near), ..self }
     }
 
     /// The box's diagonal.

@@ -4,7 +4,7 @@
 mod orbit;
 
 use crate::console::Console;
-use crate::inputs::{Run, scene_file};
+use crate::inputs::{Run, scene_file, up_of_mesh};
 use crate::progress::Progress;
 use crate::report::count;
 use anyhow::{Context, Result};
@@ -82,7 +82,10 @@ impl Published {
                 (Scene::Tiles(tiles), None)
             }
             Contents::Mesh | Contents::Points => {
-                let read = format::read_mesh(&file)?;
+                let mut read = format::read_mesh(&file)?;
+                if up_of_mesh(&read.mesh, &file)[1] < 0.0 {
+                    stand_up(&mut read.mesh);
+                }
                 read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", file.display())));
                 let glb = temporary.path().join(MESH);
                 format::write_mesh(&glb, &read.mesh, Existing::Keep)
@@ -104,6 +107,13 @@ impl Published {
     /// Whether its folder is ours to change.
     pub fn is_temporary(&self) -> bool {
         self.temporary.is_some()
+    }
+}
+
+/// Half a turn about x: pages have y upwards, as glTF does.
+fn stand_up(mesh: &mut Mesh) {
+    for [_, y, z] in mesh.positions.iter_mut().chain(&mut mesh.normals) {
+        (*y, *z) = (-*y, -*z);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::Published;
 use crate::commands::render::orbit_cameras;
-use crate::commands::view::orbit_of_mesh;
 use crate::console::Console;
 use crate::inputs::Scene as Splats;
 use anyhow::{Context, Result, bail};
@@ -15,7 +14,7 @@ use tessera_engine::datasets::format;
 use tessera_engine::datasets::format::tiles::{self, MANIFEST, Manifest, PageFiles, StartCamera};
 use tessera_engine::datasets::image::{Image8, encode_jpeg};
 use tessera_engine::datasets::scene::SplatCloud;
-use tessera_engine::render::{PathCamera, SplatPainter, scene_of_cloud, to_image};
+use tessera_engine::render::{PathCamera, SplatPainter, orbit_of_points, scene_of_cloud, to_image};
 use tessera_viewer::export::Scene;
 use tessera_viewer::renderer::{Gpu, MeshData, Renderer, Style, View};
 use tessera_viewer::streamed::Surroundings;
@@ -76,7 +75,7 @@ impl Published {
             Some(mesh) => mesh,
             None => format::read_mesh(file)?.mesh,
         };
-        let cameras = orbit_of_mesh(&mesh, count as usize, SIZE, console);
+        let cameras = orbit_of_points(&mesh.positions, [0.0, 1.0, 0.0], count as usize, SIZE);
         if count == 0 {
             return Ok(Orbit { cameras, painter: Painter::None });
         }

@@ -15,7 +15,7 @@ pub mod tile_tree;
 mod transform;
 mod views;
 
-pub use bulk::{Bulk, NEAR};
+pub use bulk::{Bulk, NEAR, Subject};
 #[cfg(feature = "files")]
 pub use floaters::{FloaterReason, FloaterReport, Floaters, find_floaters};
 #[cfg(feature = "files")]

@@ -12,7 +12,7 @@ mod picture;
 mod video;
 
 pub use camera_path::{PathCamera, from_file, interpolated, of_frames};
-pub use orbit::{orbit, orbit_of_capture};
+pub use orbit::{orbit, orbit_of_capture, orbit_of_points};
 pub use output::{Layer, PathOptions, is_video, render_path};
 pub use painter::{SplatPainter, scene_of_cloud};
 pub use picture::{beside, difference, from_planes, to_image};

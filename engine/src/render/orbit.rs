@@ -5,23 +5,70 @@ use super::painter::{median, scene_of_cloud};
 use nalgebra::{Matrix3, Point3, Rotation3, Translation3, UnitQuaternion, Vector3};
 use tessera_datasets::camera::{Camera, Pose};
 use tessera_datasets::capture::Capture;
-use tessera_datasets::scene::SplatCloud;
+use tessera_datasets::scene::{SplatCloud, Subject};
 
 /// Horizontal field of view where nothing is known, in radians.
 const FIELD_OF_VIEW: f64 = 0.9;
+/// Height of a circle above what is looked at, in units of its radius.
+const RISE: f64 = 0.4;
 /// How much the guessed distance to the subject counts against the optical axes' own agreement.
 const GUESS_WEIGHT: f64 = 0.01;
 
-/// `count` cameras of `size` (width, height) on a circle around the bulk of a cloud, in its world. Up is where the y axis
-/// does not point, as in worlds made by structure from motion.
+/// `count` cameras of `size` (width, height) on a circle around what a first look at a cloud shows ([`Subject::of`]), in its world;
+/// the first stands before its front, which looks along z. Up is where the y axis does not point, as in worlds made by structure
+/// from motion.
 pub fn orbit(cloud: &SplatCloud, count: usize, size: [u32; 2]) -> Vec<PathCamera> {
-    let scene = scene_of_cloud(cloud);
-    let centre = (scene.inverse() * Point3::origin()).coords;
+    let stored = Subject::of(&cloud.means);
+    let world_from_scene = cloud.scene_from_world.inverse();
+    let placed = |point: Point3<f64>| (world_from_scene * point).coords;
+    let subject =
+        Subject { centre: placed(Point3::from(stored.centre)), reach: world_from_scene.scaling() * stored.reach };
+    let points = cloud.means.iter().map(|mean| placed(Point3::from(mean.map(f64::from))));
+    around(&subject, points, -Vector3::y(), count, size)
+}
+
+/// `count` cameras of `size` (width, height) on a circle around all of a mesh or point cloud, which has this direction, of length 1,
+/// upwards; the first stands before its front, which looks along z, as glTF has it.
+pub fn orbit_of_points(points: &[[f32; 3]], up: [f64; 3], count: usize, size: [u32; 2]) -> Vec<PathCamera> {
+    let subject = Subject::whole(points);
+    around(&subject, points.iter().map(|point| Vector3::from(point.map(f64::from))), up.into(), count, size)
+}
+
+/// Cameras that see a subject whole, of whose surroundings `points` may have some.
+fn around(
+    subject: &Subject,
+    points: impl Iterator<Item = Vector3<f64>>,
+    up: Vector3<f64>,
+    count: usize,
+    size: [u32; 2],
+) -> Vec<PathCamera> {
+    // The upright cylinder that holds the subject.
+    let (mut level, mut height) = (0.0f64, 0.0f64);
+    for offset in points.map(|point| point - subject.centre).filter(|offset| offset.norm() <= subject.reach) {
+        let above = offset.dot(&up);
+        level = level.max((offset - up * above).norm());
+        height = height.max(above.abs());
+    }
+    if level.max(height) < 1e-12 {
+        level = subject.reach;
+    }
     let camera = Camera::from_horizontal_fov(size[0], size[1], FIELD_OF_VIEW);
-    // Far enough that what lies within twice the median distance fits into the picture.
-    let radius = 2.0 / scene.scaling() / (0.5 * FIELD_OF_VIEW).sin();
-    let circle = Circle { centre, up: -Vector3::y(), radius, height: 0.4 * radius, start: Vector3::z() };
+    let radius = distance_of_cylinder(level, height, &camera) / 1.0f64.hypot(RISE);
+    let circle = Circle { centre: subject.centre, up, radius, height: RISE * radius, start: Vector3::z() };
     circle.cameras(camera, count)
+}
+
+/// How far from its middle a camera stands, by [`RISE`] above it, in whose picture a cylinder of a radius and half a height just fits.
+fn distance_of_cylinder(level: f64, height: f64, camera: &Camera) -> f64 {
+    let across = 0.5 * f64::from(camera.width) / camera.lens.focal[0];
+    let down = 0.5 * f64::from(camera.height) / camera.lens.focal[1];
+    let (sin, cos) = RISE.atan().sin_cos();
+    // A point `f` towards the camera, `s` aside and `a` above the middle has the depth d - (f cos + a sin), and is seen s aside and
+    // a cos - f sin above the picture's middle. Each edge asks for a distance; these are the largest over the cylinder.
+    let sides = level * (1.0 / across).hypot(cos) + height * sin;
+    let top = height * (cos / down + sin) + level * (cos - sin / down).abs();
+    let bottom = height * (cos / down - sin).abs() + level * (sin / down + cos);
+    sides.max(top).max(bottom)
 }
 
 /// `count` cameras of `size` (width, height) on a circle around what the photos look at, at their median distance and

@@ -54,6 +54,25 @@ fn an_orbit_has_the_scene_in_its_middle_from_all_sides() {
 }
 
 #[test]
+fn an_orbit_sees_all_of_a_mesh_and_no_more_around_it_than_it_must() {
+    for (half, size) in [([3.0, 0.5, 2.0], [640, 360]), ([0.3, 4.0, 0.2], [640, 360]), ([1.0, 1.0, 1.0], [300, 600])] {
+        let corner = |i: usize, axis: usize| if i >> axis & 1 == 1 { half[axis] } else { -half[axis] };
+        let corners: Vec<[f32; 3]> = (0..8).map(|i| [0, 1, 2].map(|axis| corner(i, axis) as f32)).collect();
+        let mut farthest = 0.0f64;
+        for camera in orbit_of_points(&corners, [0.0, 1.0, 0.0], 24, size) {
+            for corner in &corners {
+                let seen = camera.camera_from_world * Point3::from(corner.map(f64::from));
+                let [x, y] = camera.camera.lens.project(seen.coords.into()).pixel;
+                let off = |pixel: f64, side: u32| (2.0 * pixel / f64::from(side) - 1.0).abs();
+                farthest = farthest.max(off(x, size[0])).max(off(y, size[1]));
+                assert!(seen.z > 0.0 && farthest < 1.001, "{half:?}: a corner is at {x}, {y} of {size:?}");
+            }
+        }
+        assert!(farthest > 0.9, "{half:?}: the picture could be filled more than to {farthest}");
+    }
+}
+
+#[test]
 fn an_interpolated_path_passes_its_keys_smoothly() {
     let key = |x: f64, angle: f64| {
         let rotation = UnitQuaternion::from_axis_angle(&Vector3::y_axis(), angle);

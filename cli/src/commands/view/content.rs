@@ -3,10 +3,10 @@
 use crate::args::View as Arguments;
 use crate::commands::render::{orbit_cameras, stated_cameras};
 use crate::console::Console;
-use crate::inputs::{Run, Scene, scene_file};
+use crate::inputs::{Run, Scene, read_whole, scene_file, up_of_mesh};
 use crate::published::{MIN_CAMERAS, distance_ahead};
 use anyhow::{Result, bail};
-use nalgebra::{UnitQuaternion, Vector3};
+use nalgebra::Vector3;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_engine::datasets::DataError;
@@ -16,7 +16,7 @@ use tessera_engine::datasets::format::tiles::{PageFiles, open_manifest};
 use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::image::decode;
 use tessera_engine::datasets::scene::{Mesh, SplatCloud, camera_from_scene};
-use tessera_engine::render::PathCamera;
+use tessera_engine::render::{PathCamera, orbit_of_points};
 use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_viewer::camera::looking_at;
 use tessera_viewer::streamed::Surroundings;
@@ -42,30 +42,38 @@ pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> 
         return of_tiles(&file, name, args, console);
     }
     match Contents::of(&file)? {
-        Contents::Splats => of_scene(Scene { cloud: format::read_splats(&file)?, run }, name, args, console),
+        Contents::Splats => of_scene(Scene { cloud: read_whole(&file)?, run }, name, None, args, console),
         Contents::Mesh | Contents::Points => {
             let read = format::read_mesh(&file)?;
             read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", file.display())));
-            of_mesh(read.mesh, name, args, console)
+            let up = up_of_mesh(&read.mesh, &file);
+            of_mesh(read.mesh, name, up, args)
         }
     }
 }
 
-fn of_scene(mut scene: Scene, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
+/// Splats, of which it may be known where up is.
+fn of_scene(
+    mut scene: Scene,
+    name: String,
+    up: Option<[f64; 3]>,
+    args: &Arguments,
+    console: &Console,
+) -> Result<Opened> {
     // Splats are shown as they are stored; cameras of captures and files are placed in the world.
     let stored_from_world = std::mem::replace(&mut scene.cloud.scene_from_world, Similarity::identity());
-    let mut first = first_look(args, |count| orbit_cameras(&scene, count, args.size, console))?;
-    if args.cameras.is_some() {
-        first.camera.camera_from_world = camera_from_scene(&stored_from_world, &first.camera.camera_from_world);
-    }
-    scene.cloud.scene_from_world = stored_from_world;
-    let background = args.background.unwrap_or_else(|| scene.background());
     let capture = scene.run.as_ref().and_then(|run| Capture::open(run.capture()).ok());
     let mut photos = capture.map_or_else(Vec::new, photos);
     for photo in &mut photos {
         photo.camera_from_world = camera_from_scene(&stored_from_world, &photo.camera_from_world);
     }
-    let up = common_up(&photos);
+    let up = up.unwrap_or_else(|| common_up(&photos));
+    let mut first = first_look(args, up, |count| orbit_cameras(&scene, count, args.size, console))?;
+    if args.cameras.is_some() {
+        first.camera.camera_from_world = camera_from_scene(&stored_from_world, &first.camera.camera_from_world);
+    }
+    scene.cloud.scene_from_world = stored_from_world;
+    let background = args.background.unwrap_or_else(|| scene.background());
     Ok(opened(name, Some(scene.cloud), None, photos, background, &first, up))
 }
 
@@ -77,12 +85,10 @@ fn of_tiles(path: &Path, name: String, args: &Arguments, console: &Console) -> R
     let coarse = manifest
         .decode_page(0, &bytes)
         .map_err(|e| DataError::new(path, format!("its first page {e}")).remedy("copy or export the scene again"))?;
-    let surroundings = Surroundings::of_splats(&coarse.means);
-    let mut opened = of_scene(Scene { cloud: coarse, run: None }, name, args, console)?;
+    let surroundings = Surroundings::of_splats(&coarse.means).map(|around| around.told(&manifest));
+    let up = manifest.up.map(|up| up.map(f64::from));
+    let mut opened = of_scene(Scene { cloud: coarse, run: None }, name, up, args, console)?;
     opened.shown.cloud = None;
-    if let Some(up) = manifest.up {
-        opened.shown.up = up.map(f64::from);
-    }
     if let (Some(start), None, None) = (manifest.camera, args.camera, &args.cameras) {
         let [eye, target] = [start.position, start.target].map(|point| point.map(f64::from));
         opened.shown.start = looking_at(eye, target, opened.shown.up);
@@ -104,10 +110,10 @@ fn with_vertical_fov([width, height]: [u32; 2], fov: f64) -> Camera {
     Camera::from_horizontal_fov(width, height, 2.0 * across.atan())
 }
 
-fn of_mesh(mesh: Mesh, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
-    let first = first_look(args, |count| orbit_of_mesh(&mesh, count as usize, args.size, console))?;
+fn of_mesh(mesh: Mesh, name: String, up: [f64; 3], args: &Arguments) -> Result<Opened> {
+    let first = first_look(args, up, |count| orbit_of_points(&mesh.positions, up, count as usize, args.size))?;
     let background = args.background.unwrap_or(DEFAULT_BACKGROUND);
-    Ok(opened(name, None, Some(mesh), Vec::new(), background, &first, [0.0, 1.0, 0.0]))
+    Ok(opened(name, None, Some(mesh), Vec::new(), background, &first, up))
 }
 
 fn opened(
@@ -126,19 +132,6 @@ fn opened(
     Opened { shown, camera: first.camera }
 }
 
-/// A circle of at least one camera around a mesh or point cloud.
-pub fn orbit_of_mesh(mesh: &Mesh, count: usize, size: [u32; 2], console: &Console) -> Vec<PathCamera> {
-    // What looks at its vertices well looks at splats in their places well.
-    let mut cloud = SplatCloud::with_capacity(mesh.positions.len(), 0);
-    // Meshes have y upwards by custom, splats downwards: half a turn about x.
-    cloud.means.extend(mesh.positions.iter().map(|&[x, y, z]| [x, -y, -z]));
-    let mut cameras = orbit_cameras(&Scene { cloud, run: None }, count.max(1) as u32, size, console);
-    for camera in &mut cameras {
-        camera.camera_from_world *= UnitQuaternion::from_axis_angle(&Vector3::x_axis(), std::f64::consts::PI);
-    }
-    cameras
-}
-
 /// The first camera, and how far ahead of it lies what it turns about, where that is known.
 struct FirstLook {
     camera: PathCamera,
@@ -146,8 +139,8 @@ struct FirstLook {
 }
 
 /// The camera that was asked for, else the first of a circle around the scene.
-fn first_look(args: &Arguments, circle: impl FnOnce(u32) -> Vec<PathCamera>) -> Result<FirstLook> {
-    if let Some(camera) = stated_camera(args)? {
+fn first_look(args: &Arguments, up: [f64; 3], circle: impl FnOnce(u32) -> Vec<PathCamera>) -> Result<FirstLook> {
+    if let Some(camera) = stated_camera(args, up)? {
         let distance = args.camera.map(|[x, y, z, tx, ty, tz]| Vector3::new(tx - x, ty - y, tz - z).norm());
         return Ok(FirstLook { camera, distance });
     }
@@ -156,11 +149,11 @@ fn first_look(args: &Arguments, circle: impl FnOnce(u32) -> Vec<PathCamera>) -> 
     Ok(FirstLook { camera: circle.remove(0), distance })
 }
 
-/// The camera that was asked for.
-fn stated_camera(args: &Arguments) -> Result<Option<PathCamera>> {
+/// The camera that was asked for, upright.
+fn stated_camera(args: &Arguments, up: [f64; 3]) -> Result<Option<PathCamera>> {
     if let Some([x, y, z, tx, ty, tz]) = args.camera {
         let camera = Camera::from_horizontal_fov(args.size[0], args.size[1], FIELD_OF_VIEW);
-        let camera_from_world = looking_at([x, y, z], [tx, ty, tz], [0.0, -1.0, 0.0]);
+        let camera_from_world = looking_at([x, y, z], [tx, ty, tz], up);
         return Ok(Some(PathCamera { name: String::new(), camera, camera_from_world }));
     }
     let Some(file) = &args.cameras else { return Ok(None) };

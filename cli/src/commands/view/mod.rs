@@ -5,8 +5,6 @@ mod host;
 pub mod live;
 mod screenshot;
 
-pub use content::orbit_of_mesh;
-
 use crate::args::View as Arguments;
 use crate::console::Console;
 use anyhow::Result;

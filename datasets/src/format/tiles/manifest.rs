@@ -5,7 +5,7 @@ use crate::camera::Similarity;
 use crate::format::placement;
 use crate::format::stream::SplatHeader;
 use crate::scene::tile_tree::{Bounds, MAX_NODES, TileNode, TileTree};
-use crate::scene::{Bulk, SplatCloud};
+use crate::scene::{SplatCloud, Subject};
 use nalgebra::Vector3;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -15,6 +15,8 @@ const FORMAT: &str = "tessera-tiles";
 const VERSION: u32 = 1;
 /// The vertical field of view of a camera of which nothing is known, in radians.
 const FOV_Y: f32 = 0.8;
+/// How far such a camera stands above what it looks at, in units of how far it stands before it.
+const RISE: f64 = 0.4;
 /// The most files that pages may be spread over.
 const MAX_FILES: usize = 1 << 16;
 
@@ -27,6 +29,9 @@ pub struct Manifest {
     pub up: Option<[f32; 3]>,
     /// Where to begin looking from.
     pub camera: Option<StartCamera>,
+    /// Splats nearer to a camera than this are not drawn, in stored coordinates: [`crate::scene::Bulk::near`] of all of them, which their
+    /// coarser levels do not tell.
+    pub near: Option<f32>,
     /// The tree.
     pub tree: Arc<TileTree>,
     /// The files with the pages, relative to the manifest.
@@ -47,17 +52,17 @@ pub struct StartCamera {
 }
 
 impl StartCamera {
-    /// From before the middle of a scene with these means (`[N, 3]`) and a little above it. Up is where the y axis does not
-    /// point, as in most splat files, unless it is known.
+    /// To the front of a scene with these means (`[N, 3]`) and a little above it. Up is where the y axis does not point, as in
+    /// most splat files, unless it is known; the front looks along z, or along x where z is up.
     pub fn before(means: &[[f32; 3]], up: Option<[f32; 3]>) -> Self {
-        let Bulk { centre, distance } = Bulk::of(means);
+        let subject = Subject::of(means);
+        let centre = subject.centre;
         let up = Vector3::from(up.unwrap_or([0.0, -1.0, 0.0]).map(f64::from));
         let level = |axis: Vector3<f64>| axis - up * axis.dot(&up);
         let [x, z] = [Vector3::x(), Vector3::z()].map(level);
-        let back = if z.norm_squared() >= 0.5 { z } else { x };
-        // Far enough that what lies within twice the median distance fits into the picture.
-        let away = 2.0 * distance / (0.5 * f64::from(FOV_Y)).sin();
-        let position = centre - back.normalize() * away + up * (0.4 * away);
+        let front = if z.norm_squared() >= 0.5 { z } else { x };
+        let away = subject.distance(f64::from(FOV_Y)) / 1.0f64.hypot(RISE);
+        let position = centre + front.normalize() * away + up * (RISE * away);
         let [position, target] = [position, centre].map(|point| point.map(|v| v as f32).into());
         Self { position, target, fov_y: FOV_Y }
     }
@@ -100,6 +105,8 @@ struct Raw {
     up: Option<[f32; 3]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     camera: Option<StartCamera>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    near: Option<f32>,
     files: Vec<String>,
     nodes: Vec<RawNode>,
 }
@@ -167,6 +174,7 @@ impl Manifest {
             },
             up: raw.up.and_then(unit),
             camera: raw.camera.filter(|c| finite(&c.position) && finite(&c.target) && (0.01..3.1).contains(&c.fov_y)),
+            near: raw.near.filter(|near| near.is_finite() && *near >= 0.0),
             tree: Arc::new(tree),
             files: raw.files,
             pages: locations,
@@ -197,6 +205,7 @@ impl Manifest {
             scene_from_world: placed.map(placement::numbers),
             up: self.up,
             camera: self.camera,
+            near: self.near,
             files: self.files.clone(),
             nodes: self.tree.nodes().iter().zip(&self.pages).map(node).collect(),
         };

@@ -3,7 +3,7 @@
 use super::page::tests::made;
 use super::*;
 use crate::format::{WriteOptions, read_splats, write_splats};
-use crate::scene::SplatCloud;
+use crate::scene::{Bulk, SplatCloud};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fs;
@@ -79,13 +79,35 @@ fn the_first_look_is_at_the_middle_from_above() {
     means.push([1e6; 3]);
     for up in [[0.0, -1.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]] {
         let camera = StartCamera::before(&means, Some(up));
-        // The far splat moves the median by half a step.
-        assert_eq!(camera.target, [3.0, 2.0, 5.04]);
+        assert_eq!(camera.target, [3.0, 2.0, 5.0], "the far splat moves nothing");
         let ahead: [f32; 3] = std::array::from_fn(|k| camera.target[k] - camera.position[k]);
         let down: f32 = (0..3).map(|k| -up[k] * ahead[k]).sum();
         let away = ahead.iter().map(|v| v * v).sum::<f32>().sqrt();
         assert!((0.2..0.6).contains(&(down / away)) && (4.0..8.0).contains(&away), "{camera:?}");
     }
+}
+
+#[test]
+fn what_is_too_near_to_be_drawn_follows_from_all_splats() {
+    // Four in five lie close together, and at coarser levels they are few.
+    let mut cloud = made(60_000, 0, 1);
+    for (i, mean) in cloud.means.iter_mut().enumerate().filter(|(i, _)| i % 5 != 0) {
+        *mean = mean.map(|x| 0.01 * x);
+        cloud.log_scales[i] = [-9.0; 3];
+    }
+    let written = written(&cloud);
+    let manifest = open_manifest(&written.path).expect("manifest");
+    let near = Bulk::of(&cloud.means).near();
+    assert_eq!(manifest.near, Some(near));
+    let bytes = PageFiles::beside(&written.path).read(&manifest, 0).expect("page");
+    let coarse = Bulk::of(&manifest.decode_page(0, &bytes).expect("page").means).near();
+    assert!(coarse > 2.0 * near, "the coarsest page alone would say {coarse} and not {near}");
+    let said = |near: Value| {
+        let mut json = manifest_json(&written.path);
+        json["near"] = near;
+        Manifest::parse(json.to_string().as_bytes()).expect("a manifest").near
+    };
+    assert_eq!((said(json!(0.5)), said(json!(-1)), said(Value::Null)), (Some(0.5), None, None));
 }
 
 #[test]
@@ -211,7 +233,7 @@ proptest! {
         let node = |children: std::ops::Range<u32>, splats| crate::scene::tile_tree::TileNode { bounds, error: 0.0, children, splats };
         let tree = crate::scene::tile_tree::TileTree::new(vec![node(1..3, 4), node(0..0, 8), node(0..0, 8)]).expect("a tree");
         let header = crate::format::stream::SplatHeader { count: 16, ..crate::format::stream::SplatHeader::of(&SplatCloud::with_capacity(0, 0)) };
-        let manifest = Manifest { header, up: None, camera: None, tree: std::sync::Arc::new(tree), files: vec![PAGES.to_owned()], pages };
+        let manifest = Manifest { header, up: None, camera: None, near: None, tree: std::sync::Arc::new(tree), files: vec![PAGES.to_owned()], pages };
         let mut bytes = manifest.to_json();
         for (at, value) in edits {
             let at = at.index(bytes.len());

@@ -6,8 +6,8 @@ use super::{MANIFEST, Manifest, PAGES, PageLocation, StartCamera};
 use crate::format::spill::{Dealt, Spill};
 use crate::format::stream::{FinishWatch, SplatHeader, SplatSink, inconsistent};
 use crate::format::{AtomicFolder, Existing, WriteOptions};
-use crate::scene::SplatCloud;
 use crate::scene::tile_tree::{Leaves, PAGE_SPLATS, PageSink, Partition, build, partition};
+use crate::scene::{Bulk, SplatCloud};
 use crate::{DataError, Result};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -60,6 +60,7 @@ impl SplatSink for TilesWriter {
         }
         header.count = means.len() as u64;
         let camera = options.camera.unwrap_or_else(|| StartCamera::before(means, options.up));
+        let near = Some(Bulk::of(means).near());
         let partition = partition(means, PAGE_SPLATS);
         let leaf_of = partition.leaf_of_splats();
         let rows: Vec<_> =
@@ -82,7 +83,8 @@ impl SplatSink for TilesWriter {
         let pages = pages.write_in_order(&mut out).and_then(|pages| out.flush().map(|()| pages)).map_err(unwritable)?;
         drop(out);
         let files = vec![PAGES.to_owned()];
-        let manifest = Manifest { header, up: options.up, camera: Some(camera), tree: Arc::new(tree), files, pages };
+        let (up, camera, tree) = (options.up, Some(camera), Arc::new(tree));
+        let manifest = Manifest { header, up, camera, near, tree, files, pages };
         folder.write(MANIFEST, &manifest.to_json())?;
         folder.commit().map(|()| true)
     }
