@@ -4,34 +4,18 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { compare, endAll, folder, host, missing, notices, openBrowser, picture, serve, status, tessera, train, until } from './tools.mjs';
+import {
+  close, compare, drag, endAll, folder, host, makeSite, notices, openBrowser, openPage, options, picture, scene, serve, site, status, tessera,
+  train, until,
+} from './tools.mjs';
 
-const options = missing ? { skip: `skipped: ${missing} is not here` } : { timeout: 240_000 };
-const scene = path.join(folder, 'scene.ply');
-const site = path.join(folder, 'site');
 let browser;
 let scale; // a page that compares pictures
-
-/** A page of its own, that fails the test when its script fails. */
-async function open(address, prepare = () => {}, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 640, height: 360 }, ...options });
-  const page = await context.newPage();
-  page.errors = [];
-  page.on('pageerror', (error) => page.errors.push(String(error)));
-  await prepare(page);
-  await page.goto(address);
-  return page;
-}
-
-async function close(page) {
-  assert.deepEqual(page.errors, []);
-  await page.context().close();
-}
+const open = (address, prepare) => openPage(browser, address, prepare);
 
 before(async () => {
-  if (missing) return;
-  tessera('synth', 'still-life', '--splats', '120000', '--sh-degree', '1', '-o', scene);
-  tessera('export', scene, '-o', site, '--pictures', '8', '--title', 'A <still> life');
+  if (options.skip) return;
+  makeSite();
   browser = await openBrowser();
   scale = await browser.newPage();
 }, options);
@@ -62,11 +46,7 @@ test('a served scene is seen before it has all come, is refined, and turns', opt
   assert.ok(colours > 1000, `the first picture has ${colours} colours`);
   assert.ok(psnr > 18 && psnr < 59, `the first picture is at ${psnr} dB of the last`);
 
-  const [x, y] = [320, 180];
-  await page.mouse.move(x, y);
-  await page.mouse.down();
-  await page.mouse.move(x + 150, y + 10, { steps: 8 });
-  await page.mouse.up();
+  await drag(page, 150, 10);
   await page.waitForTimeout(1500);
   const turned = await picture(page, 'turned');
   assert.ok((await compare(scale, complete, turned)).psnr < 25, 'dragging turns the scene');
@@ -149,26 +129,6 @@ test('one file opens by a double click', options, async () => {
   await close(page);
 });
 
-test('a browser without WebGPU shows pictures and says why', options, async () => {
-  const server = await host(site);
-  const page = await open(server.address, (page) => page.addInitScript(() => {
-    Object.defineProperty(Navigator.prototype, 'gpu', { get: () => undefined });
-  }));
-  await until(page, 'orbit');
-  assert.match(await notices(page), /no WebGPU.*drag to turn/);
-  await page.waitForFunction(() => document.getElementById('orbit').naturalWidth > 0);
-  const before = await page.evaluate(() => document.getElementById('orbit').src);
-  await page.mouse.move(300, 150);
-  await page.mouse.down();
-  await page.mouse.move(450, 150, { steps: 4 });
-  await page.mouse.up();
-  assert.notEqual(await page.evaluate(() => document.getElementById('orbit').src), before);
-  await page.waitForTimeout(300);
-  await picture(page, 'orbit');
-  await close(page);
-  await server.stop();
-});
-
 test('a scene of which nothing can be used is a sentence, and can be tried again', options, async () => {
   let isSpoilt = true;
   const fault = (name, from, bytes) => { if (name === 'pages.bin' && isSpoilt) bytes[50] ^= 1; return bytes; };
@@ -180,41 +140,6 @@ test('a scene of which nothing can be used is a sentence, and can be tried again
   isSpoilt = false;
   await page.click('#again');
   await until(page, 'complete');
-  await close(page);
-  await server.stop();
-});
-
-test('fingers and keys turn the scene', options, async () => {
-  const server = await host(site);
-  const page = await open(server.address, () => {}, { hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
-  await until(page, 'complete');
-  const place = () => new URL(page.url()).hash;
-  const settled = async (before) => { await page.waitForFunction((hash) => location.hash !== hash, before); await page.waitForTimeout(800); };
-  await page.waitForTimeout(800);
-  const first = place();
-  const session = await page.context().newCDPSession(page);
-  const touch = (type, ...points) => session.send('Input.dispatchTouchEvent', { type, touchPoints: points.map(([x, y], id) => ({ x, y, id })) });
-  await touch('touchStart', [300, 150]);
-  for (let i = 1; i <= 8; i += 1) await touch('touchMove', [300 + 15 * i, 150]);
-  await touch('touchEnd');
-  await settled(first);
-  const turned = place();
-  // Two fingers, apart from each other: nearer.
-  const distance = (hash) => Number(hash.split('=')[1].split(',')[3]);
-  await touch('touchStart', [280, 180], [320, 180]);
-  for (let i = 1; i <= 8; i += 1) await touch('touchMove', [280 - 10 * i, 180], [320 + 10 * i, 180]);
-  await touch('touchEnd');
-  await settled(turned);
-  assert.ok(distance(place()) < 0.8 * distance(turned), `${turned} to ${place()}`);
-  const pinched = place();
-  await page.focus('#canvas');
-  await page.keyboard.press('ArrowLeft');
-  await settled(pinched);
-  const keyed = place();
-  await page.keyboard.down('w');
-  await settled(keyed);
-  await page.keyboard.up('w');
-  await picture(page, 'touched');
   await close(page);
   await server.stop();
 });
@@ -263,24 +188,6 @@ test('a scene that is not there is a sentence, not a blank page', options, async
   const page = await open(`${server.address}?scene=nowhere.json`);
   await page.waitForSelector('#message:not([hidden])');
   assert.match(await page.textContent('#message'), /could not be loaded.*404/s);
-  await close(page);
-  await server.stop();
-});
-
-test('a page in a frame leaves the wheel to the page around it', options, async () => {
-  const server = await host(site);
-  const page = await open(server.address, (page) => page.route('**/outer', (route) => route.fulfill({
-    contentType: 'text/html',
-    body: '<body style="margin:0;height:3000px"><iframe src="/?embed" width="640" height="360"></iframe>',
-  })));
-  await page.goto(`${server.address}outer`);
-  const frame = page.frames().find((one) => one.url().includes('embed'));
-  await frame.waitForFunction(() => document.querySelector('[data-state="complete"]'), null, { timeout: 90_000 });
-  assert.equal(await frame.evaluate(() => getComputedStyle(document.getElementById('bar')).display), 'none');
-  await picture(page, 'embedded');
-  await page.mouse.move(300, 150);
-  await page.mouse.wheel(0, 300);
-  await page.waitForFunction(() => scrollY > 100);
   await close(page);
   await server.stop();
 });

@@ -1,4 +1,5 @@
 // What the browser tests share: the program, a browser with WebGPU on the processor, file hosts with faults, and pictures.
+import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -18,6 +19,15 @@ export const missing = [program, path.join(modules, 'playwright-core'), chromium
 export const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tessera-browser-'));
 export const tessera = (...args) => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 
+export const options = missing ? { skip: `skipped: ${missing} is not here` } : { timeout: 240_000 };
+/** A made scene, and the folder it is exported to. */
+export const [scene, site] = ['scene.ply', 'site'].map((name) => path.join(folder, name));
+
+export function makeSite() {
+  tessera('synth', 'still-life', '--splats', '120000', '--sh-degree', '1', '-o', scene);
+  tessera('export', scene, '-o', site, '--pictures', '8', '--title', 'A <still> life');
+}
+
 const children = new Set();
 /** A program that runs beside the tests. */
 function run(args, stdio) {
@@ -29,16 +39,44 @@ function run(args, stdio) {
 /** Ends what tests that failed have left. */
 export const endAll = () => children.forEach((child) => child.kill('SIGKILL'));
 
-/** A browser without a graphics card and without any network but loopback. */
-export async function openBrowser() {
-  const { chromium: launcher } = createRequire(path.join(modules, 'x.js'))('playwright-core');
-  return launcher.launch({
-    executablePath: chromium,
-    args: ['--headless', '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--disable-quic',
-      '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-      // Without a graphics card the picture of the canvas is else not in the screenshot.
-      '--enable-features=Vulkan', '--use-vulkan=swiftshader', '--use-angle=swiftshader'],
-  });
+// Without a graphics card WebGPU is drawn by the processor; without the last line the canvas is not in screenshots.
+const webgpuFlags = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader',
+  '--enable-features=Vulkan', '--use-vulkan=swiftshader', '--use-angle=swiftshader'];
+const { chromium: launcher, devices } = missing ? {} : createRequire(path.join(modules, 'x.js'))('playwright-core');
+
+/** A phone as Playwright describes it: its screen, its fingers, its name. */
+export const phone = devices?.['Pixel 7'];
+
+/** A browser without a graphics card and without any network but loopback; without `webgpu` it has no adapter, as on machines whose
+    drivers are too old. `foreign.test` is this machine, by a name that is not safe. */
+export const openBrowser = ({ webgpu = true } = {}) => launcher.launch({
+  executablePath: chromium,
+  args: ['--headless', '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP foreign.test 127.0.0.1', ...(webgpu ? webgpuFlags : [])],
+});
+
+/** A page of its own, that fails the test when its script fails. */
+export async function openPage(browser, address, prepare = () => {}, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 640, height: 360 }, ...options });
+  const page = await context.newPage();
+  page.errors = [];
+  page.on('pageerror', (error) => page.errors.push(String(error)));
+  await prepare(page);
+  await page.goto(address);
+  return page;
+}
+
+export async function close(page) {
+  assert.deepEqual(page.errors, []);
+  await page.context().close();
+}
+
+/** Drags from the middle of a page of 640x360. */
+export async function drag(page, right, down) {
+  await page.mouse.move(320, 180);
+  await page.mouse.down();
+  await page.mouse.move(320 + right, 180 + down, { steps: 8 });
+  await page.mouse.up();
 }
 
 /** `tessera serve`, until `stop` is called. */
@@ -90,7 +128,8 @@ export async function host(site, { ranges = true, fault = () => {} } = {}) {
   });
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
   const stop = () => { server.closeAllConnections(); return new Promise((done) => server.close(done)); };
-  return { address: `http://127.0.0.1:${server.address().port}/`, stop };
+  const { port } = server.address();
+  return { address: `http://127.0.0.1:${port}/`, foreign: `http://foreign.test:${port}/`, stop };
 }
 
 /** Waits until the page says so: `picture` (or more), `complete` or `orbit`. */

@@ -72,7 +72,12 @@ let lastFrame = 0;
 let settleTimer = 0;
 let isFast = false;
 let hasPicture = false;
+/** Losses of the graphics device in a row; one after a time of calm, in seconds, has nothing to do with those before. */
 let lossCount = 0;
+let lastLoss = -Infinity;
+const CALM = 60;
+/** Where the camera was when the device was lost. */
+let placeBefore = null;
 const inFlight = new Map();
 const offline = { until: 0, delay: 0 };
 
@@ -166,6 +171,12 @@ async function load(fetch) {
   }
 }
 
+/** Nobody wants any more what is on its way. */
+function forgetRequests() {
+  for (const { abort } of inFlight.values()) abort.abort();
+  inFlight.clear();
+}
+
 function connectionIsLost() {
   if (performance.now() < offline.until) return;
   offline.delay = Math.min(15_000, 2 * offline.delay || 500);
@@ -224,9 +235,16 @@ function tell() {
   window.tessera.status = { drawn, total, needed, there, complete: isComplete, lost, ...traffic };
 }
 
+/** Says so, and begins again with what has been loaded, where the camera was. */
 async function deviceLost(error) {
+  if (hasPicture) placeBefore = viewer.camera_text();
   viewer = null;
-  lossCount += 1;
+  hasPicture = false;
+  lost = 0;
+  canvas.dataset.state = 'lost';
+  forgetRequests();
+  lossCount = seconds() - lastLoss < CALM ? lossCount + 1 : 1;
+  lastLoss = seconds();
   if (lossCount > 3) {
     stopWith('The graphics device was lost', `${error.message ?? error}`, { again: () => { lossCount = 0; start(); } });
     return;
@@ -253,8 +271,17 @@ async function copyLink() {
     await navigator.clipboard.writeText(link);
     say('share', 'The link to this view is copied.', { forMs: 2500 });
   } catch {
-    prompt('Copy this link:', link);
+    offerLink(link);
   }
+}
+
+/** Shows a link to be copied by hand: pages around this one may keep the clipboard from it. */
+function offerLink(link) {
+  say('share', '');
+  say('share', 'Copy this link:', { forMs: 30_000 });
+  const field = Object.assign(document.createElement('input'), { value: link, readOnly: true, ariaLabel: 'Link to this view' });
+  document.querySelector('#notices [data-id="share"]').append(field);
+  field.select();
 }
 
 // --- Hands ---------------------------------------------------------------------------------------------------------------
@@ -308,6 +335,7 @@ function listenToKeys() {
     isFast = event.shiftKey;
     if (!viewer || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === 'Escape') { $('sheet').hidden = true; $('help').ariaExpanded = 'false'; return; }
+    if (event.target.matches?.('input')) return;
     if (event.target.closest?.('button') && (event.key === 'Enter' || event.key === ' ')) return;
     const action = keys[event.key] ?? keys[event.key.toLowerCase()];
     if (action) action();
@@ -385,13 +413,20 @@ function showOrbit() {
   const pictures = settings.orbit;
   let at = 0;
   let start = null;
-  const turn = (to) => { at = ((to % pictures.length) + pictures.length) % pictures.length; image.src = pictures[Math.floor(at)]; };
+  /** Shows the picture of a place as soon as it is there; a server may draw it only now. */
+  const turn = (to) => {
+    at = ((to % pictures.length) + pictures.length) % pictures.length;
+    const wanted = pictures[Math.floor(at)];
+    const isWanted = () => pictures[Math.floor(at)] === wanted;
+    const next = new Image();
+    next.onload = () => { if (isWanted()) image.src = wanted; };
+    next.onerror = () => setTimeout(() => { if (isWanted()) turn(at); }, 1000);
+    next.src = wanted;
+  };
   canvas.hidden = true;
   image.hidden = false;
   image.alt = `Pictures of ${settings.title} from all sides`;
   image.dataset.state = 'orbit';
-  // A server may draw them only now.
-  image.onerror = () => setTimeout(() => turn(at), 1000);
   turn(0);
   pictures.forEach((picture) => { new Image().src = picture; });
   image.onpointerdown = (event) => { image.setPointerCapture(event.pointerId); start = { x: event.clientX, at }; };
@@ -433,8 +468,7 @@ async function show(address) {
     }
   }
   say('offline', '');
-  for (const { abort } of inFlight.values()) abort.abort();
-  inFlight.clear();
+  forgetRequests();
   scene = opened;
   await place();
 }
@@ -465,10 +499,13 @@ async function start() {
     return cannotDraw(`WebGPU is there, but cannot be used (${error.message ?? error}).`);
   }
   viewer = opened;
+  // It may be lost while nothing is drawn.
+  opened.device_loss().heard().then((reason) => { if (viewer === opened) deviceLost(reason); });
   limits = budget(viewer.is_software());
   viewer.set_limits(limits.splats, limits.cached, limits.error, limits.requests);
   viewer.set_background(...settings.background);
-  if (placeInLink()) viewer.set_camera_text(placeInLink());
+  const begin = placeBefore ?? placeInLink();
+  if (begin) viewer.set_camera_text(begin);
   resize();
   try {
     if (main) await place();
@@ -482,7 +519,8 @@ async function start() {
   redraw();
 }
 
-window.tessera = { status: null };
+// For tests and measurements.
+window.tessera = { status: null, budget };
 document.documentElement.classList.toggle('embed', isEmbedded);
 $('title').textContent = settings.title;
 canvas.setAttribute('aria-label', settings.title);

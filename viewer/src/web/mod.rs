@@ -18,6 +18,8 @@ use web_sys::HtmlCanvasElement;
 
 /// Vertical angle of view at first, radians.
 const FOV: f64 = 0.9;
+/// By how much the tangent of that angle grows on the narrowest screens.
+const MAX_WIDENING: f64 = 1.6;
 
 /// A canvas with a scene.
 #[wasm_bindgen]
@@ -77,6 +79,18 @@ pub struct Status {
     pub megabytes: f64,
 }
 
+/// Hears of the loss of a device, even while nothing is drawn.
+#[wasm_bindgen]
+pub struct DeviceLoss(std::pin::Pin<Box<dyn Future<Output = String>>>);
+
+#[wasm_bindgen]
+impl DeviceLoss {
+    /// Ends when the device has been lost: why.
+    pub async fn heard(self) -> String {
+        self.0.await
+    }
+}
+
 #[wasm_bindgen]
 impl WebViewer {
     /// Takes a canvas; `format` is what `navigator.gpu.getPreferredCanvasFormat()` says.
@@ -115,6 +129,11 @@ impl WebViewer {
         };
         viewer.resize(size[0], size[1]);
         Ok(viewer)
+    }
+
+    /// To wait for the loss of the device.
+    pub fn device_loss(&self) -> DeviceLoss {
+        DeviceLoss(Box::pin(self.renderer.gpu().loss()))
     }
 
     /// The graphics adapter in a few words.
@@ -218,9 +237,11 @@ impl WebViewer {
         if lost.iter().any(|problem| problem.node == 0)
             && let Some(scene) = self.next.as_ref().or(self.scene.as_ref())
         {
-            let Manifest { up, camera, tree, .. } = scene.manifest();
-            let bounds = tree.node(0).bounds;
-            self.find_home(Surroundings::of_box([bounds.low, bounds.high]), *up, *camera);
+            let manifest = scene.manifest();
+            let bounds = manifest.tree.node(0).bounds;
+            let around = Surroundings::of_box([bounds.low, bounds.high]).told(manifest);
+            let (up, camera) = (manifest.up, manifest.camera);
+            self.find_home(around, up, camera);
         }
         self.problems.extend(lost.into_iter().map(|problem| format!("page {}: {}", problem.node, problem.reason)));
     }
@@ -255,6 +276,9 @@ impl WebViewer {
             return next.clear(&mut self.renderer);
         }
         next.set_hidden(false, &mut self.renderer);
+        if let Some(around) = next.surroundings() {
+            self.style.near = around.near;
+        }
         if let Some(old) = self.scene.replace(next) {
             old.clear(&mut self.renderer);
         }
@@ -378,11 +402,14 @@ impl WebViewer {
                 let [eye, target] = [camera.position, camera.target].map(|p| p.map(f64::from));
                 let pose = crate::camera::looking_at(eye, target, rig.up.into_inner().into());
                 let distance = (Vector3::from(target) - Vector3::from(eye)).norm().max(1e-6 * extent);
-                rig = Rig::from_pose(&pose, distance, f64::from(camera.fov_y), rig.up);
+                // Where the picture is narrow, more is seen of what is beside the middle.
+                let narrowness = (f64::from(self.size[1]) / f64::from(self.size[0])).clamp(1.0, MAX_WIDENING);
+                let fov = 2.0 * (narrowness * (0.5 * f64::from(camera.fov_y)).tan()).atan();
+                rig = Rig::from_pose(&pose, distance, fov, rig.up);
             }
             None => {
-                // The fronts of meshes look along z, and splats, with their axes turned about x, against it.
-                rig.yaw = if rig.up.y > 0.5 { std::f64::consts::PI } else { 0.0 };
+                // Fronts look along z.
+                rig.yaw = std::f64::consts::PI;
                 rig.pitch = -0.25;
                 rig.frame(surroundings.bounds, f64::from(self.size[0]) / f64::from(self.size[1]));
             }
