@@ -11,6 +11,7 @@ mod surfaces;
 mod usage;
 mod view;
 mod web;
+mod window;
 
 use std::path::Path;
 use tessera_tests::Program;

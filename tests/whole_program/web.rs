@@ -92,13 +92,14 @@ fn what_cannot_be_a_page_is_refused_and_leaves_nothing() {
 }
 
 /// A server, killed when the test ends.
-struct Server {
+pub struct Server {
     child: Child,
     address: String,
 }
 
 impl Server {
-    fn start(arguments: &[&str]) -> Self {
+    /// `tessera serve` on any free port.
+    pub fn start(arguments: &[&str]) -> Self {
         let mut command = tessera().command(&[&["serve", "--port", "0"], arguments].concat());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
         let mut line = String::new();
@@ -107,7 +108,8 @@ impl Server {
         Self { child, address }
     }
 
-    fn get(&self, path: &str) -> Vec<u8> {
+    /// An answer with its head.
+    pub fn get(&self, path: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect(&self.address).expect("a connection");
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("a request");
@@ -117,7 +119,7 @@ impl Server {
     }
 
     /// Ends it as Ctrl-C does: its exit code and what it has said.
-    fn stop(mut self) -> (Option<i32>, String) {
+    pub fn stop(mut self) -> (Option<i32>, String) {
         let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().expect("kill is there");
         assert!(sent.success());
         let mut said = String::new();

@@ -60,6 +60,8 @@ const TURN_PER_PIXEL: f64 = 0.005;
 const DOLLY_PER_LINE: f64 = 0.12;
 /// How much nearer a pixel of a drag or of a touchpad brings.
 const DOLLY_PER_PIXEL: f64 = 0.004;
+/// Pixels that a column of a wheel sideways is taken for, where a touchpad is reported as a wheel.
+const PIXELS_PER_COLUMN: f64 = 20.0;
 /// Scenes crossed in a second of flight at the usual speed.
 const FLIGHTS_PER_SECOND: f64 = 0.25;
 /// How much faster Shift is.
@@ -144,6 +146,12 @@ impl Controls {
             Habit::Game => self.speed = (self.speed * (DOLLY_PER_LINE * lines).exp()).clamp(1e-3, 1e3),
             _ => navigator.goal().dolly((-DOLLY_PER_LINE * lines).exp()),
         }
+    }
+
+    /// What is reported as a wheel turns sideways by so many columns, positive to the right: on X11 that is two fingers on a
+    /// touchpad, as far as they move sideways.
+    pub fn wheel_sideways(&mut self, navigator: &mut Navigator, columns: f64, modifiers: Modifiers, height: f64) {
+        self.touchpad(navigator, [PIXELS_PER_COLUMN * columns, 0.0], modifiers, height);
     }
 
     /// Two fingers slide on a touchpad by so many pixels: they turn, with Shift they shift, with Ctrl (which browsers
@@ -267,6 +275,38 @@ mod tests {
         assert!(navigator.goal().distance < 4.0);
         controls.wheel(&mut navigator, -3.0);
         assert!((navigator.goal().distance - 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn two_fingers_on_a_touchpad_turn_shift_and_move_nearer() {
+        let start = *navigator().goal();
+        let slid = |habit, modifiers| {
+            let (mut controls, mut navigator) = (Controls { habit, ..Controls::default() }, navigator());
+            controls.touchpad(&mut navigator, [30.0, 12.0], modifiers, 400.0);
+            *navigator.goal()
+        };
+        let turned = slid(Habit::Orbit, Modifiers::default());
+        assert!(turned.pivot == start.pivot && turned.distance == start.distance);
+        assert!((turned.yaw - start.yaw - 30.0 * TURN_PER_PIXEL).abs() < 1e-12, "{turned:?}");
+        assert!((turned.pitch - start.pitch + 12.0 * TURN_PER_PIXEL).abs() < 1e-12, "{turned:?}");
+        assert_eq!(slid(Habit::Blender, Modifiers::default()), turned);
+        let shifted = slid(Habit::Orbit, SHIFT);
+        assert!(shifted.pivot != start.pivot && (shifted.yaw, shifted.distance) == (start.yaw, start.distance));
+        let nearer = slid(Habit::Orbit, Modifiers { ctrl: true, ..Modifiers::default() });
+        assert!(nearer.distance < start.distance && nearer.yaw == start.yaw && nearer.pivot == start.pivot);
+        let looked = slid(Habit::Game, Modifiers::default());
+        assert!((looked.eye() - start.eye()).norm() < 1e-12 && looked.yaw != start.yaw);
+        let mut pinched = navigator();
+        Controls::default().pinch(&mut pinched, 2.0);
+        assert_eq!(pinched.goal().distance, 2.0);
+    }
+
+    #[test]
+    fn a_wheel_sideways_is_a_touchpad_sideways() {
+        let (mut controls, mut wheel, mut touchpad) = (Controls::default(), navigator(), navigator());
+        controls.wheel_sideways(&mut wheel, 1.5, Modifiers::default(), 400.0);
+        controls.touchpad(&mut touchpad, [1.5 * PIXELS_PER_COLUMN, 0.0], Modifiers::default(), 400.0);
+        assert!(wheel.goal().yaw != navigator().goal().yaw && wheel == touchpad);
     }
 
     #[test]

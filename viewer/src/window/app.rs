@@ -14,11 +14,12 @@ use crate::ViewerError;
 use crate::camera::{Button, Controls, Key, Modifiers, Navigator, Preset};
 use crate::renderer::Style;
 use egui::{Pos2, Rect};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 use winit::application::ApplicationHandler;
-use winit::event::{ElementState, MouseButton, MouseScrollDelta, TouchPhase, WindowEvent};
+use winit::event::{ElementState, MouseButton, MouseScrollDelta, Touch, TouchPhase, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop};
 use winit::keyboard::{KeyCode, PhysicalKey};
 use winit::window::{Window, WindowId};
@@ -68,6 +69,8 @@ pub(super) struct Session {
     updates: Option<Receiver<Update>>,
     modifiers: Modifiers,
     pointer: [f64; 2],
+    /// On the picture.
+    fingers: HashSet<u64>,
     pressed: Option<(Instant, [f64; 2])>,
     last_click: Option<(Instant, [f64; 2])>,
 }
@@ -105,8 +108,9 @@ impl ApplicationHandler for App<'_> {
         if session.recovery.next().is_some() {
             return;
         }
-        let response = session.egui.on_window_event(&session.window, &event);
-        session.handle(&event, response.consumed);
+        // Whether it is for a panel is found out anew: what egui says of that is of the last frame, which may be long ago.
+        let _ = session.egui.on_window_event(&session.window, &event);
+        session.handle(&event);
         session.window.request_redraw();
     }
 
@@ -172,6 +176,7 @@ impl Session {
             updates,
             modifiers: Modifiers::default(),
             pointer: [0.0; 2],
+            fingers: HashSet::new(),
             pressed: None,
             last_click: None,
         };
@@ -240,6 +245,9 @@ impl Session {
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => {
                     self.updates = None;
+                    let last = self.state.training.take().map_or_else(String::new, |status| format!("{status}; "));
+                    self.state.training = Some(format!("{last}the training has ended"));
+                    self.window.request_redraw();
                     break;
                 }
             }
@@ -257,13 +265,16 @@ impl Session {
         self.updates.is_some()
     }
 
-    fn handle(&mut self, event: &WindowEvent, is_for_panel: bool) {
-        let is_for_panel = is_for_panel || self.egui.egui_ctx().egui_wants_pointer_input();
+    fn handle(&mut self, event: &WindowEvent) {
+        let is_for_panel = self.is_for_panel(self.points(self.pointer));
         let height = f64::from(self.graphics.size()[1]);
         match event {
             WindowEvent::Resized(size) => self.graphics.resize(size.width, size.height),
             WindowEvent::DroppedFile(path) => self.sight.commands.push(Command::Open(path.clone())),
-            WindowEvent::Focused(false) => self.controls.let_go(),
+            WindowEvent::Focused(false) => {
+                self.controls.let_go();
+                self.fingers.clear();
+            }
             WindowEvent::ModifiersChanged(modifiers) => {
                 let state = modifiers.state();
                 self.modifiers = Modifiers {
@@ -280,8 +291,14 @@ impl Session {
             WindowEvent::MouseInput { state: ElementState::Released, button, .. } => self.released(*button),
             WindowEvent::MouseInput { button, .. } if !is_for_panel => self.press(*button),
             WindowEvent::MouseWheel { delta, .. } if !is_for_panel => match *delta {
-                MouseScrollDelta::LineDelta(_, lines) => {
-                    self.controls.wheel(self.sight.navigator.moved(), f64::from(lines));
+                MouseScrollDelta::LineDelta(columns, lines) => {
+                    let navigator = self.sight.navigator.moved();
+                    if lines != 0.0 {
+                        self.controls.wheel(navigator, f64::from(lines));
+                    }
+                    if columns != 0.0 {
+                        self.controls.wheel_sideways(navigator, f64::from(columns), self.modifiers, height);
+                    }
                 }
                 MouseScrollDelta::PixelDelta(by) => {
                     let navigator = self.sight.navigator.moved();
@@ -291,11 +308,7 @@ impl Session {
             WindowEvent::PinchGesture { delta, .. } if !is_for_panel => {
                 self.controls.pinch(self.sight.navigator.moved(), 1.0 + delta);
             }
-            WindowEvent::Touch(touch) if !is_for_panel => {
-                let at = [touch.location.x, touch.location.y];
-                let at = matches!(touch.phase, TouchPhase::Started | TouchPhase::Moved).then_some(at);
-                self.controls.touch(self.sight.navigator.moved(), touch.id, at, height);
-            }
+            WindowEvent::Touch(touch) => self.touch(touch, height),
             WindowEvent::KeyboardInput { event, .. } if !self.egui.egui_ctx().egui_wants_keyboard_input() => {
                 if let PhysicalKey::Code(code) = event.physical_key {
                     self.key(code, event.state == ElementState::Pressed, event.repeat);
@@ -305,9 +318,32 @@ impl Session {
         }
     }
 
-    fn points(&self) -> Pos2 {
+    /// Fingers that begin on the picture move the camera, wherever they go then.
+    fn touch(&mut self, touch: &Touch, height: f64) {
+        let at = [touch.location.x, touch.location.y];
+        if touch.phase == TouchPhase::Started && !self.is_for_panel(self.points(at)) {
+            self.fingers.insert(touch.id);
+        }
+        let is_down = matches!(touch.phase, TouchPhase::Started | TouchPhase::Moved);
+        if self.fingers.contains(&touch.id) {
+            self.controls.touch(self.sight.navigator.moved(), touch.id, is_down.then_some(at), height);
+        }
+        if !is_down {
+            self.fingers.remove(&touch.id);
+        }
+    }
+
+    /// A place in the window, from pixels.
+    fn points(&self, [x, y]: [f64; 2]) -> Pos2 {
         let scale = f64::from(self.egui.egui_ctx().pixels_per_point());
-        Pos2::new((self.pointer[0] / scale) as f32, (self.pointer[1] / scale) as f32)
+        Pos2::new((x / scale) as f32, (y / scale) as f32)
+    }
+
+    /// Whether what happens at a place belongs to a panel and not to the picture.
+    fn is_for_panel(&self, at: Pos2) -> bool {
+        let context = self.egui.egui_ctx();
+        let is_covered = || context.layer_id_at(at).is_some_and(|layer| layer.order != egui::Order::Background);
+        !self.free.contains(at) || is_covered() || context.egui_is_using_pointer()
     }
 
     fn press(&mut self, button: MouseButton) {
@@ -319,8 +355,8 @@ impl Session {
         };
         if button == Button::Left {
             match self.state.tool {
-                Tool::BoxSelect => self.gesture = Some(Gesture::Box(self.points())),
-                Tool::BrushSelect => self.gesture = Some(Gesture::Brush(vec![self.points()])),
+                Tool::BoxSelect => self.gesture = Some(Gesture::Box(self.points(self.pointer))),
+                Tool::BrushSelect => self.gesture = Some(Gesture::Brush(vec![self.points(self.pointer)])),
                 Tool::Measure => self.sight.clicks.push((self.pointer, true)),
                 Tool::Look => self.pressed = Some((Instant::now(), self.pointer)),
             }
@@ -332,7 +368,7 @@ impl Session {
     }
 
     fn moved(&mut self, moved: [f64; 2], height: f64) {
-        let here = self.points();
+        let here = self.points(self.pointer);
         if let Some(Gesture::Brush(places)) = &mut self.gesture
             && places.last().is_none_or(|last| last.distance(here) > 0.25 * self.state.brush)
         {
@@ -370,7 +406,7 @@ impl Session {
         let scale = self.egui.egui_ctx().pixels_per_point();
         let pixel = |at: Pos2| [at.x * scale, at.y * scale];
         let region = match gesture {
-            Gesture::Box(from) => Region::Box(pixel(from), pixel(self.points())),
+            Gesture::Box(from) => Region::Box(pixel(from), pixel(self.points(self.pointer))),
             Gesture::Brush(places) => Region::Brush(places.into_iter().map(pixel).collect(), self.state.brush * scale),
         };
         let combine = match self.modifiers {
@@ -392,9 +428,11 @@ impl Session {
             KeyCode::KeyQ | KeyCode::PageDown => Some(Key::Down),
             _ => None,
         };
+        let is_shortcut = held.is_none() || self.modifiers.ctrl;
         if let Some(key) = held {
             self.controls.key(key, down && !self.modifiers.ctrl);
-        } else if down && !repeated {
+        }
+        if is_shortcut && down && !repeated {
             self.shortcut(code);
         }
     }
@@ -417,6 +455,12 @@ impl Session {
             KeyCode::KeyX | KeyCode::Delete => Command::Delete,
             KeyCode::KeyK => Command::AddKeyframe,
             KeyCode::KeyP => Command::Play,
+            KeyCode::KeyO if self.state.comparison.is_some() => Command::EndCompare,
+            KeyCode::KeyO => Command::CompareNearest,
+            KeyCode::KeyN => Command::ComparePast(if self.modifiers.shift { -1 } else { 1 }),
+            KeyCode::KeyS if self.modifiers.ctrl => Command::Save(self.state.save_name.trim().into()),
+            KeyCode::F12 if self.modifiers.ctrl => Command::SavePath(self.state.path_name.trim().into()),
+            KeyCode::F12 => Command::SavePicture(self.state.picture_name.trim().into()),
             KeyCode::Escape => return self.escape(),
             KeyCode::KeyB | KeyCode::KeyC if self.document.why_not_edited().is_some() => Command::Delete,
             KeyCode::KeyB => return toggle(&mut self.state.tool, Tool::BoxSelect),

@@ -1,7 +1,7 @@
 //! Carrying out what panels and keys ask for.
 
 use super::app::{Session, title};
-use super::content::{Content, Host};
+use super::content::{Content, Host, Photo};
 use super::document::Document;
 use super::edits::Combine;
 use super::film::Film;
@@ -109,6 +109,13 @@ impl Session {
             Command::Home => *self.sight.navigator.moved().goal() = self.sight.home,
             Command::Look(preset) => self.navigator().goal().set_preset(preset),
             Command::Compare(index) => self.compare(index),
+            Command::CompareNearest => self.compare(self.nearest_photo().ok_or("there are no photos of this scene")?),
+            Command::ComparePast(count) => {
+                let (photos, shown) = (self.document.content.photos.len() as isize, self.state.comparison.as_ref());
+                if let Some(index) = shown.map(|shown| (shown.index as isize + count).rem_euclid(photos)) {
+                    self.compare(index as usize);
+                }
+            }
             Command::EndCompare => self.state.comparison = None,
             Command::AddKeyframe => {
                 let rig = *self.sight.navigator.rig();
@@ -196,6 +203,9 @@ impl Session {
         let [width, height] = self.graphics.size();
         // Videos have even sides.
         let (width, height) = ((width & !1).max(2), (height & !1).max(2));
+        if self.state.path.keyframes().len() < 2 {
+            return Err("there is no camera path yet; add two views or more to it (K)".to_owned());
+        }
         let rigs = self.state.path.frames(f64::from(self.state.fps));
         let views: Vec<View> = rigs.iter().map(|rig| rig.view(width, height)).collect();
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
@@ -224,6 +234,18 @@ impl Session {
         self.sight.navigator.moved().jump(rig);
         self.sight.decoding = Some((index, receiver));
         self.state.comparison = Some(Comparison { index, opacity, texture: None });
+    }
+
+    /// The photo whose camera is where the view's is and looks the same way, as nearly as there is one.
+    fn nearest_photo(&self) -> Option<usize> {
+        let rig = self.sight.navigator.rig();
+        let unlike = |photo: &Photo| {
+            let pose = photo.camera_from_world.inverse();
+            let moved = (pose.translation.vector - rig.eye()).norm() / rig.distance;
+            moved + (pose.rotation * Vector3::z() - rig.forward()).norm()
+        };
+        let photos = self.document.content.photos.iter().enumerate();
+        photos.min_by(|(_, a), (_, b)| unlike(a).total_cmp(&unlike(b))).map(|(index, _)| index)
     }
 
     fn receive_photo(&mut self) {

@@ -3,7 +3,7 @@
 use super::app::Session;
 use super::content::{Host, Photo};
 use super::film::Film;
-use super::panels::Panel;
+use super::panels::{Panel, distance};
 use super::state::State;
 use super::{notices, overlay};
 use crate::ViewerError;
@@ -185,6 +185,9 @@ impl Session {
             };
             if is_measured {
                 self.state.measured.push(found.point);
+                if let ([.., from, to], 0) = (self.state.measured.as_slice(), self.state.measured.len() % 2) {
+                    self.say(format!("distance {:.4}", distance(*from, *to)));
+                }
             } else {
                 self.navigator().goal().focus(found.point);
             }

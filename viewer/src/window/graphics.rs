@@ -22,8 +22,13 @@ impl Graphics {
     pub fn new(window: Arc<Window>) -> Result<Self, ViewerError> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let size = window.inner_size();
-        let no_window = |error: wgpu::CreateSurfaceError| ViewerError::NoWindow(error.to_string());
-        let surface = instance.create_surface(window).map_err(no_window)?;
+        let surface = instance.create_surface(window).map_err(|error| {
+            // Without any driver there is not even a surface.
+            match pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all())).is_empty() {
+                true => ViewerError::NoAdapter,
+                false => ViewerError::NoWindow(error.to_string()),
+            }
+        })?;
         let options = wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,
             compatible_surface: Some(&surface),

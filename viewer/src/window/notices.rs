@@ -18,11 +18,13 @@ pub struct Notices {
 impl Notices {
     /// Something was done.
     pub fn say(&mut self, text: String) {
+        tracing::info!("{text}");
         *self = Self { text, is_error: false, until: Some(Instant::now() + DONE) };
     }
 
     /// Something went wrong.
     pub fn complain(&mut self, text: String) {
+        tracing::warn!("{text}");
         *self = Self { text, is_error: true, until: None };
     }
 

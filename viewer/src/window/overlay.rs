@@ -9,7 +9,7 @@ use tessera_datasets::camera::Camera;
 const INK: Color32 = Color32::from_rgb(255, 220, 80);
 
 /// Keys and what they do.
-pub const KEYS: [(&str, &str); 14] = [
+pub const KEYS: [(&str, &str); 16] = [
     ("Drag, wheel", "turn, shift, move nearer: by the habit chosen under View"),
     ("W A S D, Q E, arrows", "fly; Shift is faster"),
     ("F, Home", "show all; back to the start"),
@@ -19,7 +19,9 @@ pub const KEYS: [(&str, &str); 14] = [
     ("I, X or Delete", "invert the selection, delete it"),
     ("Ctrl+Z, Ctrl+Y", "undo, redo"),
     ("M", "measure between two places"),
+    ("O, N", "compare with the photo of this view, with the next; Shift+N: the one before"),
     ("K, P", "add a keyframe, play the path"),
+    ("Ctrl+S, F12, Ctrl+F12", "save the splats, the picture, a film of the path"),
     ("[ and ]", "smaller and larger splats"),
     ("Tab", "hide and show the panel"),
     ("Esc", "leave the tool, the photo, the selection"),

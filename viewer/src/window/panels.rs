@@ -156,15 +156,18 @@ impl Panel<'_> {
         });
         ui.small("Shift adds, Ctrl takes away");
         ui.add(Slider::new(&mut self.state.brush, 4.0..=200.0).logarithmic(true).text("brush"));
+        // A button stands before the next ones.
+        ui.spacing_mut().slider_width = 52.0;
         ui.horizontal(|ui| {
             let select = Command::SelectFaint(self.state.faint);
             self.button(ui, "Select", select);
-            ui.add(Slider::new(&mut self.state.faint, 0.005..=0.5).logarithmic(true).text("opacity below"));
+            ui.add(Slider::new(&mut self.state.faint, 0.005..=0.5).logarithmic(true).text("fainter than"));
         });
         ui.horizontal(|ui| {
             let select = Command::SelectLarge(self.state.large);
             self.button(ui, "Select", select);
-            ui.add(Slider::new(&mut self.state.large, 0.001..=1.0).logarithmic(true).text("of scene or more"));
+            ui.add(Slider::new(&mut self.state.large, 0.001..=1.0).logarithmic(true).text("larger than"))
+                .on_hover_text("as a share of the scene's size");
         });
         ui.horizontal(|ui| {
             let select = Command::SelectFloaters(self.state.floaters);
@@ -232,7 +235,11 @@ impl Panel<'_> {
             if name_and_button(ui, &mut self.state.path_name, "Save") {
                 self.commands.push(Command::SavePath(self.state.path_name.trim().into()));
             }
-            ui.small("NAME.mp4 is a video, NAME a folder of pictures, NAME.json cameras for tessera render");
+            let kinds = egui::RichText::new(
+                "NAME.mp4 is a video, NAME a folder of pictures, NAME.json cameras for tessera render",
+            )
+            .small();
+            ui.add(egui::Label::new(kinds).wrap());
         }
     }
 

@@ -56,6 +56,10 @@ pub enum Command {
     Redo,
     /// Shows a photo over the scene, from its camera.
     Compare(usize),
+    /// Shows the photo whose camera is most like the view.
+    CompareNearest,
+    /// Shows the photo that so many come after the one that is compared.
+    ComparePast(isize),
     /// Shows no photo.
     EndCompare,
     /// Adds where the camera is to the path.
