@@ -5,6 +5,39 @@ let wasm_bindgen = (function(exports) {
     }
 
     /**
+     * Hears of the loss of a device, even while nothing is drawn.
+     */
+    class DeviceLoss {
+        static __wrap(ptr) {
+            const obj = Object.create(DeviceLoss.prototype);
+            obj.__wbg_ptr = ptr;
+            DeviceLossFinalization.register(obj, obj.__wbg_ptr, obj);
+            return obj;
+        }
+        __destroy_into_raw() {
+            const ptr = this.__wbg_ptr;
+            this.__wbg_ptr = 0;
+            DeviceLossFinalization.unregister(this);
+            return ptr;
+        }
+        free() {
+            const ptr = this.__destroy_into_raw();
+            wasm.__wbg_deviceloss_free(ptr, 0);
+        }
+        /**
+         * Ends when the device has been lost: why.
+         * @returns {Promise<string>}
+         */
+        heard() {
+            const ptr = this.__destroy_into_raw();
+            const ret = wasm.deviceloss_heard(ptr);
+            return ret;
+        }
+    }
+    if (Symbol.dispose) DeviceLoss.prototype[Symbol.dispose] = DeviceLoss.prototype.free;
+    exports.DeviceLoss = DeviceLoss;
+
+    /**
      * A page to fetch.
      */
     class Fetch {
@@ -400,6 +433,14 @@ let wasm_bindgen = (function(exports) {
          */
         cancelled(generation, node) {
             wasm.webviewer_cancelled(this.__wbg_ptr, generation, node);
+        }
+        /**
+         * To wait for the loss of the device.
+         * @returns {DeviceLoss}
+         */
+        device_loss() {
+            const ret = wasm.webviewer_device_loss(this.__wbg_ptr);
+            return DeviceLoss.__wrap(ret);
         }
         /**
          * Nearer or farther by a factor.
@@ -1793,13 +1834,13 @@ let wasm_bindgen = (function(exports) {
                 arg0.writeTexture(arg1, getArrayU8FromWasm0(arg2, arg3), arg4, arg5);
             }, arguments); },
             __wbindgen_generic_0000000000000001: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 7, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 8, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
                 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true_);
                 return ret;
             },
             __wbindgen_generic_0000000000000002: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUDevice")], shim_idx: 7, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__64);
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUDevice")], shim_idx: 8, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__66);
                 return ret;
             },
             __wbindgen_generic_0000000000000003: function(arg0, arg1) {
@@ -1809,17 +1850,17 @@ let wasm_bindgen = (function(exports) {
             },
             __wbindgen_generic_0000000000000004: function(arg0, arg1) {
                 // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUUncapturedErrorEvent")], shim_idx: 12, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__66);
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__68);
                 return ret;
             },
             __wbindgen_generic_0000000000000005: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("any")], shim_idx: 7, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__67);
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("any")], shim_idx: 8, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__69);
                 return ret;
             },
             __wbindgen_generic_0000000000000006: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("undefined")], shim_idx: 7, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__68);
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("undefined")], shim_idx: 8, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__70);
                 return ret;
             },
             __wbindgen_generic_0000000000000007: function(arg0) {
@@ -1856,8 +1897,8 @@ let wasm_bindgen = (function(exports) {
         wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true_(arg0, arg1, arg2);
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__66(arg0, arg1, arg2) {
-        wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__66(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__68(arg0, arg1, arg2) {
+        wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__68(arg0, arg1, arg2);
     }
 
     function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true_(arg0, arg1, arg2) {
@@ -1867,22 +1908,22 @@ let wasm_bindgen = (function(exports) {
         }
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__64(arg0, arg1, arg2) {
-        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__64(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__66(arg0, arg1, arg2) {
+        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__66(arg0, arg1, arg2);
         if (ret[1]) {
             throw takeFromExternrefTable0(ret[0]);
         }
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__67(arg0, arg1, arg2) {
-        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__67(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__69(arg0, arg1, arg2) {
+        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__69(arg0, arg1, arg2);
         if (ret[1]) {
             throw takeFromExternrefTable0(ret[0]);
         }
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__68(arg0, arg1, arg2) {
-        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__68(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__70(arg0, arg1, arg2) {
+        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__70(arg0, arg1, arg2);
         if (ret[1]) {
             throw takeFromExternrefTable0(ret[0]);
         }
@@ -1975,6 +2016,9 @@ let wasm_bindgen = (function(exports) {
 
 
     const __wbindgen_enum_GpuVertexStepMode = ["vertex", "instance"];
+    const DeviceLossFinalization = (typeof FinalizationRegistry === 'undefined')
+        ? { register: () => {}, unregister: () => {} }
+        : new FinalizationRegistry(ptr => wasm.__wbg_deviceloss_free(ptr, 1));
     const FetchFinalization = (typeof FinalizationRegistry === 'undefined')
         ? { register: () => {}, unregister: () => {} }
         : new FinalizationRegistry(ptr => wasm.__wbg_fetch_free(ptr, 1));
