@@ -12,6 +12,7 @@ pub mod image_loss;
 pub mod marching_cubes;
 pub mod mlp;
 pub mod occupancy;
+pub mod rbf;
 pub mod sdf_render;
 pub mod simd;
 pub mod sort;

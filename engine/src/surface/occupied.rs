@@ -1,25 +1,14 @@
 //! Keeping the occupancy grid true to the distances that are learned.
 //!
 //! A cell can matter when the surface's density reaches into it: when the distance at its middle is no larger than half its diagonal and a few widths
-//! of the density. As distances grow by their length along any way, and training makes them so everywhere in the box, a coarse cell that is
-//! far from the surface has no fine cell near it: cells are looked at from coarse to fine. If no cell is near the surface, those nearest to
-//! it are kept, so that the grid never empties.
+//! of the density. If no cell is near the surface, those nearest to it are kept, so that the grid never empties.
 
 use super::field::{Field, Tile};
-use rayon::prelude::*;
+use crate::meshing::{Distances, cells_near};
 use tessera_kernels::occupancy::OccupancyGrid;
 
 /// Less than a hundredth of the density lies beyond so many widths.
 const WIDTHS: f32 = 5.0;
-/// Cells that are smaller than this share of the band are not looked at one by one: hardly any would be left out.
-const FINE: f32 = 0.4;
-/// By so much distances may differ faster than they should.
-const SLACK: f32 = 1.3;
-/// Cells a side that are looked at in any case.
-const COARSE: usize = 32;
-/// Cells looked at by one task.
-const CHUNK: usize = 512;
-
 /// The grid of `resolution` cells a side for the field as it is.
 pub fn occupied(field: &Field, resolution: usize, sharpness: f32) -> OccupancyGrid {
     let mut grid = OccupancyGrid::empty(resolution);
@@ -29,69 +18,13 @@ pub fn occupied(field: &Field, resolution: usize, sharpness: f32) -> OccupancyGr
     grid
 }
 
-/// Which of `resolution³` cells may lie within `band` of the surface; never none.
-pub fn cells_near(field: &Field, resolution: usize, band: f32) -> Vec<[u16; 3]> {
-    let mut side = resolution;
-    while side > COARSE && side.is_multiple_of(2) {
-        side /= 2;
+impl Distances for Field {
+    type Scratch = Tile;
+
+    fn append(&self, tile: &mut Tile, places: &[[f32; 3]], out: &mut Vec<f32>) {
+        self.make_room(places.len(), tile);
+        places.iter().enumerate().for_each(|(i, place)| tile.place(i, *place));
+        self.distances(tile);
+        out.extend((0..places.len()).map(|i| self.distance_of(tile, i)));
     }
-    let mut cells: Vec<[u16; 3]> =
-        (0..side.pow(3)).map(|i| [i % side, i / side % side, i / side.pow(2)].map(|x| x as u16)).collect();
-    // Each level halves the cells of the one before it.
-    loop {
-        if side > COARSE && FINE * band > 1.0 / side as f32 {
-            if side == resolution {
-                return cells;
-            }
-            side *= 2;
-            cells = children(&cells);
-            continue;
-        }
-        let distances = distances(field, &cells, side);
-        let near = |limit: f32| {
-            let near = cells.iter().zip(&distances).filter(move |(_, d)| d.abs() <= limit).map(|(c, _)| *c);
-            near.collect::<Vec<[u16; 3]>>()
-        };
-        let mut kept = near(band + SLACK * 0.5 * 3.0f32.sqrt() / side as f32);
-        if kept.is_empty() {
-            let mut sorted: Vec<f32> = distances.iter().map(|d| d.abs()).collect();
-            let few = sorted.len() / 20;
-            kept = near(*sorted.select_nth_unstable_by(few, f32::total_cmp).1);
-        }
-        if side == resolution {
-            return kept;
-        }
-        side *= 2;
-        cells = children(&kept);
-    }
-}
-
-/// The cells of half the size that make up these.
-fn children(cells: &[[u16; 3]]) -> Vec<[u16; 3]> {
-    let child = |cell: [u16; 3], c: u16| [2 * cell[0] + (c & 1), 2 * cell[1] + (c >> 1 & 1), 2 * cell[2] + (c >> 2)];
-    cells.iter().flat_map(|&cell| (0..8).map(move |c| child(cell, c))).collect()
-}
-
-/// Distances at the middles of cells.
-fn distances(field: &Field, cells: &[[u16; 3]], side: usize) -> Vec<f32> {
-    let middles: Vec<[f32; 3]> = cells.iter().map(|c| c.map(|x| (f32::from(x) + 0.5) / side as f32)).collect();
-    distances_at(field, &middles)
-}
-
-/// Distances at any places in the cube.
-fn distances_at(field: &Field, places: &[[f32; 3]]) -> Vec<f32> {
-    let chunks = places.par_chunks(CHUNK).map_init(Tile::default, |tile, places| {
-        let mut distances = Vec::with_capacity(places.len());
-        append_distances(field, tile, places, &mut distances);
-        distances
-    });
-    chunks.collect::<Vec<_>>().concat()
-}
-
-/// Distances at a few places, by the thread that asks.
-pub fn append_distances(field: &Field, tile: &mut Tile, places: &[[f32; 3]], out: &mut Vec<f32>) {
-    field.make_room(places.len(), tile);
-    places.iter().enumerate().for_each(|(i, place)| tile.place(i, *place));
-    field.distances(tile);
-    out.extend((0..places.len()).map(|i| field.distance_of(tile, i)));
 }

@@ -11,11 +11,11 @@ use tessera_camera::each;
 /// What a batch of samples says about a table: all `[blocks, rows, 16]`.
 #[derive(Clone, Copy, Debug)]
 pub struct SampleGradients<'a> {
-    /// `[blocks, 3, 16]`.
+    /// `[blocks, D, 16]`.
     pub positions: &'a [f32],
     /// ∂L/∂e, and which rows it has.
     pub encoding: (&'a [f32], Rows),
-    /// `u` and `v = ∂L/∂(Jᵀ u)`: the second order.
+    /// `u` and `v = ∂L/∂(Jᵀ u)`: the second order, in the cube only.
     pub through_jacobian: Option<(&'a [f32], Rows, &'a [f32])>,
 }
 
@@ -54,37 +54,74 @@ impl HashGrid {
         assert_eq!(gradients.len(), self.levels.len(), "a gradient for each level");
         // The finest first: they take longest.
         self.levels.par_iter().zip(gradients).enumerate().take(active).rev().with_max_len(1).for_each(
-            |(l, (level, gradient))| {
+            |(l, (_, gradient))| {
                 for batch in batches {
-                    accumulate(level, l, self.smooth, batch, gradient);
+                    accumulate(self, l, batch, gradient);
                 }
             },
         );
     }
 }
 
+impl HashGrid {
+    /// As [`HashGrid::accumulate`] for all levels, without a list of what was touched: for batches that touch almost every entry. `gradient` is
+    /// that of the whole table, `[entries, 2]`.
+    ///
+    /// # Panics
+    /// When the gradient is of another size than the table.
+    pub fn accumulate_dense(&self, batches: &[SampleGradients<'_>], mut gradient: &mut [f32]) {
+        assert_eq!(gradient.len(), FEATURES * self.entries(), "the gradient of another table");
+        let mut levels = Vec::with_capacity(self.levels.len());
+        for level in &self.levels {
+            levels.extend(gradient.split_off_mut(..FEATURES * level.size as usize));
+        }
+        levels.into_par_iter().enumerate().rev().with_max_len(1).for_each(|(l, values)| {
+            batches.iter().for_each(|batch| add_all(self, l, batch, values));
+        });
+    }
+}
+
 dispatch! {
-    fn accumulate(level: &Level, l: usize, smooth: bool, batch: &SampleGradients<'_>, gradient: &mut LevelGradient)
+    fn accumulate(grid: &HashGrid, l: usize, batch: &SampleGradients<'_>, gradient: &mut LevelGradient)
         = accumulate_kernel;
+    fn add_all(grid: &HashGrid, l: usize, batch: &SampleGradients<'_>, values: &mut [f32]) = add_all_kernel;
 }
 
 #[inline(always)]
-fn accumulate_kernel<V: Lanes>(
-    level: &Level,
+fn accumulate_kernel<V: Lanes>(grid: &HashGrid, l: usize, batch: &SampleGradients<'_>, gradient: &mut LevelGradient) {
+    let LevelGradient { values, touched } = gradient;
+    match grid.dimensions {
+        2 => accumulate_in::<V, 2>(grid, l, batch, values, Some(touched)),
+        _ => accumulate_in::<V, 3>(grid, l, batch, values, Some(touched)),
+    }
+}
+
+#[inline(always)]
+fn add_all_kernel<V: Lanes>(grid: &HashGrid, l: usize, batch: &SampleGradients<'_>, values: &mut [f32]) {
+    match grid.dimensions {
+        2 => accumulate_in::<V, 2>(grid, l, batch, values, None),
+        _ => accumulate_in::<V, 3>(grid, l, batch, values, None),
+    }
+}
+
+#[inline(always)]
+fn accumulate_in<V: Lanes, const D: usize>(
+    grid: &HashGrid,
     l: usize,
-    smooth: bool,
     batch: &SampleGradients<'_>,
-    gradient: &mut LevelGradient,
+    values: &mut [f32],
+    mut touched: Option<&mut Vec<u32>>,
 ) {
     let (upstream, rows) = batch.encoding;
-    for (block, positions) in batch.positions.as_chunks::<{ 3 * BLOCK }>().0.iter().enumerate() {
-        let corners = level.corners(positions, smooth);
+    for (block, positions) in batch.positions.chunks_exact(D * BLOCK).enumerate() {
+        let corners = grid.levels[l].corners::<D>(positions, grid.smooth);
         // `[corner][feature][sample]`
         let mut shares = [[[0.0f32; BLOCK]; FEATURES]; 8];
         for group in 0..BLOCK / 8 {
-            let mut far = [V::all(0.0); 3];
+            // The third axis of a square has no weight but one.
+            let mut far = [V::all(1.0); 3];
             let mut near = far;
-            for a in 0..3 {
+            for a in 0..D {
                 far[a] = lanes::<V>(&corners.weights[a][1], group);
                 near[a] = lanes::<V>(&corners.weights[a][0], group);
             }
@@ -101,7 +138,7 @@ fn accumulate_kernel<V: Lanes>(
                     Some((u, slope))
                 }
             };
-            for corner in 0..8 {
+            for corner in 0..1 << D {
                 let w = each!(3, |a| if corner >> a & 1 == 1 { far[a] } else { near[a] });
                 let (yz, xz, xy) = (w[1] * w[2], w[0] * w[2], w[0] * w[1]);
                 let weight = w[0] * yz;
@@ -115,22 +152,29 @@ fn accumulate_kernel<V: Lanes>(
                 put(share[1], &mut shares[corner][1], group);
             }
         }
-        scatter(&corners.entries, &shares, gradient);
+        scatter::<D>(&corners.entries, &shares, values, touched.as_deref_mut());
     }
 }
 
 #[inline(always)]
-fn scatter(entries: &[[u32; BLOCK]; 8], shares: &[[[f32; BLOCK]; FEATURES]; 8], gradient: &mut LevelGradient) {
+fn scatter<const D: usize>(
+    entries: &[[u32; BLOCK]; 8],
+    shares: &[[[f32; BLOCK]; FEATURES]; 8],
+    values: &mut [f32],
+    mut touched: Option<&mut Vec<u32>>,
+) {
     for i in 0..BLOCK {
-        for corner in 0..8 {
+        for corner in 0..1 << D {
             let share = [shares[corner][0][i], shares[corner][1][i]];
-            if share == [0.0; 2] {
-                continue;
-            }
             let entry = entries[corner][i];
-            let sum = &mut gradient.values[FEATURES * entry as usize..][..FEATURES];
-            if sum == [0.0; 2] {
-                gradient.touched.push(entry);
+            let sum = &mut values[FEATURES * entry as usize..][..FEATURES];
+            if let Some(touched) = &mut touched {
+                if share == [0.0; 2] {
+                    continue;
+                }
+                if sum == [0.0; 2] {
+                    touched.push(entry);
+                }
             }
             sum[0] += share[0];
             sum[1] += share[1];

@@ -7,8 +7,8 @@ use crate::simd::Lanes;
 use tessera_camera::each;
 
 impl HashGrid {
-    /// Encodes `positions`, `[blocks, 3, 16]`, into the rows of `out` that `rows` means. Only the first `active` levels are looked up, the
-    /// features of the others are zero. `jacobian`, if wanted, is `[blocks, 3 · width, 16]`: ∂e_f/∂x_a in row `3 f + a`.
+    /// Encodes `positions`, `[blocks, D, 16]`, into the rows of `out` that `rows` means. Only the first `active` levels are looked up, the
+    /// features of the others are zero. `jacobian`, if wanted, is `[blocks, D · width, 16]`: ∂e_f/∂x_a in row `D f + a`.
     ///
     /// # Panics
     /// When buffers do not fit each other.
@@ -20,13 +20,13 @@ impl HashGrid {
         (out, rows): (&mut [f32], Rows),
         jacobian: Option<&mut [f32]>,
     ) {
-        let blocks = positions.len() / (3 * BLOCK);
+        let blocks = positions.len() / (self.dimensions * BLOCK);
         assert_eq!(table.len(), FEATURES * self.entries(), "the table has another size than the grid");
         assert!(
             out.len() >= blocks * rows.rows * BLOCK && rows.first + self.width() <= rows.rows,
             "room for encodings"
         );
-        assert!(jacobian.as_ref().is_none_or(|j| j.len() >= blocks * 3 * self.width() * BLOCK), "room for Jacobians");
+        assert!(jacobian.as_ref().is_none_or(|j| j.len() >= blocks * self.dimensions * self.width() * BLOCK), "room for Jacobians");
         encode(self, table, positions, active, out, rows, jacobian);
     }
 }
@@ -48,30 +48,46 @@ fn encode_kernel<V: Lanes>(
     active: usize,
     out: &mut [f32],
     rows: Rows,
+    jacobian: Option<&mut [f32]>,
+) {
+    match grid.dimensions {
+        2 => encode_in::<V, 2>(grid, table, positions, active, out, rows, jacobian),
+        _ => encode_in::<V, 3>(grid, table, positions, active, out, rows, jacobian),
+    }
+}
+
+#[inline(always)]
+fn encode_in<V: Lanes, const D: usize>(
+    grid: &HashGrid,
+    table: &[f32],
+    positions: &[f32],
+    active: usize,
+    out: &mut [f32],
+    rows: Rows,
     mut jacobian: Option<&mut [f32]>,
 ) {
     let width = grid.width();
     for (l, level) in grid.levels.iter().enumerate() {
         let entries = &table[FEATURES * level.offset..][..FEATURES * level.size as usize];
-        for (block, positions) in positions.as_chunks::<{ 3 * BLOCK }>().0.iter().enumerate() {
+        for (block, positions) in positions.chunks_exact(D * BLOCK).enumerate() {
             let features = &mut out[rows.at(block, FEATURES * l)..][..FEATURES * BLOCK];
             let slopes = jacobian
                 .as_deref_mut()
-                .map(|j| &mut j[(block * width + FEATURES * l) * 3 * BLOCK..][..3 * FEATURES * BLOCK]);
+                .map(|j| &mut j[(block * width + FEATURES * l) * D * BLOCK..][..D * FEATURES * BLOCK]);
             if l >= active {
                 features.fill(0.0);
                 slopes.into_iter().for_each(|slopes| slopes.fill(0.0));
                 continue;
             }
-            let corners = level.corners(positions, grid.smooth);
-            let values = gather(entries, &corners);
+            let corners = level.corners::<D>(positions, grid.smooth);
+            let values = gather::<D>(entries, &corners);
             for f in 0..FEATURES {
                 let out = &mut features[f * BLOCK..][..BLOCK];
-                interpolate::<V>(&values[f], &corners, out);
+                interpolate::<V, D>(&values[f], &corners, out);
             }
             if let Some(slopes) = slopes {
                 for f in 0..FEATURES {
-                    differentiate::<V>(&values[f], &corners, &mut slopes[f * 3 * BLOCK..][..3 * BLOCK]);
+                    differentiate::<V, D>(&values[f], &corners, &mut slopes[f * D * BLOCK..][..D * BLOCK]);
                 }
             }
         }
@@ -80,9 +96,9 @@ fn encode_kernel<V: Lanes>(
 
 /// `[feature][corner][sample]`.
 #[inline(always)]
-pub(super) fn gather(entries: &[f32], corners: &Corners) -> [[[f32; BLOCK]; 8]; FEATURES] {
+pub(super) fn gather<const D: usize>(entries: &[f32], corners: &Corners) -> [[[f32; BLOCK]; 8]; FEATURES] {
     let mut values = [[[0.0; BLOCK]; 8]; FEATURES];
-    for corner in 0..8 {
+    for corner in 0..1 << D {
         for i in 0..BLOCK {
             let entry = FEATURES * corners.entries[corner][i] as usize;
             let entry = &entries[entry..entry + FEATURES];
@@ -114,35 +130,43 @@ fn mix<V: Lanes>(near: V, far: V, f: V) -> V {
 }
 
 #[inline(always)]
-fn interpolate<V: Lanes>(values: &[[f32; BLOCK]; 8], corners: &Corners, out: &mut [f32]) {
+fn interpolate<V: Lanes, const D: usize>(values: &[[f32; BLOCK]; 8], corners: &Corners, out: &mut [f32]) {
     for group in 0..BLOCK / 8 {
-        let [x, y, z] = each!(3, |a| lanes::<V>(&corners.weights[a][1], group));
+        let [x, y] = each!(2, |a| lanes::<V>(&corners.weights[a][1], group));
         let v = |c: usize| lanes::<V>(&values[c], group);
-        let (y0, y1) = (mix(mix(v(0), v(1), x), mix(v(2), v(3), x), y), mix(mix(v(4), v(5), x), mix(v(6), v(7), x), y));
-        put(mix(y0, y1, z), out, group);
+        let mut value = mix(mix(v(0), v(1), x), mix(v(2), v(3), x), y);
+        if D == 3 {
+            let far = mix(mix(v(4), v(5), x), mix(v(6), v(7), x), y);
+            value = mix(value, far, lanes::<V>(&corners.weights[2][1], group));
+        }
+        put(value, out, group);
     }
 }
 
-/// The three derivatives of an interpolated feature.
+/// The derivatives of an interpolated feature along each axis.
 #[inline(always)]
-fn differentiate<V: Lanes>(values: &[[f32; BLOCK]; 8], corners: &Corners, out: &mut [f32]) {
+fn differentiate<V: Lanes, const D: usize>(values: &[[f32; BLOCK]; 8], corners: &Corners, out: &mut [f32]) {
     for group in 0..BLOCK / 8 {
         let [x, y, z] = each!(3, |a| lanes::<V>(&corners.weights[a][1], group));
         let [sx, sy, sz] = each!(3, |a| lanes::<V>(&corners.slopes[a], group));
         let mut v = [V::all(0.0); 8];
-        for c in 0..8 {
+        for c in 0..1 << D {
             v[c] = lanes::<V>(&values[c], group);
         }
-        let dx = mix(mix(v[1] - v[0], v[3] - v[2], y), mix(v[5] - v[4], v[7] - v[6], y), z);
-        let dy = mix(mix(v[2] - v[0], v[3] - v[1], x), mix(v[6] - v[4], v[7] - v[5], x), z);
-        let dz = mix(mix(v[4] - v[0], v[5] - v[1], x), mix(v[6] - v[2], v[7] - v[3], x), y);
+        let mut dx = mix(v[1] - v[0], v[3] - v[2], y);
+        let mut dy = mix(v[2] - v[0], v[3] - v[1], x);
+        if D == 3 {
+            dx = mix(dx, mix(v[5] - v[4], v[7] - v[6], y), z);
+            dy = mix(dy, mix(v[6] - v[4], v[7] - v[5], x), z);
+            let dz = mix(mix(v[4] - v[0], v[5] - v[1], x), mix(v[6] - v[2], v[7] - v[3], x), y);
+            put(dz * sz, &mut out[2 * BLOCK..], group);
+        }
         put(dx * sx, &mut out[..BLOCK], group);
         put(dy * sy, &mut out[BLOCK..2 * BLOCK], group);
-        put(dz * sz, &mut out[2 * BLOCK..], group);
     }
 }
 
-/// `Jᵀ u`: `[blocks, 3, 16]` from a Jacobian of [`HashGrid::encode`] and the rows of `vector` that `rows` means.
+/// `Jᵀ u` in the cube: `[blocks, 3, 16]` from a Jacobian of [`HashGrid::encode`] and the rows of `vector` that `rows` means.
 pub fn transposed_product(jacobian: &[f32], vector: &[f32], rows: Rows, width: usize, out: &mut [f32]) {
     transposed_product_of(jacobian, vector, rows, width, out);
 }
@@ -166,7 +190,7 @@ fn transposed_product_kernel<V: Lanes>(jacobian: &[f32], vector: &[f32], rows: R
     }
 }
 
-/// `J v` for `v`, `[blocks, 3, 16]`, into the rows of `out` that `rows` means.
+/// `J v` in the cube for `v`, `[blocks, 3, 16]`, into the rows of `out` that `rows` means.
 pub fn product(jacobian: &[f32], vector: &[f32], width: usize, (out, rows): (&mut [f32], Rows)) {
     product_of(jacobian, vector, width, out, rows);
 }

@@ -22,6 +22,7 @@ impl HashGrid {
         out: &mut [f32],
     ) {
         assert_eq!(table.len(), FEATURES * self.entries(), "the table has another size than the grid");
+        assert_eq!(self.dimensions, 3, "the second order is that of a grid over the cube");
         assert!(positions.len() == v.len() && positions.len() == out.len(), "as many gradients as positions");
         second_order(self, table, positions, upstream, rows, v, out);
     }
@@ -46,8 +47,8 @@ fn second_order_kernel<V: Lanes>(
     for (l, level) in grid.levels.iter().enumerate() {
         let entries = &table[FEATURES * level.offset..][..FEATURES * level.size as usize];
         for (block, positions) in positions.as_chunks::<{ 3 * BLOCK }>().0.iter().enumerate() {
-            let corners = level.corners(positions, grid.smooth);
-            let values = gather(entries, &corners);
+            let corners = level.corners::<3>(positions, grid.smooth);
+            let values = gather::<3>(entries, &corners);
             let v = &v[3 * block * BLOCK..][..3 * BLOCK];
             let out = &mut out[3 * block * BLOCK..][..3 * BLOCK];
             for group in 0..BLOCK / 8 {

@@ -133,6 +133,46 @@ pub(super) fn atan<V: Lanes>(x: V) -> V {
     V::select(x.lt(V::all(0.0)), -result, result)
 }
 
+/// `π` in parts, of which all but the last have few bits, so that their multiples by whole numbers are exact.
+const PI_PARTS: [f32; 4] = [3.140_625, 9.670_257_6e-4, 6.277_114_2e-7, 1.215_420_1e-10];
+
+/// Sine of `r`, |r| <= π/2, with its sign turned when `half_turns` is odd.
+#[inline(always)]
+fn reduced_sine<V: Lanes>(r: V, half_turns: V) -> V {
+    let z = r * r;
+    let mut p = V::all(2.608_316e-6);
+    for c in [-1.981_069e-4, 8.333_078_6e-3, -0.166_666_6] {
+        p = p.mul_add(z, V::all(c));
+    }
+    let sine = (p * z).mul_add(r, r);
+    let odd = half_turns - V::all(2.0) * (half_turns * V::all(0.5)).floor();
+    sine - V::all(2.0) * odd * sine
+}
+
+/// Sine of `x`, |x| < 10,000, to within 1e-6.
+#[inline(always)]
+pub fn sin<V: Lanes>(x: V) -> V {
+    let n = x.mul_add(V::all(std::f32::consts::FRAC_1_PI), V::all(ROUND)) - V::all(ROUND);
+    let mut r = x;
+    for part in PI_PARTS {
+        r = n.mul_add(V::all(-part), r);
+    }
+    reduced_sine(r, n)
+}
+
+/// Cosine of `x`, |x| < 10,000, to within 1e-6.
+#[inline(always)]
+pub fn cos<V: Lanes>(x: V) -> V {
+    // The nearest odd multiple n + ½ of π/2 below or above: cos x = -(-1)^n sin(x - (n + ½) π).
+    let n = (x.mul_add(V::all(std::f32::consts::FRAC_1_PI), V::all(-0.5)) + V::all(ROUND)) - V::all(ROUND);
+    let half = n + V::all(0.5);
+    let mut r = x;
+    for part in PI_PARTS {
+        r = half.mul_add(V::all(-part), r);
+    }
+    -reduced_sine(r, n)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +199,14 @@ mod tests {
         assert!(e < 3e-7, "exp is off by {e}");
         let a = worst::<V>(1e-3..50.0, atan, f64::atan);
         assert!(a < 3e-7, "atan is off by {a}");
+        for (name, ours, exact) in [
+            ("sin", sin as fn(V) -> V, f64::sin as fn(f64) -> f64),
+            ("cos", cos as fn(V) -> V, f64::cos as fn(f64) -> f64),
+        ] {
+            // Against 1: shifted by two, so that relative is absolute but for a factor of three.
+            let off = worst::<V>(-9_900.0..9_900.0, |x| ours(x) + V::all(2.0), |x| exact(x) + 2.0);
+            assert!(off < 1e-6, "{name} is off by {off}");
+        }
         let r = worst::<V>(1e-3..50.0, V::fast_recip, f64::recip);
         assert!(r < 3e-7, "fast_recip is off by {r}");
     }

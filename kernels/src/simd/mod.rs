@@ -12,7 +12,7 @@ mod portable;
 mod x86;
 
 pub use float_environment::flush_denormals;
-pub use lanes::{Lanes, exp2, exp2_fast};
+pub use lanes::{Lanes, cos, exp2, exp2_fast, sin};
 pub use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub use x86::Avx2;

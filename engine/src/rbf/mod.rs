@@ -1,0 +1,15 @@
+//! Fields of radial basis functions: images and shapes in one small representation that is quick to fit and to ask.
+//!
+//! Features of grids and, where wanted, of kernels in space are decoded by a few dozen Gaussians in the space of features
+//! ([`tessera_kernels::rbf`]) in place of a network's layers.
+//!
+//! - [`encoding`], [`field`]: where features come from, and what they become.
+//! - [`learner`]: one step towards what samples want.
+//! - [`shape`]: a triangle mesh as a signed distance function.
+//! - [`image`]: a picture.
+
+pub mod encoding;
+pub mod field;
+pub mod image;
+pub mod learner;
+pub mod shape;

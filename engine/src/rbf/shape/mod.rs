@@ -1,0 +1,178 @@
+//! Shapes: a triangle mesh as a signed distance function.
+//!
+//! The mesh is moved into the unit cube. Half of the places that training looks at lie on the surface, most others near it; a difference
+//! counts in proportion to how near the surface it is. The mesh that comes out is compared with the one that went in.
+
+pub mod config;
+mod measure;
+mod samples;
+
+pub use config::{ShapeConfig, preset};
+pub use measure::ShapeReport;
+
+use super::field::Field;
+use super::learner::{Learner, Rates, TILE};
+use crate::mesh_distance::MeshDistance;
+use crate::meshing::{Distances, Progress};
+use crate::{Error, Result};
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+use samples::Samples;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use tessera_datasets::scene::Mesh;
+
+/// The longest side of the mesh fills so much of the cube.
+const FILLED: f64 = 0.9;
+/// Differences are divided by the distance and this much of the cube's side.
+const NEAREST: f32 = 0.01;
+
+/// From the world of a mesh into the unit cube.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShapeBox {
+    /// The middle of the mesh.
+    pub centre: [f64; 3],
+    /// The side of the cube, in units of the mesh.
+    pub side: f64,
+}
+
+/// A signed distance function.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// In the unit cube.
+    pub field: Field,
+    /// Where the cube is.
+    pub shape_box: ShapeBox,
+    /// How it was fitted.
+    pub config: ShapeConfig,
+}
+
+/// How far fitting has come.
+#[derive(Clone, Copy, Debug)]
+pub struct FitProgress {
+    /// Steps that are done.
+    pub step: u64,
+    /// Of so many.
+    pub steps: u64,
+    /// The mean loss of recent steps.
+    pub loss: f64,
+}
+
+impl ShapeBox {
+    /// The cube around a mesh, with some space about it.
+    ///
+    /// # Errors
+    /// When the mesh has no extent.
+    fn around(mesh: &Mesh) -> Result<Self> {
+        let [low, high] = mesh.bounds().ok_or_else(|| Error::setting("the mesh has no vertices"))?;
+        let extent = (0..3).map(|k| f64::from(high[k]) - f64::from(low[k])).fold(0.0, f64::max);
+        if !(extent > 0.0 && extent.is_finite()) {
+            return Err(Error::setting("all vertices of the mesh are in one place, or one is not a number"));
+        }
+        let centre = std::array::from_fn(|k| 0.5 * (f64::from(low[k]) + f64::from(high[k])));
+        Ok(Self { centre, side: extent / FILLED })
+    }
+
+    fn into_cube(self, p: [f32; 3]) -> [f32; 3] {
+        std::array::from_fn(|k| ((f64::from(p[k]) - self.centre[k]) / self.side + 0.5) as f32)
+    }
+
+    fn from_cube(self, p: [f32; 3]) -> [f32; 3] {
+        std::array::from_fn(|k| ((f64::from(p[k]) - 0.5) * self.side + self.centre[k]) as f32)
+    }
+}
+
+/// Fits a mesh. Ends early, with what it has, once `stop` is true.
+///
+/// # Errors
+/// When the mesh has no surface, or settings are wrong.
+pub fn fit(
+    mesh: &Mesh,
+    config: &ShapeConfig,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(FitProgress),
+) -> Result<(Shape, ShapeReport)> {
+    config.check()?;
+    let shape_box = ShapeBox::around(mesh)?;
+    let positions = mesh.positions.iter().map(|p| shape_box.into_cube(*p)).collect();
+    let in_cube = Mesh { positions, triangles: mesh.triangles.clone(), ..Mesh::default() };
+    let distance = MeshDistance::new(&in_cube)?;
+    let start = Instant::now();
+    let mut samples = Samples::new(&distance, config);
+    let mut rng = Pcg64::seed_from_u64(config.seed);
+    let mut learner = Learner::new(Field::new(&config.encoding(), None, 1, &mut rng));
+    let mut recent = 0.0;
+    for step in 0..config.steps {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let (places, distances) = samples.batch(config.batch, config.fresh, step);
+        let decay = config.rate_decay.powf(step as f64 / config.steps as f64);
+        let rates = Rates { features: (config.rate * decay) as f32, decoder: (config.decoder_rate * decay) as f32 };
+        let loss = learner.step::<3, 1>(&places, Vec::new(), rates, |i, [value]| {
+            let scale = 1.0 / (distances[i].abs() + NEAREST);
+            let difference = value - distances[i];
+            (difference.abs() * scale, [difference.signum() * scale])
+        });
+        recent = if step == 0 { loss } else { 0.95 * recent + 0.05 * loss };
+        progress(FitProgress { step: step + 1, steps: config.steps, loss: recent });
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let shape = Shape { field: learner.field, shape_box, config: config.clone() };
+    let report = measure::measure(&shape, &distance, &in_cube, seconds)?;
+    Ok((shape, report))
+}
+
+impl Distances for Shape {
+    type Scratch = super::field::Tile;
+
+    fn append(&self, tile: &mut Self::Scratch, places: &[[f32; 3]], out: &mut Vec<f32>) {
+        self.field.prepare(tile);
+        for places in places.chunks(TILE) {
+            self.field.make_room(places.len(), tile);
+            places.iter().enumerate().for_each(|(i, place)| tile.place(i, *place));
+            self.field.values(tile, &[]);
+            out.extend((0..places.len()).map(|i| self.field.value(tile, 0, i)));
+        }
+    }
+}
+
+impl Shape {
+    /// Its mesh, of `resolution` cells along the cube, in the world of the mesh that it was fitted to. `progress` is told how much of how much
+    /// is done.
+    ///
+    /// # Errors
+    /// When the distance changes its sign nowhere.
+    pub fn mesh(&self, resolution: usize, progress: Progress<'_>) -> Result<Mesh> {
+        let mut mesh = self.mesh_in_cube(resolution, progress)?;
+        mesh.positions.iter_mut().for_each(|p| *p = self.shape_box.from_cube(*p));
+        Ok(mesh)
+    }
+
+    fn mesh_in_cube(&self, resolution: usize, progress: Progress<'_>) -> Result<Mesh> {
+        let (positions, triangles) = crate::meshing::zero_level(self, resolution, [[0.0; 3], [1.0; 3]], progress);
+        if triangles.is_empty() {
+            return Err(Error::setting("the shape is empty: its distance changes its sign nowhere; fit it with more steps"));
+        }
+        let normals = self.normals(&positions);
+        Ok(Mesh { positions, normals, triangles, ..Mesh::default() })
+    }
+
+    /// Directions in which the distance grows, of length 1.
+    fn normals(&self, places: &[[f32; 3]]) -> Vec<[f32; 3]> {
+        use rayon::prelude::*;
+        let chunks = places.par_chunks(TILE).map_init(super::field::Tile::default, |tile, places| {
+            self.field.prepare(tile);
+            self.field.make_room(places.len(), tile);
+            places.iter().enumerate().for_each(|(i, place)| tile.place(i, *place));
+            self.field.slopes(tile);
+            let unit = |i: usize| {
+                let slope = nalgebra::Vector3::from(tile.slope(i));
+                slope.try_normalize(0.0).unwrap_or_else(nalgebra::Vector3::z).into()
+            };
+            (0..places.len()).map(unit).collect::<Vec<[f32; 3]>>()
+        });
+        chunks.collect::<Vec<_>>().concat()
+    }
+}
