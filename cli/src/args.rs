@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bench;
+mod fit;
 mod mesh;
 mod view;
 mod web;
@@ -15,6 +16,7 @@ use tessera_engine::render::Layer;
 use tessera_kernels::device::Request;
 
 pub use bench::Bench;
+pub use fit::{Fit, FitImage, FitOptions, FitSdf};
 pub use mesh::Mesh;
 pub use view::View;
 pub use web::{Export, Serve};
@@ -65,6 +67,9 @@ pub enum Command {
     Export(Export),
     /// Convert between scene formats, by extension, and edit scenes on the way
     Convert(Convert),
+    /// Fit a picture or the shape of a mesh with radial basis functions
+    #[command(subcommand)]
+    Fit(Fit),
     /// Make a capture with exact cameras, depth and geometry
     Synth(Synth),
     /// Say what a capture, run folder or scene file holds
@@ -253,12 +258,12 @@ impl From<SplitName> for Split {
 }
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("path").required(true).args(["cameras", "capture", "orbit"]))]
+#[command(group = clap::ArgGroup::new("path").args(["cameras", "capture", "orbit"]))]
 pub struct Render {
-    /// Run folder or splat file
+    /// Run folder, splat file, or a fitted picture (.rbf), which needs no cameras
     #[arg(value_name = "RUN|SCENE")]
     pub scene: PathBuf,
-    /// Folder for PNG files, or a video when the name ends in .mp4
+    /// Folder for PNG files, or a video when the name ends in .mp4; for a fitted picture a .png or .exr file
     #[arg(short, long)]
     pub output: PathBuf,
     /// Cameras from a transforms.json
@@ -284,6 +289,9 @@ pub struct Render {
     /// Colour behind the scene, as R,G,B in [0, 1]; as in the run by default
     #[arg(long, value_parser = parse_colour, value_name = "R,G,B")]
     pub background: Option<[f32; 3]>,
+    /// Write a fitted picture with 16 bits instead of 8
+    #[arg(long, conflicts_with = "path")]
+    pub sixteen_bits: bool,
     /// Replace what is there
     #[arg(long)]
     pub force: bool,

@@ -167,7 +167,10 @@ fn flags(args: &Reconstruct) -> Vec<String> {
 }
 
 /// The settings in a TOML file: its keys, or when it is the config.toml of a run, those under `[settings]`.
-fn settings_in(path: &Path) -> Result<Table> {
+///
+/// # Errors
+/// When the file cannot be read or is no TOML.
+pub fn settings_in(path: &Path) -> Result<Table> {
     let name = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("{name}: cannot be read"))?;
     let mut table: Table = toml::from_str(&text).with_context(|| format!("{name}: is not valid TOML"))?;

@@ -76,15 +76,7 @@ fn spatial(case: &Case) {
 
     let of_sums = to_blocks(&case.f32("v_out"), features);
     let (mut gradient, mut of_places) = (KernelGradient::default(), vec![0.0; places.len()]);
-    of.backward(
-        &parameters,
-        &places,
-        &neighbours,
-        &responses,
-        (&of_sums, rows),
-        &mut gradient,
-        Some(&mut of_places),
-    );
+    of.backward(&parameters, &places, &neighbours, &responses, (&of_sums, rows), &mut gradient, Some(&mut of_places));
     case.compare("d_x", &of_places);
     case.compare("d_centres", &gradient.centres);
     case.compare(&format!("d_{shape_name}"), &gradient.shapes);

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct Mesh {
-    /// Run folder of a surface
+    /// Run folder of a surface, or a fitted shape (.rbf)
+    #[arg(value_name = "RUN|SHAPE")]
     pub run: PathBuf,
     /// File to write: .glb, .ply or .obj
     #[arg(short, long, value_name = "FILE")]

@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod eval;
 mod export;
+mod fit;
 mod info;
 mod mesh;
 mod reconstruct;
@@ -40,6 +41,7 @@ pub fn run(arguments: Arguments, console: &Console) -> Result<ExitCode> {
         Command::Mesh(args) => mesh::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::View(args) => view::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Convert(args) => convert::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::Fit(args) => fit::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Synth(args) => synth::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => info::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => doctor::run(&args, console).map(|()| ExitCode::SUCCESS),

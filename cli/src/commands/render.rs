@@ -2,14 +2,17 @@
 
 use crate::args::Render;
 use crate::commands::eval;
-use crate::console::Console;
+use crate::console::{Console, UsageError};
 use crate::inputs::{Scene, open_capture};
 use crate::interrupt;
 use crate::progress::Progress;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use tessera_engine::datasets::capture::{Capture, StatedCamera, read_cameras};
+use tessera_engine::datasets::format::Existing;
 use tessera_engine::evaluate::split_indices;
+use tessera_engine::rbf::file::RbfFile;
+use tessera_engine::rbf::image::write_picture;
 use tessera_engine::render::{
     PathCamera, PathOptions, SplatPainter, of_frames, orbit, orbit_of_capture, render_path, scene_of_cloud,
 };
@@ -19,6 +22,12 @@ use tessera_engine::render::{
 /// # Errors
 /// When scene or cameras cannot be read, or the output is in the way or cannot be written.
 pub fn run(args: &Render, console: &Console) -> Result<()> {
+    if RbfFile::is_named(&args.scene) {
+        return write_fitted(args, console);
+    }
+    if args.cameras.is_none() && args.capture.is_none() && args.orbit.is_none() {
+        return Err(UsageError("say from where: --cameras, --capture or --orbit".to_owned()).into());
+    }
     let scene = Scene::open(&args.scene)?;
     let path = cameras(args, &scene, console)?;
     let options = PathOptions { layer: args.layer.into(), fps: args.fps, force: args.force };
@@ -30,6 +39,21 @@ pub fn run(args: &Render, console: &Console) -> Result<()> {
             console.result(args.output.display())
         }
     }
+}
+
+/// A fitted picture at its own size.
+fn write_fitted(args: &Render, console: &Console) -> Result<()> {
+    if args.cameras.is_some() || args.capture.is_some() || args.orbit.is_some() {
+        return Err(UsageError("a fitted picture has no cameras; leave them out".to_owned()).into());
+    }
+    let mut file = RbfFile::open(&args.scene)?;
+    let existing = if args.force { Existing::Replace } else { Existing::Keep };
+    let mut progress = Progress::new(console, "drawing");
+    let out = (args.output.as_path(), existing);
+    write_picture(&mut file, out, args.sixteen_bits, &mut |done, total| progress.count(done, total))
+        .with_context(|| format!("{}: cannot be drawn", args.scene.display()))?;
+    drop(progress);
+    console.result(args.output.display())
 }
 
 fn cameras(args: &Render, scene: &Scene, console: &Console) -> Result<Vec<PathCamera>> {

@@ -1,5 +1,6 @@
 //! Bytes of image files to pixels: the right way up, one clear sentence when they are damaged.
 
+use super::rows::srgb_beyond_white;
 use super::{DepthImage, Image8, MAX_PIXELS, Mask8, exr, srgb_from_linear};
 use crate::files::Files;
 use crate::{DataError, Result};
@@ -21,6 +22,43 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<Image8> {
         ImageFormat::OpenExr => exr::decode(bytes, path),
         format => Ok(image8(decode_dynamic(bytes, format, path)?)),
     }
+}
+
+/// A picture in the precision of its file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FloatImage {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// 1 (grey), 3 (red, green, blue) or 4 (with straight alpha).
+    pub channels: usize,
+    /// `[height, width, channels]`: sRGB-encoded, 1 for white; what is brighter follows the same curve.
+    pub values: Vec<f32>,
+}
+
+/// As [`decode`], without rounding to 8 bits and without cutting off what is brighter than white.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_float(bytes: &[u8], path: &Path) -> Result<FloatImage> {
+    let format = format_of(bytes, path)?;
+    if format == ImageFormat::OpenExr {
+        return exr::decode_float(bytes, path);
+    }
+    let image = decode_dynamic(bytes, format, path)?;
+    let (width, height, colour) = (image.width(), image.height(), image.color());
+    let is_float = matches!(image, DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_));
+    let (channels, mut values) = match (colour.has_alpha(), colour.has_color()) {
+        (true, _) => (4, image.into_rgba32f().into_raw()),
+        (false, true) => (3, image.into_rgb32f().into_raw()),
+        (false, false) => (1, image.into_luma16().into_raw().into_iter().map(|v| f32::from(v) / 65_535.0).collect()),
+    };
+    if is_float {
+        let is_colour = |i: usize| channels != 4 || i % 4 != 3;
+        values.iter_mut().enumerate().filter(|(i, _)| is_colour(*i)).for_each(|(_, v)| *v = srgb_beyond_white(*v));
+    }
+    Ok(FloatImage { width, height, channels, values })
 }
 
 /// Decodes a mask: the luminance of any image that [`decode`] reads, times its alpha where it has one.

@@ -1,5 +1,7 @@
 //! OpenEXR: colours in linear light, or one channel of depth.
 
+use super::decode::FloatImage;
+use super::rows::srgb_beyond_white;
 use super::{Image8, MAX_PIXELS, srgb_from_linear};
 use crate::{DataError, Result};
 use ::exr::image::{FlatSamples, read::read};
@@ -68,10 +70,9 @@ fn read_planes(bytes: &[u8], path: &Path) -> Result<Planes> {
     Ok(Planes { width, height, channels })
 }
 
-/// Colours, encoded for sRGB, clamped to [0, 1]. EXR keeps colours premultiplied; here they become straight.
-pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Image8> {
-    let mut planes = read_planes(bytes, path)?;
-    let rgb = match (planes.take(&["R"]), planes.take(&["G"]), planes.take(&["B"])) {
+/// Red, green and blue; all of them grey when there is one channel.
+fn take_colours(planes: &mut Planes, path: &Path) -> Result<[Vec<f32>; 3]> {
+    Ok(match (planes.take(&["R"]), planes.take(&["G"]), planes.take(&["B"])) {
         (Some(r), Some(g), Some(b)) => [r, g, b],
         (r, _, _) => {
             let grey = planes.take(&["Y", "L"]).or(r).or_else(|| planes.channels.pop().map(|c| c.1));
@@ -80,7 +81,30 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Image8> {
             })?;
             [grey.clone(), grey.clone(), grey]
         }
-    };
+    })
+}
+
+/// Colours in full precision. Those of a grey picture have one channel, and alpha that is 1 everywhere is none.
+pub(super) fn decode_float(bytes: &[u8], path: &Path) -> Result<FloatImage> {
+    let mut planes = read_planes(bytes, path)?;
+    let rgb = take_colours(&mut planes, path)?;
+    let alpha = planes.take(&["A"]).filter(|a| a.iter().any(|&a| a < 1.0));
+    let is_grey = alpha.is_none() && rgb[0] == rgb[1] && rgb[1] == rgb[2];
+    let channels = if is_grey { 1 } else { 3 + usize::from(alpha.is_some()) };
+    let mut values = Vec::with_capacity(rgb[0].len() * channels);
+    for i in 0..rgb[0].len() {
+        let a = alpha.as_ref().map_or(1.0, |a| a[i].clamp(0.0, 1.0));
+        let unpremultiply = if a > 0.0 { 1.0 / a } else { 0.0 };
+        values.extend((0..channels.min(3)).map(|c| srgb_beyond_white(rgb[c][i] * unpremultiply)));
+        values.extend((channels == 4).then_some(a));
+    }
+    Ok(FloatImage { width: planes.width, height: planes.height, channels, values })
+}
+
+/// Colours, encoded for sRGB, clamped to [0, 1]. EXR keeps colours premultiplied; here they become straight.
+pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Image8> {
+    let mut planes = read_planes(bytes, path)?;
+    let rgb = take_colours(&mut planes, path)?;
     let alpha = planes.take(&["A"]);
     let mut image = Image8::new(planes.width, planes.height, if alpha.is_some() { 4 } else { 3 });
     for (i, pixel) in image.data.chunks_exact_mut(usize::from(image.channels)).enumerate() {

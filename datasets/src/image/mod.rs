@@ -3,6 +3,7 @@
 //! - [`decode`], [`decode_mask`], [`decode_depth`]: PNG, JPEG, WebP, TIFF, BMP and EXR bytes to pixels, upright.
 //! - [`dimensions`], [`file_dimensions`]: the size from the header alone.
 //! - [`ImageCache`]: the pixels of frames at a requested size, at most so many bytes of them; [`Prefetcher`].
+//! - [`RowReader`], [`write_rows`]: pictures in the precision of their files, some rows at a time.
 //! - [`save_png`], [`save_depth_png`], [`colour_map`]: pictures for people and other programs.
 //!
 //! All sizes are (width, height), all data is row-major from the top-left pixel.
@@ -11,11 +12,13 @@ mod cache;
 mod decode;
 mod exr;
 mod resize;
+mod rows;
 mod save;
 mod turn;
 
 pub use cache::{FramePixels, ImageCache, Prefetcher};
-pub use decode::{decode, decode_depth, decode_mask, dimensions, file_dimensions};
+pub use decode::{FloatImage, decode, decode_depth, decode_float, decode_mask, dimensions, file_dimensions};
+pub use rows::{RowReader, write_rows};
 pub use save::{colour_map, encode_jpeg, encode_png, save_depth_png, save_png};
 
 /// The most pixels that an image may have; more is taken for a damaged header.

@@ -4,10 +4,11 @@ use super::V3;
 use super::tree::{Node, STACK, Tree};
 
 impl Tree {
-    /// The distance from `place` to the nearest triangle, or `bound` if that is nearer.
-    pub fn distance(&self, place: V3, bound: f32) -> f32 {
+    /// The distance from `place` to the nearest triangle and its number, or `bound` and no triangle if that is nearer.
+    pub fn closest(&self, place: V3, bound: f32) -> (f32, Option<u32>) {
         let nodes = self.nodes();
         let mut nearest = bound * bound;
+        let mut found = None;
         let mut stack = [(0u32, 0.0f32); STACK];
         stack[0] = (0, squared_distance_to_box(&nodes[0], place));
         let mut height = 1;
@@ -19,8 +20,11 @@ impl Tree {
             }
             let node = &nodes[node as usize];
             if node.count > 0 {
-                for triangle in &self.triangles()[node.first as usize..][..node.count as usize] {
-                    nearest = nearest.min((closest_on(triangle, place) - place).norm_squared());
+                for number in node.first..node.first + node.count {
+                    let squared = (closest_on(&self.triangles()[number as usize], place) - place).norm_squared();
+                    if squared < nearest {
+                        (nearest, found) = (squared, Some(number));
+                    }
                 }
                 continue;
             }
@@ -30,7 +34,7 @@ impl Tree {
             (stack[height], stack[height + 1]) = (far, near);
             height += 2;
         }
-        nearest.sqrt()
+        (nearest.sqrt(), found)
     }
 }
 

@@ -38,7 +38,9 @@ impl MeshDistance {
     /// When there is no triangle with an area, or a vertex is not finite.
     pub fn new(mesh: &Mesh) -> Result<Self> {
         if let Some(i) = mesh.positions.iter().position(|p| p.iter().any(|x| !x.is_finite())) {
-            return Err(Error::setting(format!("vertex {i} has a coordinate that is not a number; export the mesh again")));
+            return Err(Error::setting(format!(
+                "vertex {i} has a coordinate that is not a number; export the mesh again"
+            )));
         }
         if mesh.triangles.is_empty() {
             return Err(Error::setting("there are no triangles: point clouds have no inside; use a triangle mesh"));
@@ -76,8 +78,15 @@ impl MeshDistance {
 
     /// The same where the distance is known to be at most `bound`: less of the mesh has to be looked at.
     pub fn signed_within(&self, place: [f32; 3], bound: f32) -> f32 {
-        let distance = self.tree.distance(place.into(), bound);
+        let (distance, _) = self.tree.closest(place.into(), bound);
         if self.is_inside(place) { -distance } else { distance }
+    }
+
+    /// The distance from `place` to the nearest triangle, and that triangle's normal.
+    pub fn nearest(&self, place: [f32; 3]) -> (f32, [f32; 3]) {
+        let (distance, triangle) = self.tree.closest(place.into(), f32::INFINITY);
+        let [a, b, c] = self.tree.triangles()[triangle.unwrap_or(0) as usize];
+        (distance, (b - a).cross(&(c - a)).normalize().into())
     }
 
     /// Whether the mesh goes around `place`.

@@ -8,11 +8,14 @@ fn seeded() -> Pcg64 {
     Pcg64::seed_from_u64(seed)
 }
 
-/// A sphere of radius 1 of about `2 n²` triangles, all corners on it.
+/// A sphere of radius 1, each pole one place, of about `2 n²` triangles, all corners on it.
 fn sphere(n: u32) -> Mesh {
     let angle = |i: u32| std::f32::consts::PI * i as f32 / n as f32;
     let place = |i: u32, j: u32| {
         let (theta, phi) = (angle(i), angle(2 * j));
+        if i == n {
+            return [0.0, 0.0, -1.0];
+        }
         [theta.sin() * phi.cos(), theta.sin() * phi.sin(), theta.cos()]
     };
     let positions = (0..=n).flat_map(|i| (0..n).map(move |j| place(i, j))).collect();
@@ -20,7 +23,10 @@ fn sphere(n: u32) -> Mesh {
     let quads = (0..n).flat_map(|i| (0..n).map(move |j| (i, j)));
     let triangles = quads
         .flat_map(|(i, j)| {
-            [[vertex(i, j), vertex(i + 1, j), vertex(i + 1, j + 1)], [vertex(i, j), vertex(i + 1, j + 1), vertex(i, j + 1)]]
+            [
+                [vertex(i, j), vertex(i + 1, j), vertex(i + 1, j + 1)],
+                [vertex(i, j), vertex(i + 1, j + 1), vertex(i, j + 1)],
+            ]
         })
         .collect();
     Mesh { positions, triangles, ..Mesh::default() }
@@ -59,10 +65,10 @@ fn the_tree_finds_what_looking_at_every_triangle_finds() {
     let tree = Tree::new(triangles);
     for _ in 0..200 {
         let place = V3::from(random_place(&mut rng, 1.5));
-        let expected = one_by_one.iter().map(|t| t.distance(place, f32::INFINITY)).fold(f32::INFINITY, f32::min);
-        let got = tree.distance(place, f32::INFINITY);
+        let expected = one_by_one.iter().map(|t| t.closest(place, f32::INFINITY).0).fold(f32::INFINITY, f32::min);
+        let (got, triangle) = tree.closest(place, f32::INFINITY);
         assert!((got - expected).abs() <= 1e-6, "{got} instead of {expected}");
-        assert_eq!(tree.distance(place, got * 1.01), got, "a true bound changes nothing");
+        assert_eq!(tree.closest(place, got * 1.01), (got, triangle), "a true bound changes nothing");
     }
 }
 

@@ -15,6 +15,10 @@ pub enum EncoderKind {
     Factor,
 }
 
+/// Entries of a level, at least and at most.
+const LEAST_ENTRIES: u32 = 16;
+const MOST_ENTRIES: u32 = 1 << 24;
+
 /// Grids and decoder of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Encoding {
@@ -24,8 +28,8 @@ pub struct Encoding {
     pub encoder: EncoderKind,
     /// How many.
     pub levels: usize,
-    /// Base-2 logarithm of the most entries of a level.
-    pub log2_table: u32,
+    /// The most entries of a level; hash tables have the power of two below it.
+    pub most_entries: u32,
     /// Corners per side of the coarsest.
     pub base_resolution: u32,
     /// Corners per side of the finest, over the whole square or cube.
@@ -49,7 +53,7 @@ impl Encoding {
                 self.dimensions,
                 &GridSpec {
                     levels: self.levels,
-                    log2_table: self.log2_table,
+                    log2_table: self.most_entries.ilog2(),
                     base: self.base_resolution,
                     growth,
                     level_scale: LevelScale::Integer,
@@ -58,7 +62,7 @@ impl Encoding {
             ),
             EncoderKind::Factor => {
                 // As many corners as fit the table; finer levels repeat them.
-                let most = f64::from(1u32 << self.log2_table).powf(1.0 / self.dimensions as f64).floor() as u32;
+                let most = f64::from(self.most_entries).powf(1.0 / self.dimensions as f64).floor() as u32;
                 let level = |l: usize| {
                     let wanted = f64::from(self.base_resolution) * growth.powi(l as i32);
                     let resolution = (wanted.round() as u32).clamp(1, most);
@@ -70,6 +74,20 @@ impl Encoding {
         }
     }
 
+    /// The same with tables as large as fit so many entries of all levels together: coarse levels take what they need, the others share the
+    /// rest.
+    #[must_use]
+    pub fn within(mut self, entries: usize) -> Self {
+        let (mut low, mut high) = (LEAST_ENTRIES, MOST_ENTRIES);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            self.most_entries = middle;
+            if self.grid().entries() <= entries { low = middle } else { high = middle }
+        }
+        self.most_entries = low;
+        self
+    }
+
     /// Checks what a type cannot say.
     ///
     /// # Errors
@@ -79,7 +97,8 @@ impl Encoding {
             if good { Ok(()) } else { Err(crate::Error::setting(message)) }
         };
         require((1..=24).contains(&self.levels), "levels must lie between 1 and 24")?;
-        require((4..=24).contains(&self.log2_table), "log2_table must lie between 4 and 24")?;
+        let entries = (LEAST_ENTRIES..=MOST_ENTRIES).contains(&self.most_entries);
+        require(entries, "most_entries must lie between 16 and 16777216")?;
         require((2..=512).contains(&self.base_resolution), "base_resolution must lie between 2 and 512")?;
         require(
             (self.base_resolution..=1 << 16).contains(&self.finest_resolution),

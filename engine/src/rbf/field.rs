@@ -78,6 +78,14 @@ impl AnyDecoder {
         }
     }
 
+    /// How many numbers it gives.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Rbf(decoder) => decoder.outputs(),
+            Self::Network { outputs, .. } => *outputs,
+        }
+    }
+
     /// Rows of its output.
     fn output_rows(&self) -> usize {
         match self {
@@ -170,8 +178,18 @@ impl Field {
 
     /// Numbers that are learned.
     pub fn learned(&self) -> usize {
-        let of_kernels = |k: &Kernels| k.parameters.centres.len() + k.parameters.shapes.len() + k.parameters.weights.len();
+        let of_kernels =
+            |k: &Kernels| k.parameters.centres.len() + k.parameters.shapes.len() + k.parameters.weights.len();
         self.table.len() + self.parameters.len() + self.kernels.as_ref().map_or(0, of_kernels)
+    }
+
+    /// Whether all numbers are finite.
+    pub fn is_finite(&self) -> bool {
+        let of_kernels = self
+            .kernels
+            .iter()
+            .flat_map(|k| [&k.parameters.centres, &k.parameters.shapes, &k.parameters.weights].into_iter().flatten());
+        self.table.iter().chain(&self.parameters).chain(of_kernels).all(|x| x.is_finite())
     }
 
     /// Floating-point operations of one place: interpolation of grids, kernels, and the decoder.

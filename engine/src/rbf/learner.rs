@@ -71,7 +71,9 @@ impl Learner {
 
     /// Bytes that learning takes beside the field for a step of so many samples.
     pub fn bytes(field: &Field, samples: usize) -> usize {
-        let rows = field.rows().0.rows + field.grid.dimensions() + field.kernels.as_ref().map_or(0, |k| 2 * k.of.neighbours + k.of.features);
+        let rows = field.rows().0.rows
+            + field.grid.dimensions()
+            + field.kernels.as_ref().map_or(0, |k| 2 * k.of.neighbours + k.of.features);
         4 * (3 * field.learned() + samples * rows)
     }
 
@@ -160,7 +162,15 @@ impl Learner {
             let near = neighbours(near, kernels);
             let of_sums = (&self.of_features[..], of_kernels);
             let places = places.as_flattened();
-            kernels.of.backward(&kernels.parameters, places, &near, &self.responses, of_sums, &mut self.of_kernels, None);
+            kernels.of.backward(
+                &kernels.parameters,
+                places,
+                &near,
+                &self.responses,
+                of_sums,
+                &mut self.of_kernels,
+                None,
+            );
             let weights = &mut kernels.parameters.weights;
             adam::step(weights, &self.of_kernels.weights, &mut self.weights, &SETTINGS, rates.features, self.steps);
         }

@@ -7,9 +7,15 @@
 //! - [`learner`]: one step towards what samples want.
 //! - [`shape`]: a triangle mesh as a signed distance function.
 //! - [`image`]: a picture.
+//! - [`file`](mod@file): both as files.
 
 pub mod encoding;
 pub mod field;
+pub mod file;
 pub mod image;
 pub mod learner;
+mod packed;
 pub mod shape;
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,10 @@ impl HashGrid {
             out.len() >= blocks * rows.rows * BLOCK && rows.first + self.width() <= rows.rows,
             "room for encodings"
         );
-        assert!(jacobian.as_ref().is_none_or(|j| j.len() >= blocks * self.dimensions * self.width() * BLOCK), "room for Jacobians");
+        assert!(
+            jacobian.as_ref().is_none_or(|j| j.len() >= blocks * self.dimensions * self.width() * BLOCK),
+            "room for Jacobians"
+        );
         encode(self, table, positions, active, out, rows, jacobian);
     }
 }

@@ -167,7 +167,11 @@ impl HashGrid {
             offset += size as usize;
             level
         };
-        Self { dimensions, levels: levels.iter().map(level).collect(), smooth: interpolation == Interpolation::Smoothstep }
+        Self {
+            dimensions,
+            levels: levels.iter().map(level).collect(),
+            smooth: interpolation == Interpolation::Smoothstep,
+        }
     }
 
     /// 2 over a square, 3 over a cube.

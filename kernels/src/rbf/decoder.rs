@@ -158,15 +158,7 @@ impl Decoder {
         assert_eq!(gradient.len(), self.parameters(), "room for the gradient of parameters");
         decoded.slopes.resize(decoded.responses.len(), 0.0);
         weigh(self, parameters, &decoded.responses, of_outputs, &mut decoded.slopes, gradient);
-        differentiate_features(
-            self,
-            &prepared.scale_and_shift,
-            features,
-            rows,
-            &decoded.slopes,
-            of_features,
-            of_rows,
-        );
+        differentiate_features(self, &prepared.scale_and_shift, features, rows, &decoded.slopes, of_features, of_rows);
         differentiate_kernels(self, &prepared.scale_and_shift, features, rows, &decoded.slopes, gradient);
     }
 

@@ -9,35 +9,35 @@ crate::config! {
     /// Schedules are shares of `steps`.
     pub struct ShapeConfig {
         /// Training steps.
-        steps: u64 = 900,
+        steps: u64 = 4000,
         /// Places of a step.
-        batch: usize = 65_536,
+        batch: usize = 16_384,
         /// Start of all random numbers. The same seed gives the same bits, whatever the number of threads.
         seed: u64 = 0,
-        /// Grids: hash (levels share entries by a hash) or factor (small grids that repeat).
-        encoder: EncoderKind = EncoderKind::Hash,
+        /// Grids: factor (small grids that repeat) or hash (levels share entries by a hash).
+        encoder: EncoderKind = EncoderKind::Factor,
         /// What decodes features: rbf (Gaussians in the space of features) or network (two hidden layers of 64, to compare with).
         decoder: DecoderKind = DecoderKind::Rbf,
         /// Centres of the decoder's radial basis functions.
         centres: usize = 32,
         /// Levels of grids.
         levels: usize = 10,
-        /// Base-2 logarithm of the most entries of a level.
-        log2_table: u32 = 16,
+        /// The most entries of a level; hash tables have the power of two below it.
+        most_entries: u32 = 32_768,
         /// Corners per side of the coarsest level.
         base_resolution: u32 = 16,
         /// Corners per side of the finest level.
         finest_resolution: u32 = 512,
         /// Learning rate of grids at the first step.
-        rate: f64 = 1e-2,
+        rate: f64 = 8e-2,
         /// Learning rate of the decoder at the first step.
-        decoder_rate: f64 = 5e-3,
+        decoder_rate: f64 = 1e-2,
         /// Both at the last step, as a share of the first.
-        rate_decay: f64 = 0.01,
+        rate_decay: f64 = 0.003,
         /// Places whose distances are known at a time; they are replaced bit by bit.
-        pool: usize = 524_288,
+        pool: usize = 262_144,
         /// How many of them are replaced in a step.
-        fresh: usize = 4096,
+        fresh: usize = 256,
         /// How far places near the surface are from it, as a share of the cube's side.
         near: f64 = 0.01,
         /// Bits of a stored number: 32, 16 or 8.
@@ -52,7 +52,7 @@ impl ShapeConfig {
             dimensions: 3,
             encoder: self.encoder,
             levels: self.levels,
-            log2_table: self.log2_table,
+            most_entries: self.most_entries,
             base_resolution: self.base_resolution,
             finest_resolution: self.finest_resolution,
             smooth: false,
@@ -88,7 +88,7 @@ impl ShapeConfig {
 pub fn preset(name: &str) -> crate::Result<&'static str> {
     match name {
         "fast" => Ok(""),
-        "compact" => Ok("log2_table = 14\nbits = 8\nsteps = 1800\n"),
+        "compact" => Ok("most_entries = 13824\nbits = 8\n"),
         _ => Err(crate::Error::setting(format!("there is no preset '{name}'; known are compact and fast"))),
     }
 }

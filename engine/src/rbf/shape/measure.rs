@@ -25,22 +25,19 @@ pub struct ShapeReport {
     pub normal_error_deg: f64,
     /// Mean distance between the two meshes, both ways, as a share of the mesh's size.
     pub chamfer: f64,
-    /// Time of the fit, without the comparison.
-    pub seconds: f64,
     /// Numbers that were learned.
     pub parameters: usize,
     /// Floating-point operations of one place.
     pub operations: usize,
 }
 
-pub(super) fn measure(shape: &Shape, distance: &MeshDistance, mesh: &Mesh, seconds: f64) -> Result<ShapeReport> {
+pub(super) fn measure(shape: &Shape, distance: &MeshDistance, mesh: &Mesh) -> Result<ShapeReport> {
     let ours = shape.mesh_in_cube(MESH_RESOLUTION, &mut |_, _| {})?;
     let report = geometry::compare(&ours, mesh, None)?;
     Ok(ShapeReport {
         iou: iou(shape, distance),
         normal_error_deg: report.normal_degrees.unwrap_or(f64::NAN),
         chamfer: report.chamfer / report.reference_size,
-        seconds,
         parameters: shape.field.learned(),
         operations: shape.field.operations(),
     })

@@ -11,16 +11,20 @@ pub use config::{ShapeConfig, preset};
 pub use measure::ShapeReport;
 
 use super::field::Field;
+use super::file::{Content, RbfFile, RbfWriter};
 use super::learner::{Learner, Rates, TILE};
+use crate::config::Config;
 use crate::mesh_distance::MeshDistance;
-use crate::meshing::{Distances, Progress};
+use crate::meshing::{Distances, Progress, used, without_small_parts};
+use crate::surface::mesh::MeshOptions;
 use crate::{Error, Result};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use samples::Samples;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use tessera_datasets::format::Existing;
 use tessera_datasets::scene::Mesh;
 
 /// The longest side of the mesh fills so much of the cube.
@@ -83,45 +87,90 @@ impl ShapeBox {
     }
 }
 
-/// Fits a mesh. Ends early, with what it has, once `stop` is true.
-///
-/// # Errors
-/// When the mesh has no surface, or settings are wrong.
-pub fn fit(
-    mesh: &Mesh,
-    config: &ShapeConfig,
-    stop: &AtomicBool,
-    progress: &mut dyn FnMut(FitProgress),
-) -> Result<(Shape, ShapeReport)> {
-    config.check()?;
-    let shape_box = ShapeBox::around(mesh)?;
-    let positions = mesh.positions.iter().map(|p| shape_box.into_cube(*p)).collect();
-    let in_cube = Mesh { positions, triangles: mesh.triangles.clone(), ..Mesh::default() };
-    let distance = MeshDistance::new(&in_cube)?;
-    let start = Instant::now();
-    let mut samples = Samples::new(&distance, config);
-    let mut rng = Pcg64::seed_from_u64(config.seed);
-    let mut learner = Learner::new(Field::new(&config.encoding(), None, 1, &mut rng));
-    let mut recent = 0.0;
-    for step in 0..config.steps {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let (places, distances) = samples.batch(config.batch, config.fresh, step);
-        let decay = config.rate_decay.powf(step as f64 / config.steps as f64);
-        let rates = Rates { features: (config.rate * decay) as f32, decoder: (config.decoder_rate * decay) as f32 };
-        let loss = learner.step::<3, 1>(&places, Vec::new(), rates, |i, [value]| {
-            let scale = 1.0 / (distances[i].abs() + NEAREST);
-            let difference = value - distances[i];
-            (difference.abs() * scale, [difference.signum() * scale])
-        });
-        recent = if step == 0 { loss } else { 0.95 * recent + 0.05 * loss };
-        progress(FitProgress { step: step + 1, steps: config.steps, loss: recent });
+/// A mesh in the unit cube, ready to be fitted and compared with.
+pub struct Target {
+    shape_box: ShapeBox,
+    in_cube: Mesh,
+    distance: MeshDistance,
+}
+
+impl Target {
+    /// Moves a mesh into the unit cube.
+    ///
+    /// # Errors
+    /// When the mesh has no surface.
+    pub fn new(mesh: &Mesh) -> Result<Self> {
+        let shape_box = ShapeBox::around(mesh)?;
+        let positions = mesh.positions.iter().map(|p| shape_box.into_cube(*p)).collect();
+        let in_cube = Mesh { positions, triangles: mesh.triangles.clone(), ..Mesh::default() };
+        Ok(Self { shape_box, distance: MeshDistance::new(&in_cube)?, in_cube })
     }
-    let seconds = start.elapsed().as_secs_f64();
-    let shape = Shape { field: learner.field, shape_box, config: config.clone() };
-    let report = measure::measure(&shape, &distance, &in_cube, seconds)?;
-    Ok((shape, report))
+
+    /// How many triangles have no area, and were left out.
+    pub fn degenerate(&self) -> usize {
+        self.distance.degenerate()
+    }
+
+    /// Fits it. Ends early, with what it has, once `stop` is true.
+    ///
+    /// # Errors
+    /// When settings are wrong.
+    pub fn fit(&self, config: &ShapeConfig, stop: &AtomicBool, progress: &mut dyn FnMut(FitProgress)) -> Result<Shape> {
+        config.check()?;
+        let mut samples = Samples::new(&self.distance, config);
+        let mut rng = Pcg64::seed_from_u64(config.seed);
+        let mut learner = Learner::new(Field::new(&config.encoding(), None, 1, &mut rng));
+        let mut recent = 0.0;
+        for step in 0..config.steps {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let (places, distances) = samples.batch(config.batch, config.fresh, step);
+            let decay = config.rate_decay.powf(step as f64 / config.steps as f64);
+            let rates = Rates { features: (config.rate * decay) as f32, decoder: (config.decoder_rate * decay) as f32 };
+            let loss = learner.step::<3, 1>(&places, Vec::new(), rates, |i, [value]| {
+                let scale = 1.0 / (distances[i].abs() + NEAREST);
+                let difference = value - distances[i];
+                (difference.abs() * scale, [difference.signum() * scale])
+            });
+            recent = if step == 0 { loss } else { 0.95 * recent + 0.05 * loss };
+            progress(FitProgress { step: step + 1, steps: config.steps, loss: recent });
+        }
+        Ok(Shape { field: learner.field, shape_box: self.shape_box, config: config.clone() })
+    }
+
+    /// Compares a fitted shape with the mesh.
+    ///
+    /// # Errors
+    /// When the shape is empty.
+    pub fn measure(&self, shape: &Shape) -> Result<ShapeReport> {
+        measure::measure(shape, &self.distance, &self.in_cube)
+    }
+}
+
+impl Shape {
+    /// Writes it to a file, and gives it back as readers will see it.
+    ///
+    /// # Errors
+    /// When fitting diverged, or the file cannot be written.
+    pub fn write(&self, path: &Path, existing: Existing) -> Result<Self> {
+        let mut writer = RbfWriter::new(path, existing)?;
+        let field = writer.add(&self.field, &self.config.encoding(), self.config.bits)?;
+        writer.finish(Content::Shape { shape_box: self.shape_box }, self.config.to_toml())?;
+        Ok(Self { field, ..self.clone() })
+    }
+
+    /// Reads the shape in a file.
+    ///
+    /// # Errors
+    /// When it is damaged, or holds a picture.
+    pub fn read(file: &mut RbfFile) -> Result<Self> {
+        let Content::Shape { shape_box } = file.index.content else {
+            return Err(Error::setting("the file holds a picture, no shape; `tessera render` draws it"));
+        };
+        let config = ShapeConfig::from_toml(&file.index.settings, "the file's settings")?;
+        Ok(Self { field: file.field(0)?, shape_box, config })
+    }
 }
 
 impl Distances for Shape {
@@ -139,24 +188,28 @@ impl Distances for Shape {
 }
 
 impl Shape {
-    /// Its mesh, of `resolution` cells along the cube, in the world of the mesh that it was fitted to. `progress` is told how much of how much
-    /// is done.
+    /// Its mesh in the world of the mesh that it was fitted to, without colours. `progress` is told how much of how much is done.
     ///
     /// # Errors
     /// When the distance changes its sign nowhere.
-    pub fn mesh(&self, resolution: usize, progress: Progress<'_>) -> Result<Mesh> {
-        let mut mesh = self.mesh_in_cube(resolution, progress)?;
-        mesh.positions.iter_mut().for_each(|p| *p = self.shape_box.from_cube(*p));
+    pub fn mesh(&self, options: &MeshOptions, progress: Progress<'_>) -> Result<Mesh> {
+        let mut mesh = self.mesh_in_cube(options.resolution, progress)?;
+        let triangles = without_small_parts(&mesh.positions, &mesh.triangles, options.least_part);
+        let (positions, triangles) = used(&mesh.positions, &triangles);
+        mesh.normals = self.normals(&positions);
+        mesh.positions = positions.into_iter().map(|p| self.shape_box.from_cube(p)).collect();
+        mesh.triangles = triangles;
         Ok(mesh)
     }
 
     fn mesh_in_cube(&self, resolution: usize, progress: Progress<'_>) -> Result<Mesh> {
         let (positions, triangles) = crate::meshing::zero_level(self, resolution, [[0.0; 3], [1.0; 3]], progress);
         if triangles.is_empty() {
-            return Err(Error::setting("the shape is empty: its distance changes its sign nowhere; fit it with more steps"));
+            return Err(Error::setting(
+                "the shape is empty: its distance changes its sign nowhere; fit it with more steps",
+            ));
         }
-        let normals = self.normals(&positions);
-        Ok(Mesh { positions, normals, triangles, ..Mesh::default() })
+        Ok(Mesh { positions, triangles, ..Mesh::default() })
     }
 
     /// Directions in which the distance grows, of length 1.
