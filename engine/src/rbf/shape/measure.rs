@@ -5,6 +5,7 @@ use crate::Result;
 use crate::mesh_distance::MeshDistance;
 use crate::meshing::Distances;
 use crate::metrics::geometry;
+use crate::surface::mesh::MeshOptions;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
@@ -13,7 +14,7 @@ use tessera_datasets::scene::Mesh;
 
 /// Cells along each side of the cube, in each of which one place is compared.
 const CELLS: usize = 128;
-/// Cells along the cube of the mesh that normals are compared on.
+/// Cells along the cube of the mesh that is compared.
 const MESH_RESOLUTION: usize = 384;
 
 /// What a comparison with the mesh found.
@@ -32,7 +33,8 @@ pub struct ShapeReport {
 }
 
 pub(super) fn measure(shape: &Shape, distance: &MeshDistance, mesh: &Mesh) -> Result<ShapeReport> {
-    let ours = shape.mesh_in_cube(MESH_RESOLUTION, &mut |_, _| {})?;
+    let options = MeshOptions { resolution: MESH_RESOLUTION, ..MeshOptions::default() };
+    let ours = shape.mesh_in_cube(&options, &mut |_, _| {})?;
     let report = geometry::compare(&ours, mesh, None)?;
     Ok(ShapeReport {
         iou: iou(shape, distance),

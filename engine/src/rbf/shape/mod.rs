@@ -15,7 +15,7 @@ use super::file::{Content, RbfFile, RbfWriter};
 use super::learner::{Learner, Rates, TILE};
 use crate::config::Config;
 use crate::mesh_distance::MeshDistance;
-use crate::meshing::{Distances, Progress, used, without_small_parts};
+use crate::meshing::{Distances, Progress, used, without_small_parts, zero_level};
 use crate::surface::mesh::MeshOptions;
 use crate::{Error, Result};
 use rand::SeedableRng;
@@ -193,22 +193,21 @@ impl Shape {
     /// # Errors
     /// When the distance changes its sign nowhere.
     pub fn mesh(&self, options: &MeshOptions, progress: Progress<'_>) -> Result<Mesh> {
-        let mut mesh = self.mesh_in_cube(options.resolution, progress)?;
-        let triangles = without_small_parts(&mesh.positions, &mesh.triangles, options.least_part);
-        let (positions, triangles) = used(&mesh.positions, &triangles);
-        mesh.normals = self.normals(&positions);
-        mesh.positions = positions.into_iter().map(|p| self.shape_box.from_cube(p)).collect();
-        mesh.triangles = triangles;
+        let mut mesh = self.mesh_in_cube(options, progress)?;
+        mesh.normals = self.normals(&mesh.positions);
+        mesh.positions.iter_mut().for_each(|p| *p = self.shape_box.from_cube(*p));
         Ok(mesh)
     }
 
-    fn mesh_in_cube(&self, resolution: usize, progress: Progress<'_>) -> Result<Mesh> {
-        let (positions, triangles) = crate::meshing::zero_level(self, resolution, [[0.0; 3], [1.0; 3]], progress);
+    fn mesh_in_cube(&self, options: &MeshOptions, progress: Progress<'_>) -> Result<Mesh> {
+        let (positions, triangles) = zero_level(self, options.resolution, [[0.0; 3], [1.0; 3]], progress);
+        let triangles = without_small_parts(&positions, &triangles, options.least_part);
         if triangles.is_empty() {
             return Err(Error::setting(
                 "the shape is empty: its distance changes its sign nowhere; fit it with more steps",
             ));
         }
+        let (positions, triangles) = used(&positions, &triangles);
         Ok(Mesh { positions, triangles, ..Mesh::default() })
     }
 
