@@ -46,15 +46,15 @@ fn decoders_have_the_gradients_of_central_differences() {
     let loss = |parameters: &[f32], features: &[f32]| {
         let (mut prepared, mut decoded) = (Prepared::default(), Decoded::default());
         of.prepare(parameters, &mut prepared);
-        of.forward(parameters, &prepared, (features, rows), &mut decoded);
+        of.forward(&prepared, (features, rows), &mut decoded);
         dot(&decoded.outputs, &upstream)
     };
     let (mut prepared, mut decoded) = (Prepared::default(), Decoded::default());
     of.prepare(&parameters, &mut prepared);
-    of.forward(&parameters, &prepared, (&features, rows), &mut decoded);
+    of.forward(&prepared, (&features, rows), &mut decoded);
     let (mut of_features, mut gradient) = (vec![0.0; features.len()], vec![0.0; of.parameters()]);
     let out = (&mut of_features[..], rows);
-    of.backward(&parameters, &prepared, (&features, rows), &mut decoded, &upstream, out, &mut gradient);
+    of.backward(&prepared, (&features, rows), &mut decoded, &upstream, out, &mut gradient);
     let close = |got: f32, want: f64| (f64::from(got) - want).abs() < 2e-3 * (1.0 + want.abs());
     for i in 0..parameters.len() {
         let want = slope(&parameters, i, STEP, |p| loss(p, &features));
@@ -107,7 +107,7 @@ fn spatial_kernels_in_a_square_have_the_gradients_of_central_differences() {
         let (responses, _) = forward(&parameters, &x);
         let (mut gradient, mut of_places) = (KernelGradient::default(), vec![0.0; x.len()]);
         let of_sums = (&upstream[..], rows);
-        of.backward(&parameters, &x, &neighbours, &responses, of_sums, &mut gradient, Some(&mut of_places));
+        of.backward(&parameters, &x, &neighbours, &responses, of_sums, (&mut gradient, Some(&mut of_places)));
         let with = |which: usize, values: &[f32]| {
             let mut changed = parameters.clone();
             *[&mut changed.centres, &mut changed.shapes, &mut changed.weights][which] = values.to_vec();

@@ -28,21 +28,13 @@ fn decoder(case: &Case) {
     let input = to_blocks(&case.f32("features"), features);
     let (mut prepared, mut decoded) = (Prepared::default(), Decoded::default());
     of.prepare(&parameters, &mut prepared);
-    of.forward(&parameters, &prepared, (&input, rows), &mut decoded);
+    of.forward(&prepared, (&input, rows), &mut decoded);
     case.compare("phi", &from_blocks(&decoded.responses, Rows::all(kernels), kernels, samples));
     case.compare("y", &from_blocks(&decoded.outputs, Rows::all(outputs), outputs, samples));
 
     let of_outputs = to_blocks(&case.f32("v_y"), outputs);
     let (mut of_features, mut gradient) = (vec![0.0; blocks * features * 16], vec![0.0; of.parameters()]);
-    of.backward(
-        &parameters,
-        &prepared,
-        (&input, rows),
-        &mut decoded,
-        &of_outputs,
-        (&mut of_features, rows),
-        &mut gradient,
-    );
+    of.backward(&prepared, (&input, rows), &mut decoded, &of_outputs, (&mut of_features, rows), &mut gradient);
     case.compare("d_features", &from_blocks(&of_features, rows, features, samples));
     case.compare("d_centres", &gradient[of.centres()]);
     case.compare("d_log_precision", &gradient[of.log_precisions()]);
@@ -76,7 +68,7 @@ fn spatial(case: &Case) {
 
     let of_sums = to_blocks(&case.f32("v_out"), features);
     let (mut gradient, mut of_places) = (KernelGradient::default(), vec![0.0; places.len()]);
-    of.backward(&parameters, &places, &neighbours, &responses, (&of_sums, rows), &mut gradient, Some(&mut of_places));
+    of.backward(&parameters, &places, &neighbours, &responses, (&of_sums, rows), (&mut gradient, Some(&mut of_places)));
     case.compare("d_x", &of_places);
     case.compare("d_centres", &gradient.centres);
     case.compare(&format!("d_{shape_name}"), &gradient.shapes);

@@ -238,7 +238,7 @@ impl Field {
         match &self.decoder {
             AnyDecoder::Rbf(decoder) => {
                 let input = (&tile.features[..], Rows::all(decoder.features()));
-                decoder.forward(&self.parameters, &tile.prepared, input, &mut tile.decoded);
+                decoder.forward(&tile.prepared, input, &mut tile.decoded);
             }
             AnyDecoder::Network { mlp, .. } => {
                 mlp.make_room(tile.features.len() / (mlp.widths()[0] * BLOCK), &mut tile.network);
@@ -282,7 +282,6 @@ impl Field {
             AnyDecoder::Rbf(decoder) => {
                 let rows = Rows::all(decoder.features());
                 decoder.backward(
-                    &self.parameters,
                     &tile.prepared,
                     (&tile.features, rows),
                     &mut tile.decoded,

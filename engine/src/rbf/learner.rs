@@ -168,8 +168,7 @@ impl Learner {
                 &near,
                 &self.responses,
                 of_sums,
-                &mut self.of_kernels,
-                None,
+                (&mut self.of_kernels, None),
             );
             let weights = &mut kernels.parameters.weights;
             adam::step(weights, &self.of_kernels.weights, &mut self.weights, &SETTINGS, rates.features, self.steps);

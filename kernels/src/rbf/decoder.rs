@@ -19,9 +19,10 @@ pub struct Decoder {
     outputs: usize,
 }
 
-/// What all samples of a pass share: `e^{β/2}` and `-e^{β/2} c`, so that `r²` is a sum of squares, which cannot cancel.
+/// What all samples of a pass share: the parameters, with `e^{β/2}` and `-e^{β/2} c` so that `r²` is a sum of squares, which cannot cancel.
 #[derive(Clone, Debug, Default)]
 pub struct Prepared {
+    parameters: Vec<f32>,
     /// `[N / 4, F, 4, 2]`.
     scale_and_shift: Vec<f32>,
 }
@@ -104,6 +105,8 @@ impl Decoder {
     pub fn prepare(&self, parameters: &[f32], prepared: &mut Prepared) {
         assert_eq!(parameters.len(), self.parameters(), "parameters of another decoder");
         let (centres, betas) = (&parameters[self.centres()], &parameters[self.log_precisions()]);
+        prepared.parameters.clear();
+        prepared.parameters.extend_from_slice(parameters);
         let out = &mut prepared.scale_and_shift;
         out.clear();
         for group in 0..self.kernels / TOGETHER {
@@ -121,18 +124,12 @@ impl Decoder {
     ///
     /// # Panics
     /// When buffers do not fit each other.
-    pub fn forward(
-        &self,
-        parameters: &[f32],
-        prepared: &Prepared,
-        (features, rows): (&[f32], Rows),
-        out: &mut Decoded,
-    ) {
-        let blocks = self.check(parameters, prepared, features, rows);
+    pub fn forward(&self, prepared: &Prepared, (features, rows): (&[f32], Rows), out: &mut Decoded) {
+        let blocks = self.check(prepared, features, rows);
         out.responses.resize(blocks * self.kernels * BLOCK, 0.0);
         out.outputs.resize(blocks * self.outputs * BLOCK, 0.0);
         respond(self, &prepared.scale_and_shift, features, rows, &mut out.responses);
-        combine(self, parameters, &out.responses, &mut out.outputs);
+        combine(self, &prepared.parameters, &out.responses, &mut out.outputs);
     }
 
     /// Adds the gradient of the parameters to `gradient`, and writes that of the features into the rows of `of_features` that are meant,
@@ -142,7 +139,6 @@ impl Decoder {
     /// When buffers do not fit each other.
     pub fn backward(
         &self,
-        parameters: &[f32],
         prepared: &Prepared,
         (features, rows): (&[f32], Rows),
         decoded: &mut Decoded,
@@ -150,21 +146,21 @@ impl Decoder {
         (of_features, of_rows): (&mut [f32], Rows),
         gradient: &mut [f32],
     ) {
-        let blocks = self.check(parameters, prepared, features, rows);
+        let blocks = self.check(prepared, features, rows);
         assert_eq!(decoded.responses.len(), blocks * self.kernels * BLOCK, "responses of these samples");
         assert_eq!(of_outputs.len(), blocks * self.outputs * BLOCK, "a gradient for each output");
         assert!(of_features.len() >= blocks * of_rows.rows * BLOCK, "room for the gradient of features");
         assert!(of_rows.first + self.features <= of_rows.rows, "rows for the gradient of features");
         assert_eq!(gradient.len(), self.parameters(), "room for the gradient of parameters");
         decoded.slopes.resize(decoded.responses.len(), 0.0);
-        weigh(self, parameters, &decoded.responses, of_outputs, &mut decoded.slopes, gradient);
+        weigh(self, &prepared.parameters, &decoded.responses, of_outputs, &mut decoded.slopes, gradient);
         differentiate_features(self, &prepared.scale_and_shift, features, rows, &decoded.slopes, of_features, of_rows);
         differentiate_kernels(self, &prepared.scale_and_shift, features, rows, &decoded.slopes, gradient);
     }
 
     /// The number of blocks.
-    fn check(&self, parameters: &[f32], prepared: &Prepared, features: &[f32], rows: Rows) -> usize {
-        assert_eq!(parameters.len(), self.parameters(), "parameters of another decoder");
+    fn check(&self, prepared: &Prepared, features: &[f32], rows: Rows) -> usize {
+        assert_eq!(prepared.parameters.len(), self.parameters(), "prepared for another decoder");
         assert_eq!(prepared.scale_and_shift.len(), 2 * self.kernels * self.features, "prepared for another decoder");
         assert!(rows.first + self.features <= rows.rows, "rows of features");
         assert_eq!(features.len() % (rows.rows * BLOCK), 0, "whole blocks");

@@ -141,8 +141,7 @@ impl SpatialKernels {
         neighbours: &Neighbours,
         responses: &[f32],
         (of_sums, rows): (&[f32], Rows),
-        gradient: &mut KernelGradient,
-        of_places: Option<&mut [f32]>,
+        (gradient, of_places): (&mut KernelGradient, Option<&mut [f32]>),
     ) {
         let count = self.check(parameters, places, &neighbours.kernels);
         assert_eq!(responses.len(), count * self.neighbours, "responses of these places");
