@@ -78,11 +78,11 @@ impl ShapeBox {
         Ok(Self { centre, side: extent / FILLED })
     }
 
-    fn into_cube(self, p: [f32; 3]) -> [f32; 3] {
+    fn to_cube(self, p: [f32; 3]) -> [f32; 3] {
         std::array::from_fn(|k| ((f64::from(p[k]) - self.centre[k]) / self.side + 0.5) as f32)
     }
 
-    fn from_cube(self, p: [f32; 3]) -> [f32; 3] {
+    fn to_world(self, p: [f32; 3]) -> [f32; 3] {
         std::array::from_fn(|k| ((f64::from(p[k]) - 0.5) * self.side + self.centre[k]) as f32)
     }
 }
@@ -101,7 +101,7 @@ impl Target {
     /// When the mesh has no surface.
     pub fn new(mesh: &Mesh) -> Result<Self> {
         let shape_box = ShapeBox::around(mesh)?;
-        let positions = mesh.positions.iter().map(|p| shape_box.into_cube(*p)).collect();
+        let positions = mesh.positions.iter().map(|p| shape_box.to_cube(*p)).collect();
         let in_cube = Mesh { positions, triangles: mesh.triangles.clone(), ..Mesh::default() };
         Ok(Self { shape_box, distance: MeshDistance::new(&in_cube)?, in_cube })
     }
@@ -195,7 +195,7 @@ impl Shape {
     pub fn mesh(&self, options: &MeshOptions, progress: Progress<'_>) -> Result<Mesh> {
         let mut mesh = self.mesh_in_cube(options, progress)?;
         mesh.normals = self.normals(&mesh.positions);
-        mesh.positions.iter_mut().for_each(|p| *p = self.shape_box.from_cube(*p));
+        mesh.positions.iter_mut().for_each(|p| *p = self.shape_box.to_world(*p));
         Ok(mesh)
     }
 
