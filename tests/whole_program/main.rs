@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod convert;
+mod fits;
 mod full_disk;
 mod interruption;
 mod journey;

@@ -1,5 +1,6 @@
 //! `tessera info`: what a capture, run folder, scene file or mesh holds.
 
+mod fitted;
 mod mesh;
 
 use crate::args::Info;
@@ -14,6 +15,7 @@ use tessera_engine::datasets::camera::LensModel;
 use tessera_engine::datasets::capture::{Capture, Frame, MaskKind, Split};
 use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::scene::SplatCloud;
+use tessera_engine::rbf::file::RbfFile;
 use tessera_engine::surface::{MESH_FILE, SURFACE_FILE};
 
 /// Runs the command.
@@ -23,6 +25,8 @@ use tessera_engine::surface::{MESH_FILE, SURFACE_FILE};
 pub fn run(args: &Info, console: &Console) -> Result<()> {
     let (facts, json) = if let Some(run) = Run::find(&args.path)? {
         about_run(&run)?
+    } else if RbfFile::is_named(&args.path) {
+        fitted::about(&args.path)?
     } else if is_scene(&args.path) {
         match Contents::of(&args.path)? {
             Contents::Splats => about_scene(&args.path)?,

@@ -1,0 +1,79 @@
+//! Pictures and shapes as fields of radial basis functions: fitted, looked at, drawn and meshed.
+
+use crate::{tessera, text};
+use std::path::Path;
+
+/// A cube of side 2, one corner at the origin, of twelve triangles.
+fn write_cube(path: &Path) {
+    let vertices: String =
+        (0..8u32).map(|i| format!("v {} {} {}\n", 2 * (i & 1), 2 * (i >> 1 & 1), 2 * (i >> 2))).collect();
+    let quads = [[1, 3, 4, 2], [5, 6, 8, 7], [1, 2, 6, 5], [3, 7, 8, 4], [1, 5, 7, 3], [2, 4, 8, 6]];
+    let faces: String = quads.iter().map(|[a, b, c, d]| format!("f {a} {b} {c}\nf {a} {c} {d}\n")).collect();
+    std::fs::write(path, vertices + &faces).expect("a folder that takes files");
+}
+
+#[test]
+fn a_mesh_becomes_a_shape_and_a_mesh_again() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let [cube, shape, mesh] = ["cube.obj", "cube.rbf", "again.ply"].map(|name| root.path().join(name));
+    write_cube(&cube);
+    let mut fit = vec!["fit", "sdf", text(&cube), "-o", text(&shape), "--steps", "500", "--json"];
+    for setting in ["batch=4096", "levels=4", "finest_resolution=32", "rate=0.02", "pool=32768"] {
+        fit.extend(["--set", setting]);
+    }
+    let report = tessera().run(&fit).json();
+    let number = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("no number '{key}' in {report}"));
+    // Edges and corners are rounded within a cell of 1/32.
+    assert!(number("iou") > 0.95, "{report}");
+    assert!(number("normal_error_deg") < 20.0 && number("seconds") > 0.0 && number("parameters") > 1000.0, "{report}");
+    tessera().run(&fit).failure(&["exists already", "--force"]);
+
+    let info = tessera().run(&["info", text(&shape), "--json"]).json();
+    assert_eq!((info["kind"].as_str(), &info["parameters"]), (Some("shape"), &report["parameters"]), "{info}");
+    tessera().run(&["mesh", text(&shape), "-o", text(&mesh), "--resolution", "64"]).success();
+    let report = tessera().run(&["eval", text(&mesh), "--reference", text(&cube), "--json"]).json();
+    assert!(report["chamfer"].as_f64().is_some_and(|c| c < 0.05), "in the world of the mesh: {report}");
+    tessera()
+        .run(&["render", text(&shape), "-o", text(&root.path().join("x.png"))])
+        .failure(&["shape", "tessera mesh"]);
+}
+
+#[test]
+fn a_picture_is_fitted_and_drawn_again() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let [input, fitted, drawn] = ["in.png", "out.rbf", "drawn.png"].map(|name| root.path().join(name));
+    let mut picture = image::RgbImage::new(90, 70);
+    picture.enumerate_pixels_mut().for_each(|(x, y, p)| p.0 = [(2 * x) as u8, (3 * y) as u8, (x + y) as u8]);
+    picture.save(&input).expect("a picture");
+    let fit = ["fit", "image", text(&input), "-o", text(&fitted), "--steps", "300", "--set", "tile=64", "--json"];
+    let report = tessera().run(&fit).json();
+    assert!(report["psnr"].as_f64().is_some_and(|psnr| psnr > 25.0), "{report}");
+    assert_eq!((report["tiles"].as_u64(), report["width"].as_u64()), (Some(4), Some(90)), "{report}");
+    tessera().run(&["render", text(&fitted), "-o", text(&drawn)]).success();
+    let again = image::open(&drawn).expect("a picture").into_rgb8();
+    let differences = picture.as_raw().iter().zip(again.as_raw()).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
+    let psnr = -10.0 * (differences.sum::<f64>() / picture.as_raw().len() as f64 / 255.0f64.powi(2)).log10();
+    let reported = report["psnr"].as_f64().unwrap_or_default();
+    // Rounding to 8 bits is the only difference.
+    assert!((psnr - reported).abs() < 1.0, "drawn with {psnr} dB, reported {reported}");
+    tessera()
+        .run(&["mesh", text(&fitted), "-o", text(&root.path().join("x.ply"))])
+        .failure(&["picture", "tessera render"]);
+}
+
+#[test]
+fn what_cannot_be_fitted_is_said_in_words() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let [points, flat, dot, out] = ["points.obj", "flat.obj", "dot.png", "out.rbf"].map(|name| root.path().join(name));
+    std::fs::write(&points, "v 0 0 0\nv 1 0 0\nv 0 1 0\n").expect("writable");
+    std::fs::write(&flat, "v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n").expect("writable");
+    image::RgbImage::new(1, 1).save(&dot).expect("a picture");
+    let fit = |kind: &str, input: &Path| tessera().run(&["fit", kind, text(input), "-o", text(&out)]);
+    fit("sdf", &points).failure(&["points.obj", "triangles"]);
+    fit("sdf", &flat).failure(&["flat.obj", "area"]);
+    fit("image", &dot).failure(&["dot.png", "nothing to fit"]);
+    fit("image", &flat).failure(&["flat.obj", "not an image"]);
+    tessera().run(&["fit", "image", text(&dot), "-o", "x.ply"]).failure(&["x.ply", ".rbf"]);
+    tessera().run(&["info", text(&dot.with_extension("rbf"))]).failure(&["dot.rbf"]);
+    assert!(!out.exists(), "nothing is left behind");
+}
