@@ -53,7 +53,7 @@ crate::config! {
 pub fn preset(name: &str) -> crate::Result<&'static str> {
     match name {
         "fast" => Ok(""),
-        "compact" => Ok("numbers_per_pixel = 0.5\nbits = 8\nsteps = 3000\n"),
+        "compact" => Ok("bits = 8\nsteps = 3000\n"),
         _ => Err(crate::Error::setting(format!("there is no preset '{name}'; known are compact and fast"))),
     }
 }

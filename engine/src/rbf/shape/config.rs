@@ -88,7 +88,7 @@ impl ShapeConfig {
 pub fn preset(name: &str) -> crate::Result<&'static str> {
     match name {
         "fast" => Ok(""),
-        "compact" => Ok("most_entries = 13824\nbits = 8\n"),
+        "compact" => Ok("bits = 8\nsteps = 6000\n"),
         _ => Err(crate::Error::setting(format!("there is no preset '{name}'; known are compact and fast"))),
     }
 }
