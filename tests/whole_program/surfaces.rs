@@ -69,7 +69,9 @@ fn meshes_are_made_of_surfaces_only() {
     let [run, mesh] = ["run", "mesh.glb"].map(|name| root.path().join(name));
     tessera().run(&small_training(shared_small_capture(), &run, "5")).success();
     tessera().run(&["mesh", text(&run), "-o", text(&mesh)]).failure(&["--method splats", "--method surface"]);
-    tessera().run(&["mesh", text(root.path()), "-o", text(&mesh)]).failure(&["is no run folder"]);
+    tessera()
+        .run(&["mesh", text(root.path()), "-o", text(&mesh)])
+        .failure(&["neither a run folder nor a fitted shape"]);
     let capture = text(shared_small_capture());
     let turned = ["reconstruct", capture, "--method", "surface", "--set", "flip_cameras=true", "-o", text(&mesh)];
     tessera().run(&turned).failure(&["other axis convention", "flip_cameras"]);
