@@ -76,7 +76,9 @@ impl ImageConfig {
         // Fewer than a place sums up are no use.
         let kernels = if kernels < 4 * super::kernels::NEIGHBOURS { 0 } else { kernels };
         let of_grids = numbers - kernels as f64 * of_kernel;
-        let base_resolution = self.base_resolution.min(side.max(2));
+        // The coarsest level has a corner for each of its entries, however few there are.
+        let fitting = (of_grids / (FEATURES * self.levels) as f64).sqrt() as u32;
+        let base_resolution = self.base_resolution.min(side).min(fitting).max(2);
         let encoding = Encoding {
             dimensions: 2,
             encoder: self.encoder,
