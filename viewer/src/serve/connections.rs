@@ -15,10 +15,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 /// A connection that moved something this recently does not make way for a new one.
 const RECENT: Duration = Duration::from_secs(1);
+/// When nobody makes way yet, so many wait in line, so long, looking so often.
+const IN_LINE: usize = 64;
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Sent, if it can be sent at once, to those for whom there is no room.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -34,6 +38,7 @@ pub(super) async fn accept(
     connections: Arc<Connections>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let line = Arc::new(Semaphore::new(IN_LINE));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -41,10 +46,27 @@ pub(super) async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => match connections.admit(peer.ip().to_canonical()) {
-                Some(place) => {
+                Admission::Place(place) => {
                     tokio::spawn(serve(stream, peer, service.clone(), place, stopped.clone()));
                 }
-                None => drop(stream.try_write(FULL)),
+                Admission::Later => {
+                    let line = line.clone().try_acquire_owned();
+                    let (service, connections, stopped) = (service.clone(), connections.clone(), stopped.clone());
+                    match line {
+                        Ok(in_line) => {
+                            tokio::spawn(async move {
+                                let place = connections.wait(peer.ip().to_canonical()).await;
+                                drop(in_line);
+                                match place {
+                                    Some(place) => serve(stream, peer, service, place, stopped).await,
+                                    None => drop(stream.try_write(FULL)),
+                                }
+                            });
+                        }
+                        Err(_) => drop(stream.try_write(FULL)),
+                    }
+                }
+                Admission::Refused => drop(stream.try_write(FULL)),
             },
             Err(error) => {
                 // Out of file descriptors, mostly; or the other end is gone already.
@@ -112,6 +134,15 @@ struct Place {
     evicted: Arc<Notify>,
 }
 
+/// Whether there is room for one more.
+enum Admission {
+    Place(Place),
+    /// All is taken by connections that have moved something just now.
+    Later,
+    /// The address has as many as it may have.
+    Refused,
+}
+
 impl Connections {
     pub fn new(limits: Limits) -> Self {
         Self { limits, open: Mutex::default() }
@@ -122,19 +153,17 @@ impl Connections {
     }
 
     /// Room for one more. When all is taken, the connection that has moved nothing for longest makes way.
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Admission {
         let mut open = self.open();
         let from_address = open.by_address.get(&address).copied().unwrap_or(0);
         if !address.is_loopback() && from_address >= self.limits.connections_per_address {
-            return None;
+            return Admission::Refused;
         }
         if open.by_number.len() >= self.limits.connections {
-            let idlest = open.by_number.iter().map(|(&number, entry)| (entry.meter.idle(), number)).max()?;
-            if idlest.0 < RECENT {
-                return None;
-            }
-            if let Some(entry) = open.remove(idlest.1) {
-                entry.evict.notify_one();
+            let idlest = open.by_number.iter().map(|(&number, entry)| (entry.meter.idle(), number)).max();
+            match idlest.filter(|(idle, _)| *idle >= RECENT).and_then(|(_, number)| open.remove(number)) {
+                Some(entry) => entry.evict.notify_one(),
+                None => return Admission::Later,
             }
         }
         let number = open.next;
@@ -142,7 +171,19 @@ impl Connections {
         let (meter, evicted) = (Arc::new(Meter::new()), Arc::new(Notify::new()));
         open.by_number.insert(number, Entry { address, meter: meter.clone(), evict: evicted.clone() });
         *open.by_address.entry(address).or_default() += 1;
-        Some(Place { connections: self.clone(), number, meter, evicted })
+        Admission::Place(Place { connections: self.clone(), number, meter, evicted })
+    }
+
+    /// Room for one more as soon as somebody makes way; none after [`LONGEST_WAIT`].
+    async fn wait(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let begun = Instant::now();
+        while begun.elapsed() < LONGEST_WAIT {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if let Admission::Place(place) = self.admit(address) {
+                return Some(place);
+            }
+        }
+        None
     }
 }
 
