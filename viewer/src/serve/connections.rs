@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 /// A connection that moved something this recently does not make way for a new one.
 const RECENT: Duration = Duration::from_secs(1);
@@ -49,23 +49,13 @@ pub(super) async fn accept(
                 Admission::Place(place) => {
                     tokio::spawn(serve(stream, peer, service.clone(), place, stopped.clone()));
                 }
-                Admission::Later => {
-                    let line = line.clone().try_acquire_owned();
-                    let (service, connections, stopped) = (service.clone(), connections.clone(), stopped.clone());
-                    match line {
-                        Ok(in_line) => {
-                            tokio::spawn(async move {
-                                let place = connections.wait(peer.ip().to_canonical()).await;
-                                drop(in_line);
-                                match place {
-                                    Some(place) => serve(stream, peer, service, place, stopped).await,
-                                    None => drop(stream.try_write(FULL)),
-                                }
-                            });
-                        }
-                        Err(_) => drop(stream.try_write(FULL)),
+                Admission::Later => match line.clone().try_acquire_owned() {
+                    Ok(turn) => {
+                        let connections = connections.clone();
+                        tokio::spawn(wait_and_serve(stream, peer, service.clone(), connections, turn, stopped.clone()));
                     }
-                }
+                    Err(_) => drop(stream.try_write(FULL)),
+                },
                 Admission::Refused => drop(stream.try_write(FULL)),
             },
             Err(error) => {
@@ -74,6 +64,23 @@ pub(super) async fn accept(
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
+    }
+}
+
+/// Serves a connection as soon as there is a place for it; `turn` is one in the line until then.
+async fn wait_and_serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: Router,
+    connections: Arc<Connections>,
+    turn: OwnedSemaphorePermit,
+    stopped: watch::Receiver<bool>,
+) {
+    let place = connections.wait(peer.ip().to_canonical()).await;
+    drop(turn);
+    match place {
+        Some(place) => serve(stream, peer, service, place, stopped).await,
+        None => drop(stream.try_write(FULL)),
     }
 }
 
