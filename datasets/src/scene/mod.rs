@@ -1,5 +1,6 @@
 //! Plain data types that the readers, the methods and the viewer share, and what is done to them.
 
+pub mod box_tree;
 mod bulk;
 #[cfg(feature = "files")]
 mod floaters;

@@ -4,6 +4,7 @@
 //! do. Then a triangle test is three dot products per ray, and all [`LANES`] rays share every visited node.
 
 use super::geometry::{Mesh, V3};
+use crate::scene::box_tree::{Bounds, BoxNode, BoxTree, STACK_SIZE};
 
 /// Rays per packet.
 pub(super) const LANES: usize = 16;
@@ -12,11 +13,6 @@ pub(super) type Lanes = [f32; LANES];
 /// The triangle of a ray that meets nothing.
 pub(super) const MISS: u32 = u32::MAX;
 
-const BINS: usize = 12;
-const LEAF_SIZE: usize = 4;
-/// Below this depth splits are by count, so that the walk's stack can't overflow: 32 + log2(2³²) entries at most.
-const SAH_DEPTH: usize = 32;
-const STACK_SIZE: usize = 72;
 /// Slack on barycentric coordinates, so that rays don't slip between neighbours.
 const EDGE_SLACK: f32 = 1e-5;
 
@@ -56,36 +52,6 @@ pub(super) struct Hits {
 }
 
 #[derive(Clone, Copy)]
-struct Bounds {
-    min: V3,
-    max: V3,
-}
-
-impl Bounds {
-    const EMPTY: Self = Self { min: V3::new(f32::MAX, f32::MAX, f32::MAX), max: V3::new(f32::MIN, f32::MIN, f32::MIN) };
-
-    fn add(&mut self, other: &Self) {
-        self.min = self.min.inf(&other.min);
-        self.max = self.max.sup(&other.max);
-    }
-
-    fn half_area(&self) -> f32 {
-        let d = self.max - self.min;
-        if d.x < 0.0 { 0.0 } else { d.x * d.y + d.y * d.z + d.z * d.x }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Node {
-    bounds: Bounds,
-    /// First triangle of a leaf, left child (the right one follows) of an inner node.
-    first: u32,
-    /// Number of triangles of a leaf, zero for an inner node.
-    count: u16,
-    axis: u16,
-}
-
-#[derive(Clone, Copy)]
 struct Corner {
     vertex: V3,
     edge1: V3,
@@ -95,31 +61,21 @@ struct Corner {
 
 /// The hierarchy over one mesh.
 pub(super) struct Bvh {
-    nodes: Vec<Node>,
+    nodes: Vec<BoxNode>,
     corners: Vec<Corner>,
     triangles: Vec<u32>,
 }
 
 impl Bvh {
-    /// Builds by the surface area heuristic.
+    /// Builds the hierarchy.
     pub(super) fn new(mesh: &Mesh) -> Self {
-        let boxes: Vec<Bounds> = mesh
-            .triangles
-            .iter()
-            .map(|t| {
-                let [a, b, c] = t.vertices.map(|i| mesh.vertices[i as usize].position);
-                Bounds { min: a.inf(&b).inf(&c), max: a.sup(&b).sup(&c) }
-            })
-            .collect();
-        let mut order: Vec<u32> = (0..boxes.len() as u32).collect();
-        let mut nodes = vec![Node { bounds: Bounds::EMPTY, first: 0, count: 0, axis: 0 }];
-        if !order.is_empty() {
-            build(&mut nodes, 0, &boxes, &mut order, 0, 0);
-        }
+        let corners_of = |t: [u32; 3]| t.map(|i| mesh.vertices[i as usize].position);
+        let boxes: Vec<Bounds> = mesh.triangles.iter().map(|t| Bounds::of(&corners_of(t.vertices))).collect();
+        let BoxTree { nodes, order } = BoxTree::new(&boxes);
         let corners = order
             .iter()
             .map(|&t| {
-                let [a, b, c] = mesh.triangles[t as usize].vertices.map(|i| mesh.vertices[i as usize].position);
+                let [a, b, c] = corners_of(mesh.triangles[t as usize].vertices);
                 let (edge1, edge2) = (b - a, c - a);
                 Corner { vertex: a, edge1, edge2, normal: edge2.cross(&edge1) }
             })
@@ -234,79 +190,6 @@ fn box_is_met(bounds: &Bounds, origin: V3, inverse: &[Lanes; 3], t_max: &Lanes) 
         met |= near[lane] <= far[lane] * (1.0 + 1e-6);
     }
     met
-}
-
-fn build(nodes: &mut Vec<Node>, node: usize, boxes: &[Bounds], order: &mut [u32], first: usize, depth: usize) {
-    let mut bounds = Bounds::EMPTY;
-    let mut centres = Bounds::EMPTY;
-    for &t in order.iter() {
-        let b = &boxes[t as usize];
-        bounds.add(b);
-        let centre = (b.min + b.max) * 0.5;
-        centres.add(&Bounds { min: centre, max: centre });
-    }
-    let extent = centres.max - centres.min;
-    let axis = extent.imax();
-    if order.len() <= LEAF_SIZE {
-        nodes[node] = Node { bounds, first: first as u32, count: order.len() as u16, axis: axis as u16 };
-        return;
-    }
-    let middle = match best_split(boxes, order, &centres, axis) {
-        Some(split) if depth < SAH_DEPTH => partition(order, |t| bin(&boxes[t as usize], &centres, axis) < split),
-        _ => {
-            let half = order.len() / 2;
-            let key = |t: &u32| boxes[*t as usize].min[axis] + boxes[*t as usize].max[axis];
-            order.select_nth_unstable_by(half, |a, b| key(a).total_cmp(&key(b)).then(a.cmp(b)));
-            half
-        }
-    };
-    let left = nodes.len();
-    nodes[node] = Node { bounds, first: left as u32, count: 0, axis: axis as u16 };
-    nodes.extend([nodes[node]; 2]);
-    let (low, high) = order.split_at_mut(middle);
-    build(nodes, left, boxes, low, first, depth + 1);
-    build(nodes, left + 1, boxes, high, first + middle, depth + 1);
-}
-
-fn bin(b: &Bounds, centres: &Bounds, axis: usize) -> usize {
-    let position = 0.5 * (b.min[axis] + b.max[axis]) - centres.min[axis];
-    let width = centres.max[axis] - centres.min[axis];
-    ((position / width * BINS as f32) as usize).min(BINS - 1)
-}
-
-/// The number of bins to the left of the cheapest cut; `None` when all centres coincide.
-fn best_split(boxes: &[Bounds], order: &[u32], centres: &Bounds, axis: usize) -> Option<usize> {
-    let mut bins = [(Bounds::EMPTY, 0usize); BINS];
-    if centres.max[axis] - centres.min[axis] <= 0.0 {
-        return None;
-    }
-    for &t in order {
-        let (bounds, count) = &mut bins[bin(&boxes[t as usize], centres, axis)];
-        bounds.add(&boxes[t as usize]);
-        *count += 1;
-    }
-    let cost = |side: &[(Bounds, usize)]| {
-        let mut bounds = Bounds::EMPTY;
-        let mut count = 0;
-        for (b, n) in side.iter().filter(|s| s.1 > 0) {
-            bounds.add(b);
-            count += n;
-        }
-        if count == 0 { f32::INFINITY } else { bounds.half_area() * count as f32 }
-    };
-    let split_cost = |split: usize| cost(&bins[..split]) + cost(&bins[split..]);
-    (1..BINS).min_by(|&a, &b| split_cost(a).total_cmp(&split_cost(b))).filter(|&s| split_cost(s).is_finite())
-}
-
-fn partition(order: &mut [u32], is_left: impl Fn(u32) -> bool) -> usize {
-    let mut middle = 0;
-    for i in 0..order.len() {
-        if is_left(order[i]) {
-            order.swap(i, middle);
-            middle += 1;
-        }
-    }
-    middle
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The distance to the nearest triangle.
 
 use super::V3;
-use super::tree::{Node, STACK, Tree};
+use super::tree::Tree;
+use tessera_datasets::scene::box_tree::{Bounds, STACK_SIZE};
 
 impl Tree {
     /// The distance from `place` to the nearest triangle and its number, or `bound` and no triangle if that is nearer.
@@ -9,8 +10,8 @@ impl Tree {
         let nodes = self.nodes();
         let mut nearest = bound * bound;
         let mut found = None;
-        let mut stack = [(0u32, 0.0f32); STACK];
-        stack[0] = (0, squared_distance_to_box(&nodes[0], place));
+        let mut stack = [(0u32, 0.0f32); STACK_SIZE];
+        stack[0] = (0, squared_distance_to_box(&nodes[0].bounds, place));
         let mut height = 1;
         while height > 0 {
             height -= 1;
@@ -20,16 +21,16 @@ impl Tree {
             }
             let node = &nodes[node as usize];
             if node.count > 0 {
-                for number in node.first..node.first + node.count {
-                    let squared = (closest_on(&self.triangles()[number as usize], place) - place).norm_squared();
+                for number in self.leaf(node) {
+                    let squared = (closest_on(&self.triangles()[number], place) - place).norm_squared();
                     if squared < nearest {
-                        (nearest, found) = (squared, Some(number));
+                        (nearest, found) = (squared, Some(number as u32));
                     }
                 }
                 continue;
             }
             let [left, right] =
-                [node.first, node.first + 1].map(|n| (n, squared_distance_to_box(&nodes[n as usize], place)));
+                [node.first, node.first + 1].map(|n| (n, squared_distance_to_box(&nodes[n as usize].bounds, place)));
             let (near, far) = if left.1 <= right.1 { (left, right) } else { (right, left) };
             (stack[height], stack[height + 1]) = (far, near);
             height += 2;
@@ -39,8 +40,8 @@ impl Tree {
 }
 
 #[inline(always)]
-fn squared_distance_to_box(node: &Node, place: V3) -> f32 {
-    let outside = (node.min - place).sup(&(place - node.max)).sup(&V3::zeros());
+fn squared_distance_to_box(bounds: &Bounds, place: V3) -> f32 {
+    let outside = (bounds.min - place).sup(&(place - bounds.max)).sup(&V3::zeros());
     outside.norm_squared()
 }
 

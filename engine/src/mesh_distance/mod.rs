@@ -51,7 +51,7 @@ impl MeshDistance {
             return Err(Error::setting("no triangle has an area: all are points or lines; export the mesh again"));
         }
         let degenerate = mesh.triangles.len() - triangles.len();
-        let tree = Tree::new(triangles);
+        let tree = Tree::new(&triangles);
         let mut total = 0.0;
         let mut add = |t: &[V3; 3]| {
             total += area(t);

@@ -61,8 +61,8 @@ fn the_tree_finds_what_looking_at_every_triangle_finds() {
             std::array::from_fn(|_| middle + V3::from(random_place(&mut rng, 0.1)))
         })
         .collect();
-    let one_by_one: Vec<Tree> = triangles.iter().map(|t| Tree::new(vec![*t])).collect();
-    let tree = Tree::new(triangles);
+    let one_by_one: Vec<Tree> = triangles.iter().map(|t| Tree::new(&[*t])).collect();
+    let tree = Tree::new(&triangles);
     for _ in 0..200 {
         let place = V3::from(random_place(&mut rng, 1.5));
         let expected = one_by_one.iter().map(|t| t.closest(place, f32::INFINITY).0).fold(f32::INFINITY, f32::min);

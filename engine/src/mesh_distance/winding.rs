@@ -1,8 +1,9 @@
 //! How often the mesh goes around a place.
 
 use super::V3;
-use super::tree::{Patch, STACK, Tree};
+use super::tree::{Patch, Tree};
 use std::f32::consts::PI;
+use tessera_datasets::scene::box_tree::STACK_SIZE;
 
 /// A group of triangles counts as one patch from so many of its radii on. With the terms below the error of a patch is then below a
 /// hundredth of its solid angle.
@@ -13,18 +14,18 @@ impl Tree {
     pub fn winding_number(&self, place: V3) -> f32 {
         let nodes = self.nodes();
         let mut sum = 0.0;
-        let mut stack = [0u32; STACK];
+        let mut stack = [0u32; STACK_SIZE];
         let mut height = 1;
         while height > 0 {
             height -= 1;
-            let node = &nodes[stack[height] as usize];
-            let offset = node.patch.centre - place;
+            let number = stack[height] as usize;
+            let (node, patch) = (&nodes[number], &self.patches()[number]);
+            let offset = patch.centre - place;
             let squared = offset.norm_squared();
-            if squared > FAR * FAR * node.patch.squared_radius {
-                sum += patch_solid_angle(&node.patch, offset, squared);
+            if squared > FAR * FAR * patch.squared_radius {
+                sum += patch_solid_angle(patch, offset, squared);
             } else if node.count > 0 {
-                let triangles = &self.triangles()[node.first as usize..][..node.count as usize];
-                sum += triangles.iter().map(|t| solid_angle(t, place)).sum::<f32>();
+                sum += self.triangles()[self.leaf(node)].iter().map(|t| solid_angle(t, place)).sum::<f32>();
             } else {
                 (stack[height], stack[height + 1]) = (node.first, node.first + 1);
                 height += 2;

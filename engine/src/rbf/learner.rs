@@ -1,9 +1,11 @@
 //! Descending: one step of a field towards what samples want.
 
+use super::encoding::Encoding;
 use super::field::{Field, Tile, neighbours};
+use crate::train::MemoryPlan;
 use rayon::prelude::*;
 use tessera_kernels::adam::{self, AdamSettings, Moments};
-use tessera_kernels::hash_grid::SampleGradients;
+use tessera_kernels::hash_grid::{FEATURES, SampleGradients};
 use tessera_kernels::mlp::BLOCK;
 use tessera_kernels::rbf::KernelGradient;
 
@@ -69,12 +71,15 @@ impl Learner {
         }
     }
 
-    /// Bytes that learning takes beside the field for a step of so many samples.
-    pub fn bytes(field: &Field, samples: usize) -> usize {
-        let rows = field.rows().0.rows
-            + field.grid.dimensions()
-            + field.kernels.as_ref().map_or(0, |k| 2 * k.of.neighbours + k.of.features);
-        4 * (3 * field.learned() + samples * rows)
+    /// What learning takes: a field with `others` numbers beside its grids, and steps of so many samples.
+    pub fn plan(encoding: &Encoding, others: usize, samples: usize) -> MemoryPlan {
+        let grid = encoding.grid();
+        let numbers = FEATURES * grid.entries() + others;
+        // A number, its gradient and the two of Adam; features of a sample, their gradients and where it is.
+        let of_samples = 4 * samples * (2 * grid.width() + 8);
+        MemoryPlan::default()
+            .with("numbers", 16 * numbers as u64, format!("{numbers} that are learned, with what Adam remembers"))
+            .with("samples", of_samples as u64, format!("{samples} of a step"))
     }
 
     /// One step: `places` are samples in the unit square or cube, `near` the kernels near each (`[Q, K]`, empty where there are none),

@@ -35,24 +35,25 @@ impl MemoryPlan {
         self.items.iter().map(|i| i.bytes).sum()
     }
 
-    /// Compares the plan with what the machine has: a sentence of warning when it is more than is free at the moment.
+    /// Compares the plan with what the machine has: a sentence of warning when it is more than is free at the moment. `remedy` says what makes it
+    /// smaller.
     ///
     /// # Errors
     /// When it is more than the machine could ever give.
-    pub fn check(&self, memory: Option<AvailableMemory>) -> Result<Option<String>> {
+    pub fn check(&self, memory: Option<AvailableMemory>, remedy: &str) -> Result<Option<String>> {
         let Some(memory) = memory else { return Ok(None) };
         let (planned, largest) = (self.total(), self.items.iter().max_by_key(|i| i.bytes));
         let most = largest.map_or_else(String::new, |i| format!(", most of it for {} ({})", i.name, i.detail));
         if planned > memory.total {
             return Err(Error::Memory(format!(
-                "this run needs {}{most}, but the machine has {}; lower --max-splats or --resolution",
+                "this run needs {}{most}, but the machine has {}; {remedy}",
                 in_units(planned),
                 in_units(memory.total)
             )));
         }
         Ok((planned > memory.free).then(|| {
             format!(
-                "this run needs {}{most}, but only {} are free; close other programs, or lower --max-splats or --resolution",
+                "this run needs {}{most}, but only {} are free; close other programs, or {remedy}",
                 in_units(planned),
                 in_units(memory.free)
             )
@@ -136,11 +137,11 @@ mod tests {
     #[test]
     fn a_plan_that_fits_is_silent_and_one_that_does_not_says_why() {
         let memory = |total, free| Some(AvailableMemory { total: total * GIB, free: free * GIB });
-        assert_eq!(plan().check(memory(8, 5)).expect("fits"), None);
-        assert_eq!(plan().check(None).expect("unknown"), None);
-        let warning = plan().check(memory(8, 2)).expect("may fit").expect("a warning");
+        assert_eq!(plan().check(memory(8, 5), "ask for less").expect("fits"), None);
+        assert_eq!(plan().check(None, "ask for less").expect("unknown"), None);
+        let warning = plan().check(memory(8, 2), "ask for less").expect("may fit").expect("a warning");
         assert!(warning.contains("4.0 GiB") && warning.contains("images (4 photos)") && warning.contains("2.0 GiB"));
-        let said = plan().check(memory(2, 2)).expect_err("never fits").to_string();
+        let said = plan().check(memory(2, 2), "ask for less").expect_err("never fits").to_string();
         assert!(said.contains("the machine has 2.0 GiB"), "{said}");
     }
 

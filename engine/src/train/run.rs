@@ -70,7 +70,7 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<Outcome> {
     let memory = method.memory_plan();
-    let memory_warning = memory.check(available_memory())?;
+    let memory_warning = memory.check(available_memory(), "lower --max-splats or --resolution")?;
     let (step, seconds_before) = restore(method, &folder.checkpoints(), events)?;
     folder.write_config(method.name(), &options.capture, &method.config_toml())?;
     let total = method.total_steps();

@@ -5,6 +5,8 @@ use super::fit::{draw, fit_tile};
 use super::{Pixels, TileRect};
 use crate::config::Config;
 use crate::rbf::file::{Content, RbfFile, RbfWriter};
+use crate::rbf::learner::Learner;
+use crate::train::available_memory;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::path::Path;
@@ -77,6 +79,7 @@ pub fn fit(
     let crop = checked(crop.unwrap_or(Crop { x: 0, y: 0, width, height }), [width, height], input)?;
     let channels = reader.channels();
     let tiles = tiles(crop, config.tile);
+    check_memory(config, &tiles, width as usize * channels)?;
     let mut writer = RbfWriter::new(output, existing)?;
     skip(&mut reader, crop.y)?;
     let mut band: Vec<f32> = Vec::new();
@@ -109,6 +112,24 @@ pub fn fit(
     let bytes = std::fs::metadata(output).map_err(|e| Error::read(output, &e))?.len();
     let psnr = psnr(squared_error / (f64::from(width) * f64::from(height) * channels as f64));
     Ok(ImageReport { psnr, seconds, parameters, operations, bytes, width, height, tiles: count })
+}
+
+/// Refuses what the machine cannot hold: the first tile is the largest.
+fn check_memory(config: &ImageConfig, tiles: &[TileRect], values_per_row: usize) -> Result<()> {
+    let Some(tile) = tiles.first() else { return Ok(()) };
+    let pixels = tile.width as usize * tile.height as usize;
+    let budget = config.budget(pixels, tile.side);
+    let of_kernels = budget.kernels * (config.kernel_features + 5);
+    let band = (4 * values_per_row * tile.height as usize) as u64;
+    let plan = Learner::plan(&budget.encoding, of_kernels, config.batch).with(
+        "pixels",
+        band + 16 * pixels as u64,
+        format!("{} rows of the picture, and a tile", tile.height),
+    );
+    if let Some(warning) = plan.check(available_memory(), "lower --set tile, numbers_per_pixel or batch")? {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
 }
 
 fn psnr(mean_squared_error: f64) -> f64 {

@@ -28,6 +28,8 @@ crate::config! {
         base_resolution: u32 = 16,
         /// Corners per side of the finest level.
         finest_resolution: u32 = 512,
+        /// Interpolate grids so that slopes are continuous too.
+        smooth: bool = false,
         /// Learning rate of grids at the first step.
         rate: f64 = 8e-2,
         /// Learning rate of the decoder at the first step.
@@ -55,7 +57,7 @@ impl ShapeConfig {
             most_entries: self.most_entries,
             base_resolution: self.base_resolution,
             finest_resolution: self.finest_resolution,
-            smooth: false,
+            smooth: self.smooth,
             decoder: self.decoder,
             centres: self.centres,
         }

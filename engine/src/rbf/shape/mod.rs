@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::mesh_distance::MeshDistance;
 use crate::meshing::{Distances, Progress, used, without_small_parts, zero_level};
 use crate::surface::mesh::MeshOptions;
+use crate::train::available_memory;
 use crate::{Error, Result};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
@@ -114,9 +115,15 @@ impl Target {
     /// Fits it. Ends early, with what it has, once `stop` is true.
     ///
     /// # Errors
-    /// When settings are wrong.
+    /// When settings are wrong, or the machine has too little memory.
     pub fn fit(&self, config: &ShapeConfig, stop: &AtomicBool, progress: &mut dyn FnMut(FitProgress)) -> Result<Shape> {
         config.check()?;
+        let pool = (config.pool * size_of::<samples::Sample>()) as u64;
+        let plan =
+            Learner::plan(&config.encoding(), 0, config.batch).with("pool", pool, format!("{} places", config.pool));
+        if let Some(warning) = plan.check(available_memory(), "lower --set most_entries, pool or batch")? {
+            tracing::warn!("{warning}");
+        }
         let mut samples = Samples::new(&self.distance, config);
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let mut learner = Learner::new(Field::new(&config.encoding(), None, 1, &mut rng));
