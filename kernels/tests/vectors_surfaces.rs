@@ -1,8 +1,14 @@
-//! Hash grids, networks with gradients of their gradients, and the blending of surfaces against golden vectors, on both kinds of SIMD lanes.
+//! Hash grids, networks with gradients of their gradients, and the blending of surfaces against golden vectors, on both kinds of SIMD lanes; grids on
+//! the emulator as well.
 
 mod common;
+#[path = "cuda/rows.rs"]
+mod rows;
 
-use common::{Case, for_each_case};
+use common::{Case, for_each_case, for_each_case_named};
+use rows::{columns, rows, upload};
+use tessera_kernels::device::Device;
+use tessera_kernels::hash_grid::cuda::{Batch, Grid, RowsIn, RowsOut};
 use tessera_kernels::hash_grid::{
     FEATURES, GridSpec, HashGrid, Interpolation, LevelGradient, LevelScale, SampleGradients, product,
     transposed_product,
@@ -19,6 +25,24 @@ fn on_all_lanes(topic: &str, test: impl Fn(&Case)) {
     }
 }
 
+/// The grid of a case.
+fn grid_of(case: &Case) -> HashGrid {
+    HashGrid::new(&GridSpec {
+        levels: case.size("levels"),
+        log2_table: case.size("log2_table") as u32,
+        base: case.size("base") as u32,
+        growth: case.number("growth"),
+        level_scale: match case.option("level_scale").as_str() {
+            Some("fractional") => LevelScale::Fractional,
+            _ => LevelScale::Integer,
+        },
+        interpolation: match case.option("interpolation").as_str() {
+            Some("linear") => Interpolation::Linear,
+            _ => Interpolation::Smoothstep,
+        },
+    })
+}
+
 /// All levels' gradients side by side.
 fn dense(gradients: &[LevelGradient]) -> Vec<f32> {
     gradients.iter().flat_map(|g| g.values.iter().copied()).collect()
@@ -27,20 +51,7 @@ fn dense(gradients: &[LevelGradient]) -> Vec<f32> {
 #[test]
 fn hash_grids_agree_in_first_and_second_order() {
     on_all_lanes("hash_grid", |case| {
-        let grid = HashGrid::new(&GridSpec {
-            levels: case.size("levels"),
-            log2_table: case.size("log2_table") as u32,
-            base: case.size("base") as u32,
-            growth: case.number("growth"),
-            level_scale: match case.option("level_scale").as_str() {
-                Some("fractional") => LevelScale::Fractional,
-                _ => LevelScale::Integer,
-            },
-            interpolation: match case.option("interpolation").as_str() {
-                Some("linear") => Interpolation::Linear,
-                _ => Interpolation::Smoothstep,
-            },
-        });
+        let grid = grid_of(case);
         for (l, level) in grid.levels().iter().enumerate() {
             assert_eq!(case.option("scales")[l].as_f64(), Some(f64::from(level.scale)), "scale of level {l}");
             assert_eq!(case.option("resolutions")[l].as_u64(), Some(u64::from(level.resolution)));
@@ -82,6 +93,49 @@ fn hash_grids_agree_in_first_and_second_order() {
             case.compare("d_params", &dense(&gradients));
         }
     });
+}
+
+fn grids_on_device(variant: &str, device: &Device) {
+    let first_order = |name: &str| name.ends_with("first_order");
+    for_each_case_named("hash_grid", variant, first_order, |case| {
+        let (of, x) = (grid_of(case), case.f32("x"));
+        let params = case.f32_of("fractional_first_order", "params");
+        let (batch, width, stream) = (Batch::of(x.len() / 3), of.width(), device.stream().expect("a stream"));
+        let mut grid = Grid::new(device, &of).expect("kernels");
+        let (table, x) = (upload(device, &params), upload(device, &rows(&x, 3, batch, 0)));
+        let zeros = |len: usize| device.zeros::<f32>(len, "a test").expect("memory");
+        let mut encoding = zeros(width * batch.stride);
+        let out = RowsOut { matrix: &mut encoding, first: 0 };
+        grid.encode(&stream, (&table, &x), batch, usize::MAX, out, None).expect("encodings");
+        case.compare("encoding", &columns(&encoding.read(&stream).expect("a copy"), width, batch));
+        let upstream = upload(device, &rows(&case.f32("v_encoding"), width, batch, 0));
+        let meant = RowsIn { matrix: &upstream, first: 0 };
+        let (mut of_places, mut gradient) = (zeros(3 * batch.stride), zeros(FEATURES * of.entries()));
+        grid.position_gradient(&stream, (&table, &x), batch, meant, &mut of_places).expect("gradients");
+        case.compare("d_x", &columns(&of_places.read(&stream).expect("a copy"), 3, batch));
+        grid.table_gradient(&stream, &x, batch, usize::MAX, meant, &mut gradient).expect("gradients");
+        if case.has("d_params") {
+            case.compare("d_params", &gradient.read(&stream).expect("a copy"));
+        }
+    });
+}
+
+mod emulator {
+    #[test]
+    fn hash_grids_agree_in_first_order() {
+        super::grids_on_device("emulator", &tessera_emulator::device());
+    }
+}
+
+#[path = "common/gpu.rs"]
+mod opened;
+
+mod gpu {
+    #[test]
+    #[ignore = "needs an NVIDIA GPU"]
+    fn hash_grids_agree_in_first_order() {
+        super::grids_on_device("GPU", &super::opened::gpu());
+    }
 }
 
 /// Columns of a `[out, columns]` matrix as a `[out, padded]` one.

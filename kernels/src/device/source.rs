@@ -130,13 +130,17 @@ pub static HEADERS: [Source; 15] = [
 ];
 
 /// Every source of this crate.
-pub static SOURCES: [&Source; 17] = [
+pub static SOURCES: [&Source; 21] = [
     &super::SELF_TEST,
     &crate::adam::cuda::ADAM,
     &crate::camera_projection::cuda::SELF_TEST,
+    &crate::hash_grid::cuda::GRID,
     &crate::image_loss::cuda::DEPTH,
     &crate::image_loss::cuda::SSIM,
     &crate::image_loss::cuda::SUMS,
+    &crate::rbf::cuda::COST,
+    &crate::rbf::cuda::DECODER,
+    &crate::rbf::cuda::SPATIAL,
     &crate::sort::cuda::RADIX,
     &crate::sort::cuda::SCAN,
     &crate::splat::cuda::PROJECT,

@@ -22,6 +22,7 @@
 //! sums have the same bits whatever the number of threads, without atomics and without copies of the table.
 
 mod accumulate;
+pub mod cuda;
 mod encode;
 mod second_order;
 

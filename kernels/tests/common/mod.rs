@@ -22,10 +22,26 @@ pub fn for_each_case(topic: &str, variant: &str, test: impl FnMut(&Case)) {
 }
 
 /// As [`for_each_case`], for code that computes only the outputs of these names.
-pub fn for_each_case_of(topic: &str, variant: &str, outputs: Option<&[&str]>, mut test: impl FnMut(&Case)) {
+pub fn for_each_case_of(topic: &str, variant: &str, outputs: Option<&[&str]>, test: impl FnMut(&Case)) {
+    for_cases(topic, variant, |_| true, outputs, test);
+}
+
+/// As [`for_each_case`], for code that computes only cases of these names.
+pub fn for_each_case_named(topic: &str, variant: &str, chosen: impl Fn(&str) -> bool, test: impl FnMut(&Case)) {
+    for_cases(topic, variant, chosen, None, test);
+}
+
+fn for_cases(
+    topic: &str,
+    variant: &str,
+    chosen: impl Fn(&str) -> bool,
+    outputs: Option<&[&str]>,
+    mut test: impl FnMut(&Case),
+) {
     let loaded = Topic::load(topic);
-    let names: Vec<&String> = loaded.meta["cases"].as_object().expect("cases are an object").keys().collect();
-    assert!(!names.is_empty(), "topic {topic} has no cases");
+    let cases = loaded.meta["cases"].as_object().expect("cases are an object");
+    let names: Vec<&String> = cases.keys().filter(|name| chosen(name)).collect();
+    assert!(!names.is_empty(), "topic {topic} has no such cases");
     for name in names {
         let case = Case { topic: &loaded, name, variant, compared: RefCell::default() };
         test(&case);

@@ -7,8 +7,11 @@ mod scenes;
 #[path = "../common/splat_renderer.rs"]
 mod splat_renderer;
 
+mod fields;
+mod grids;
 mod image_loss;
 mod primitives;
+mod rows;
 mod splats;
 mod training;
 
@@ -42,6 +45,9 @@ on_devices! {
     primitives: adam_steps_as_on_the_cpu sorts_are_stable_and_complete sums_are_exclusive
         points_project_as_on_the_cpu;
     image_loss: losses_are_those_of_the_cpu;
+    grids: encodings_are_those_of_the_cpu gradients_of_tables_are_those_of_the_cpu
+        sizes_do_not_matter_to_sums_and_broken_numbers_are_seen;
+    fields: decoders_are_those_of_the_cpu kernels_in_space_are_those_of_the_cpu costs_and_pixels_are_those_of_the_cpu;
     splats: pictures_are_those_of_the_cpu gradients_are_those_of_the_cpu an_empty_scene_is_all_background
         splats_behind_the_camera_are_not_drawn broken_numbers_spoil_nothing
         the_order_of_blocks_changes_no_bit room_for_pairs_is_made_when_it_is_missing;
@@ -65,5 +71,16 @@ fn assert_close(name: &str, actual: &[f32], expected: &[f32], relative: f32) {
     if let Some(i) = worst {
         let off = (actual[i] - expected[i]).abs();
         assert!(off <= relative * scale, "{name}[{i}] is {} instead of {}, largest {scale}", actual[i], expected[i]);
+    }
+}
+
+/// Fails when a value is farther from what is expected than so many roundings of its terms, whose sizes add up to `sizes`, can take it; both may be off.
+fn assert_rounded(name: &str, actual: &[f32], expected: &[f32], sizes: &[f32], roundings: usize) {
+    assert_eq!((actual.len(), actual.len()), (expected.len(), sizes.len()), "{name} has another size");
+    // A rounding is off by half an epsilon.
+    let bound = roundings as f32 * f32::EPSILON;
+    for i in 0..actual.len() {
+        let (off, size) = ((actual[i] - expected[i]).abs(), sizes[i]);
+        assert!(off <= bound * size, "{name}[{i}] is {} instead of {}, of terms of {size}", actual[i], expected[i]);
     }
 }
