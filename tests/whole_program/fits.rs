@@ -17,7 +17,7 @@ fn a_mesh_becomes_a_shape_and_a_mesh_again() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let [cube, shape, mesh] = ["cube.obj", "cube.rbf", "again.ply"].map(|name| root.path().join(name));
     write_cube(&cube);
-    let mut fit = vec!["fit", "sdf", text(&cube), "-o", text(&shape), "--steps", "500", "--json"];
+    let mut fit = vec!["fit", "sdf", text(&cube), "-o", text(&shape), "--steps", "500", "--json", "--device", "cpu"];
     for setting in ["batch=4096", "levels=4", "finest_resolution=32", "rate=0.02", "pool=32768"] {
         fit.extend(["--set", setting]);
     }
@@ -26,6 +26,7 @@ fn a_mesh_becomes_a_shape_and_a_mesh_again() {
     // Edges and corners are rounded within a cell of 1/32.
     assert!(number("iou") > 0.95, "{report}");
     assert!(number("normal_error_deg") < 20.0 && number("seconds") > 0.0 && number("parameters") > 1000.0, "{report}");
+    assert_eq!(report["device"].as_str(), Some("cpu"), "{report}");
     tessera().run(&fit).failure(&["exists already", "--force"]);
 
     let info = tessera().run(&["info", text(&shape), "--json"]).json();
@@ -77,5 +78,13 @@ fn what_cannot_be_fitted_is_said_in_words() {
     fit("image", &flat).failure(&["flat.obj", "not an image"]);
     tessera().run(&["fit", "image", text(&dot), "-o", "x.ply"]).failure(&["x.ply", ".rbf"]);
     tessera().run(&["info", text(&dot.with_extension("rbf"))]).failure(&["dot.rbf"]);
+    // There are not so many GPUs, if any.
+    let fit = ["fit", "image", text(&dot), "-o", text(&out)];
+    let refused = tessera().run(&[&fit[..], &["--device", "cuda:9999"]].concat());
+    let message = refused.failure(&[]);
+    assert!(message.contains("--device cpu") || message.contains("no GPU 9999"), "{message}");
+    let network = ["--device", "cuda", "--set", "decoder=network"];
+    tessera().run(&[&fit[..], &network].concat()).wrong_usage(&["CPU only", "decoder=rbf"]);
+    tessera().run(&[&fit[..], &["--device", "gpu"]].concat()).wrong_usage(&["auto", "cuda:1"]);
     assert!(!out.exists(), "nothing is left behind");
 }

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tessera_engine::rbf::image::Crop;
+use tessera_kernels::device::Request;
 
 #[derive(Debug, Subcommand)]
 pub enum Fit {
@@ -45,6 +46,9 @@ pub struct FitOptions {
     /// Training steps, of each tile of a picture; every schedule stretches with them
     #[arg(long)]
     pub steps: Option<u64>,
+    /// Where to compute: auto (a GPU if one can be used), cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: Request,
     /// Start of all random numbers: the same seed gives the same bits
     #[arg(long)]
     pub seed: Option<u64>,

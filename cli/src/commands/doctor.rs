@@ -61,7 +61,7 @@ pub fn run(args: &Doctor, console: &Console) -> Result<()> {
     }
     let mut facts = Facts::default();
     facts.add("tessera", env!("CARGO_PKG_VERSION"));
-    facts.add("training on", findings.usable(0).map_or_else(|_| "the CPU".to_owned(), ToString::to_string));
+    facts.add("computing on", findings.usable(0).map_or_else(|_| "the CPU".to_owned(), ToString::to_string));
     facts.add("vector unit", backend_name());
     facts.add("CPU features", cpu_features().join(" "));
     facts.add("threads", threads.to_string());

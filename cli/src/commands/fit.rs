@@ -1,6 +1,7 @@
 //! `tessera fit`: pictures and shapes as fields of radial basis functions.
 
 use crate::args::{Fit, FitImage, FitOptions, FitSdf};
+use crate::commands::reconstruct::chosen;
 use crate::console::{Console, UsageError};
 use crate::interrupt;
 use crate::progress::Progress;
@@ -12,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tessera_engine::config::Config;
 use tessera_engine::datasets::format::{Existing, read_mesh};
+use tessera_engine::rbf::field::DecoderKind;
 use tessera_engine::rbf::file::RbfFile;
 use tessera_engine::rbf::image::{self, ImageConfig};
 use tessera_engine::rbf::shape::{self, ShapeConfig, Target};
+use tessera_kernels::device::{Device, Request};
 
 /// Runs the command.
 ///
@@ -33,11 +36,12 @@ fn fit_image(args: &FitImage, console: &Console) -> Result<()> {
     };
     let config: ImageConfig = settings(&args.options, image::preset(args.options.preset.name())?)?;
     config.check().map_err(|e| UsageError(e.to_string()))?;
+    let device = device(&args.options, config.decoder, console)?;
     let mut progress = Progress::new(console, "fitting");
     let start = Instant::now();
     let report = interrupt::stoppable(|stop| {
         let out = (output.as_path(), existing(&args.options));
-        image::fit(input, args.crop, &config, out, stop, &mut |p| {
+        image::fit_on(device.as_ref(), (input, args.crop), &config, out, stop, &mut |p| {
             progress.update(p.step, p.steps, || steps(p.step, p.steps, start, &format!("PSNR {:.2} dB", p.psnr)));
         })
     })?;
@@ -46,7 +50,8 @@ fn fit_image(args: &FitImage, console: &Console) -> Result<()> {
     facts.add("picture", format!("{}x{}, {}", report.width, report.height, count_of(report.tiles, "tile", "tiles")));
     facts.add("PSNR", format!("{:.2} dB", report.psnr));
     add_costs(&mut facts, report.seconds, report.parameters, report.operations, report.bytes);
-    let json = serde_json::to_value(report).context("the report is no JSON")?;
+    let mut json = serde_json::to_value(report).context("the report is no JSON")?;
+    json["device"] = json!(name_of(device.as_ref()));
     finish(&args.options, &output, facts, &json, console)
 }
 
@@ -56,6 +61,7 @@ fn fit_shape(args: &FitSdf, console: &Console) -> Result<()> {
     };
     let config: ShapeConfig = settings(&args.options, shape::preset(args.options.preset.name())?)?;
     config.check().map_err(|e| UsageError(e.to_string()))?;
+    let device = device(&args.options, config.decoder, console)?;
     let mesh = read_mesh(input)?.mesh;
     let start = Instant::now();
     let target = Target::new(&mesh).with_context(|| format!("{}: cannot be fitted", input.display()))?;
@@ -65,7 +71,7 @@ fn fit_shape(args: &FitSdf, console: &Console) -> Result<()> {
     }
     let mut progress = Progress::new(console, "fitting");
     let fitted = interrupt::stoppable(|stop| {
-        let fitted = target.fit(&config, stop, &mut |p| {
+        let fitted = target.fit_on(device.as_ref(), &config, stop, &mut |p| {
             progress.update(p.step, p.steps, || steps(p.step, p.steps, start, &format!("loss {:.4}", p.loss)));
         });
         if stop.load(std::sync::atomic::Ordering::Relaxed) {
@@ -87,7 +93,25 @@ fn fit_shape(args: &FitSdf, console: &Console) -> Result<()> {
     let mut json = serde_json::to_value(report).context("the report is no JSON")?;
     json["seconds"] = json!(seconds);
     json["bytes"] = json!(size);
+    json["device"] = json!(name_of(device.as_ref()));
     finish(&args.options, &output, facts, &json, console)
+}
+
+/// Where to compute; `None` is the CPU. Networks are there to compare with, and have no kernels for GPUs.
+fn device(options: &FitOptions, decoder: DecoderKind, console: &Console) -> Result<Option<Device>> {
+    match (decoder, options.device) {
+        (DecoderKind::Network, Request::Cuda(_)) => {
+            let message = "networks are fitted on the CPU only; leave --device out, or use --set decoder=rbf";
+            Err(UsageError(message.to_owned()).into())
+        }
+        (DecoderKind::Network, _) => Ok(None),
+        (DecoderKind::Rbf, request) => chosen(request, console),
+    }
+}
+
+/// What the report calls the device.
+fn name_of(device: Option<&Device>) -> String {
+    device.map_or_else(|| "cpu".to_owned(), |device| device.properties().name.clone())
 }
 
 /// The settings of a fit: defaults, then the preset, the file and the flags.

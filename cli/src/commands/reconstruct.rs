@@ -105,7 +105,10 @@ fn no_device(args: &Reconstruct) -> Result<Option<Device>> {
 }
 
 /// The GPU that is asked for or found, or `None` for the CPU.
-fn chosen(request: Request, console: &Console) -> Result<Option<Device>> {
+///
+/// # Errors
+/// When a GPU is asked for and cannot be used.
+pub fn chosen(request: Request, console: &Console) -> Result<Option<Device>> {
     match choose(request)? {
         Choice::Gpu { device, found } => {
             console.note(format_args!("computing on {found}"));

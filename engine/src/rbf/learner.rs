@@ -13,7 +13,8 @@ use tessera_kernels::rbf::KernelGradient;
 pub const TILE: usize = 256;
 /// The gradient of the decoder is summed for so many groups of tiles, whatever the number of threads.
 const GROUPS: usize = 16;
-const SETTINGS: AdamSettings = AdamSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-15 };
+/// What Adam decays by.
+pub(super) const SETTINGS: AdamSettings = AdamSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-15 };
 
 /// Learning rates of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]

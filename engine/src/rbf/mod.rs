@@ -4,11 +4,12 @@
 //! ([`tessera_kernels::rbf`]) in place of a network's layers.
 //!
 //! - [`encoding`], [`field`]: where features come from, and what they become.
-//! - [`learner`]: one step towards what samples want.
+//! - [`learner`], [`device`]: one step towards what samples want, on the CPU and on a device.
 //! - [`shape`]: a triangle mesh as a signed distance function.
 //! - [`image`]: a picture.
 //! - [`file`](mod@file): both as files.
 
+pub mod device;
 pub mod encoding;
 pub mod field;
 pub mod file;

@@ -71,6 +71,7 @@ fn fits_do_not_depend_on_the_number_of_threads() {
             let config = ShapeConfig { steps: 6, ..small_shape() };
             let shape = target.fit(&config, &GO_ON, &mut |_| {}).expect("good settings");
             let image = fit_tile(
+                None,
                 &checks(40, 3),
                 &ImageConfig {
                     steps: 6,
@@ -82,6 +83,7 @@ fn fits_do_not_depend_on_the_number_of_threads() {
                 &GO_ON,
                 &mut |_, _| {},
             );
+            let image = image.expect("good settings");
             (shape.field.table, shape.field.parameters, image.table, image.kernels.expect("kernels").parameters)
         })
     };

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tessera_datasets::format::Existing;
 use tessera_datasets::image::{RowReader, write_rows};
+use tessera_kernels::device::Device;
 
 /// The part of a picture that is meant, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +61,28 @@ pub struct ImageProgress {
     pub psnr: f64,
 }
 
-/// Fits the picture at `input` and writes it to `output`.
+/// Fits the picture at `input` on the CPU and writes it to `output`.
 ///
 /// # Errors
 /// When the picture cannot be read, has only one pixel, or the file cannot be written; when `stop` becomes true. Nothing is left behind then.
 pub fn fit(
     input: &Path,
     crop: Option<Crop>,
+    config: &ImageConfig,
+    output: (&Path, Existing),
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(ImageProgress),
+) -> Result<ImageReport> {
+    fit_on(None, (input, crop), config, output, stop, progress)
+}
+
+/// As [`fit`], on a device if one is given.
+///
+/// # Errors
+/// As [`fit`], and when the device fails or cannot hold a tile.
+pub fn fit_on(
+    device: Option<&Device>,
+    (input, crop): (&Path, Option<Crop>),
     config: &ImageConfig,
     (output, existing): (&Path, Existing),
     stop: &AtomicBool,
@@ -95,7 +111,7 @@ pub fn fit(
             let step = number as u64 * config.steps + step;
             progress(ImageProgress { step, steps, psnr: psnr(error) });
         };
-        let field = fit_tile(&pixels, config, stop, &mut told);
+        let field = fit_tile(device, &pixels, config, stop, &mut told)?;
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Interrupted("nothing was written".to_owned()));
         }

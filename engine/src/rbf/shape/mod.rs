@@ -10,6 +10,7 @@ mod samples;
 pub use config::{ShapeConfig, preset};
 pub use measure::ShapeReport;
 
+use super::device::DeviceLearner;
 use super::field::Field;
 use super::file::{Content, RbfFile, RbfWriter};
 use super::learner::{Learner, Rates, TILE};
@@ -27,6 +28,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tessera_datasets::format::Existing;
 use tessera_datasets::scene::Mesh;
+use tessera_kernels::device::Device;
+use tessera_kernels::rbf::cuda::CostKind;
 
 /// The longest side of the mesh fills so much of the cube.
 const FILLED: f64 = 0.9;
@@ -112,11 +115,25 @@ impl Target {
         self.distance.degenerate()
     }
 
-    /// Fits it. Ends early, with what it has, once `stop` is true.
+    /// Fits it on the CPU. Ends early, with what it has, once `stop` is true.
     ///
     /// # Errors
     /// When settings are wrong, or the machine has too little memory.
     pub fn fit(&self, config: &ShapeConfig, stop: &AtomicBool, progress: &mut dyn FnMut(FitProgress)) -> Result<Shape> {
+        self.fit_on(None, config, stop, progress)
+    }
+
+    /// As [`Target::fit`], on a device if one is given.
+    ///
+    /// # Errors
+    /// As [`Target::fit`], and when the device fails.
+    pub fn fit_on(
+        &self,
+        device: Option<&Device>,
+        config: &ShapeConfig,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(FitProgress),
+    ) -> Result<Shape> {
         config.check()?;
         let pool = (config.pool * size_of::<samples::Sample>()) as u64;
         let plan =
@@ -126,24 +143,26 @@ impl Target {
         }
         let mut samples = Samples::new(&self.distance, config);
         let mut rng = Pcg64::seed_from_u64(config.seed);
-        let mut learner = Learner::new(Field::new(&config.encoding(), None, 1, &mut rng));
-        let mut recent = 0.0;
-        for step in 0..config.steps {
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let (places, distances) = samples.batch(config.batch, config.fresh, step);
-            let decay = config.rate_decay.powf(step as f64 / config.steps as f64);
-            let rates = Rates { features: (config.rate * decay) as f32, decoder: (config.decoder_rate * decay) as f32 };
-            let loss = learner.step::<3, 1>(&places, Vec::new(), rates, |i, [value]| {
-                let scale = 1.0 / (distances[i].abs() + NEAREST);
-                let difference = value - distances[i];
-                (difference.abs() * scale, [difference.signum() * scale])
-            });
-            recent = if step == 0 { loss } else { 0.95 * recent + 0.05 * loss };
-            progress(FitProgress { step: step + 1, steps: config.steps, loss: recent });
-        }
-        Ok(Shape { field: learner.field, shape_box: self.shape_box, config: config.clone() })
+        let field = Field::new(&config.encoding(), None, 1, &mut rng);
+        let field = if let Some(device) = device {
+            let mut learner = DeviceLearner::new(device, field, config.batch)?;
+            let cost = CostKind::Relative { nearest: NEAREST };
+            descend(&mut samples, config, stop, progress, |places, distances, rates| {
+                learner.step_places(places, distances, cost, rates)
+            })?;
+            learner.finish()?
+        } else {
+            let mut learner = Learner::new(field);
+            descend(&mut samples, config, stop, progress, |places, distances, rates| {
+                Ok(learner.step::<3, 1>(places, Vec::new(), rates, |i, [value]| {
+                    let scale = 1.0 / (distances[i].abs() + NEAREST);
+                    let difference = value - distances[i];
+                    (difference.abs() * scale, [difference.signum() * scale])
+                }))
+            })?;
+            learner.field
+        };
+        Ok(Shape { field, shape_box: self.shape_box, config: config.clone() })
     }
 
     /// Compares a fitted shape with the mesh.
@@ -153,6 +172,29 @@ impl Target {
     pub fn measure(&self, shape: &Shape) -> Result<ShapeReport> {
         measure::measure(shape, &self.distance, &self.in_cube)
     }
+}
+
+/// All steps, or those until `stop` is true: `step` takes places with their distances and gives the mean loss.
+fn descend(
+    samples: &mut Samples<'_>,
+    config: &ShapeConfig,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(FitProgress),
+    mut step: impl FnMut(&[[f32; 3]], &[f32], Rates) -> Result<f64>,
+) -> Result<()> {
+    let mut recent = 0.0;
+    for number in 0..config.steps {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let (places, distances) = samples.batch(config.batch, config.fresh, number);
+        let decay = config.rate_decay.powf(number as f64 / config.steps as f64);
+        let rates = Rates { features: (config.rate * decay) as f32, decoder: (config.decoder_rate * decay) as f32 };
+        let loss = step(&places, &distances, rates)?;
+        recent = if number == 0 { loss } else { 0.95 * recent + 0.05 * loss };
+        progress(FitProgress { step: number + 1, steps: config.steps, loss: recent });
+    }
+    Ok(())
 }
 
 impl Shape {
