@@ -1,7 +1,7 @@
 //! Descending on a device: a GPU, or the emulator in tests.
 //!
 //! The field, what Adam remembers of it and a picture's pixels stay there. A step sends samples (four bytes for a pixel, sixteen for a place with its distance)
-//! without waiting for the device, and launches kernels; nothing comes back but what steps cost, every [`RING`] steps, without waiting either. Samples are
+//! without waiting for the device, and launches kernels; nothing comes back but what steps cost, every 16 steps, without waiting either. Samples are
 //! drawn on the host with the random numbers of the CPU's fits, so both see the same ones, and the fields that they learn differ by rounding.
 
 use super::field::{AnyDecoder, Field, Kernels};
