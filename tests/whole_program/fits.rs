@@ -1,7 +1,8 @@
 //! Pictures and shapes as fields of radial basis functions: fitted, looked at, drawn and meshed.
 
+use crate::view::has_no_adapter;
 use crate::{tessera, text};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A cube of side 2, one corner at the origin, of twelve triangles.
 fn write_cube(path: &Path) {
@@ -12,15 +13,28 @@ fn write_cube(path: &Path) {
     std::fs::write(path, vertices + &faces).expect("a folder that takes files");
 }
 
+/// The arguments by which a cube is fitted.
+fn fit_cube<'a>(cube: &'a Path, shape: &'a Path) -> Vec<&'a str> {
+    write_cube(cube);
+    let mut fit = vec!["fit", "sdf", text(cube), "-o", text(shape), "--steps", "500", "--json", "--device", "cpu"];
+    for setting in ["batch=4096", "levels=4", "finest_resolution=32", "rate=0.02", "pool=32768"] {
+        fit.extend(["--set", setting]);
+    }
+    fit
+}
+
+/// A shape of a cube, fitted in `folder`.
+pub fn fitted_cube(folder: &Path) -> PathBuf {
+    let [cube, shape] = ["cube.obj", "cube.rbf"].map(|name| folder.join(name));
+    tessera().run(&fit_cube(&cube, &shape)).success();
+    shape
+}
+
 #[test]
 fn a_mesh_becomes_a_shape_and_a_mesh_again() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let [cube, shape, mesh] = ["cube.obj", "cube.rbf", "again.ply"].map(|name| root.path().join(name));
-    write_cube(&cube);
-    let mut fit = vec!["fit", "sdf", text(&cube), "-o", text(&shape), "--steps", "500", "--json", "--device", "cpu"];
-    for setting in ["batch=4096", "levels=4", "finest_resolution=32", "rate=0.02", "pool=32768"] {
-        fit.extend(["--set", setting]);
-    }
+    let fit = fit_cube(&cube, &shape);
     let report = tessera().run(&fit).json();
     let number = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("no number '{key}' in {report}"));
     // Edges and corners are rounded within a cell of 1/32.
@@ -62,6 +76,21 @@ fn a_picture_is_fitted_and_drawn_again() {
     tessera()
         .run(&["mesh", text(&fitted), "-o", text(&root.path().join("x.ply"))])
         .failure(&["picture", "tessera render"]);
+    let page = root.path().join("page.html");
+    tessera().run(&["export", text(&fitted), "-o", text(&page), "--pictures", "0", "--quiet"]).success();
+    assert!(page.is_file(), "the picture on a board");
+    // It is a unit high: from this distance a pixel of the screen is as large as one of the picture.
+    let distance = 100.0 / 0.45f64.tan() / 70.0;
+    let Some(seen) = seen(&fitted, &format!("0,0,{distance},0,0,0")) else { return };
+    let (left, top) = ((200 - 90) / 2, (200 - 70) / 2);
+    assert_eq!(seen.get_pixel(left - 2, 100).0, [0, 0, 255], "beside the picture is the background");
+    let differences = again.enumerate_pixels().flat_map(|(x, y, p)| {
+        let found = seen.get_pixel(left + x, top + y);
+        (0..3).map(|k| f64::from(p[k].abs_diff(found[k]))).collect::<Vec<_>>()
+    });
+    let mean = differences.sum::<f64>() / again.as_raw().len() as f64;
+    // Pixels lie on pixels but for rounding of the camera's place; colours change by three steps from one pixel to the next.
+    assert!(mean < 1.0, "what is seen differs by {mean} of 255 steps from what render draws");
 }
 
 #[test]
@@ -87,4 +116,32 @@ fn what_cannot_be_fitted_is_said_in_words() {
     tessera().run(&[&fit[..], &network].concat()).wrong_usage(&["CPU only", "decoder=rbf"]);
     tessera().run(&[&fit[..], &["--device", "gpu"]].concat()).wrong_usage(&["auto", "cuda:1"]);
     assert!(!out.exists(), "nothing is left behind");
+}
+
+/// Draws what is seen of a field from a camera, before blue; none without a graphics adapter.
+fn seen(field: &Path, camera: &str) -> Option<image::RgbImage> {
+    let shot = field.with_extension("png");
+    let view = ["view", text(field), "--camera", camera, "--size", "200x200", "--background", "0,0,1"];
+    let finished = tessera().run(&[&view[..], &["--screenshot", text(&shot), "--force"]].concat());
+    if has_no_adapter(&finished) {
+        return None;
+    }
+    finished.success();
+    Some(image::open(&shot).expect("a picture").to_rgb8())
+}
+
+#[test]
+fn a_shape_is_seen_and_put_on_a_page() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let shape = fitted_cube(root.path());
+    let page = root.path().join("cube.html");
+    // Straight at the middle of a face, 4 before it: the face's side of 2 is as wide as 2 / 4 of the focal length, which is
+    // 100 pixels / tan(0.45).
+    let Some(picture) = seen(&shape, "1,1,-4,1,1,1") else { return };
+    let grey = picture.pixels().filter(|p| p[0] == p[1] && p[1] == p[2] && p[0] > 200).count() as f64;
+    let side = 0.5 * 100.0 / 0.45f64.tan();
+    // Edges are rounded off and off by a cell of 1/32 of the cube, a fifteenth of the face.
+    assert!((grey.sqrt() / side - 1.0).abs() < 0.07, "{grey} pixels are the face, whose side has {side:.0}");
+    tessera().run(&["export", text(&shape), "-o", text(&page), "--pictures", "2", "--quiet"]).success();
+    assert!(std::fs::metadata(&page).expect("a page").len() > 100_000, "the page holds a mesh");
 }

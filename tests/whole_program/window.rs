@@ -1,6 +1,7 @@
 //! The window under a virtual display, used with a mouse and keys as people use it. Skipped where Xvfb, xdotool or ffmpeg are
 //! missing; `.ci/run` installs them.
 
+use crate::fits::fitted_cube;
 use crate::view::run;
 use crate::{small_training, tessera, text};
 use std::fs;
@@ -183,6 +184,30 @@ fn the_window_shows_scene_and_panel() {
     let mut window = desktop.view(root.path(), &run, &[]);
     desktop.wait_for_scene();
     assert!(window.0.try_wait().expect("a state").is_none(), "the window has closed by itself");
+}
+
+#[test]
+fn a_fitted_shape_is_turned_and_measured() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let shape = fitted_cube(root.path());
+    let Some(desktop) = Desktop::open() else { return };
+    let _window = desktop.view(root.path(), &shape, &["--camera", "1,1,-5,1,1,1"]);
+    let straight = desktop.wait_for_scene();
+    let middle = [PANEL_LEFT / 2, SIZE[1] / 2];
+    let is_grey = |[r, g, b]: [u8; 3]| r == g && g == b && r > 60;
+    assert!(
+        is_grey(straight.at(middle[0], middle[1])),
+        "the face of the cube: {:?}",
+        straight.at(middle[0], middle[1])
+    );
+    // Two places on the face, and the line between them.
+    desktop.act("key m");
+    desktop.act(&format!("mousemove {} {} click 1", middle[0] - 30, middle[1]));
+    desktop.act(&format!("mousemove {} {} click 1", middle[0] + 30, middle[1]));
+    desktop.wait("a distance", |screen| screen.count(is_ink) > 40);
+    desktop.act("key m");
+    desktop.act(&format!("mousemove {} {} mousedown 1 mousemove_relative 60 20 mouseup 1", middle[0], middle[1]));
+    desktop.wait("the shape from another side", |screen| screen.differs_from(&straight) > 2_000);
 }
 
 #[test]

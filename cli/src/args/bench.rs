@@ -21,7 +21,7 @@ pub struct Bench {
     /// Splats of the scene that is drawn; 100,000, then 1 and 4 million by default
     #[arg(long, value_name = "N", requires = "view", value_parser = clap::value_parser!(u64).range(1..=60_000_000))]
     pub splats: Option<u64>,
-    /// Run folder or splat file that is drawn, in place of made scenes
+    /// Run folder, splat file or fitted field (.rbf) that is drawn, in place of made scenes
     #[arg(long, value_name = "RUN|FILE", requires = "view", conflicts_with = "splats")]
     pub scene: Option<PathBuf>,
     /// Pictures that are drawn of each scene

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub struct View {
-    /// Run folder, splat file, mesh or point cloud
+    /// Run folder, splat file, mesh, point cloud or fitted field (.rbf)
     #[arg(value_name = "RUN|FILE")]
     pub scene: PathBuf,
     /// Draw one picture into this PNG file and open no window; needs no display

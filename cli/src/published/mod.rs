@@ -1,6 +1,7 @@
 //! Scenes made ready for the web page: splats as tiles, meshes as GLB, with a place to begin looking from, and pictures for
 //! browsers that cannot draw.
 
+mod fitted;
 mod orbit;
 
 use crate::console::Console;
@@ -14,6 +15,7 @@ use tessera_engine::datasets::format::stream::{CHUNK_SPLATS, SplatSource};
 use tessera_engine::datasets::format::tiles::{self, MANIFEST};
 use tessera_engine::datasets::format::{self, Contents, Existing, WriteOptions};
 use tessera_engine::datasets::scene::Mesh;
+use tessera_engine::rbf::file::RbfFile;
 use tessera_viewer::export::Scene;
 use tessera_viewer::page::MESH;
 
@@ -47,8 +49,8 @@ pub struct Published {
 }
 
 impl Published {
-    /// Takes a run folder, a file with splats, a mesh or points, tiles, or an exported folder; what is not yet as the page takes
-    /// it becomes so in a temporary folder.
+    /// Takes a run folder, a file with splats, a mesh or points, a fitted shape or picture, tiles, or an exported folder; what is not
+    /// yet as the page takes it becomes so in a temporary folder.
     ///
     /// # Errors
     /// When there is no scene at `path`, it cannot be read, or the disk refuses.
@@ -75,22 +77,21 @@ impl Published {
         let file = scene_file(path, run.is_some())?;
         let temporary = tempfile::Builder::new().prefix("tessera-").tempdir();
         let temporary = temporary.context("no temporary folder can be made")?;
-        let (scene, mesh) = match Contents::of(&file)? {
-            Contents::Splats => {
+        let mesh = match RbfFile::is_named(&file) {
+            true => Some(fitted::baked(&file, console)?),
+            false => read(&file, console)?,
+        };
+        let (scene, mesh) = match mesh {
+            None => {
                 let tiles = temporary.path().join("scene.tiles");
                 arrange(&file, &tiles, console)?;
                 (Scene::Tiles(tiles), None)
             }
-            Contents::Mesh | Contents::Points => {
-                let mut read = format::read_mesh(&file)?;
-                if up_of_mesh(&read.mesh, &file)[1] < 0.0 {
-                    stand_up(&mut read.mesh);
-                }
-                read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", file.display())));
+            Some(mesh) => {
                 let glb = temporary.path().join(MESH);
-                format::write_mesh(&glb, &read.mesh, Existing::Keep)
+                format::write_mesh(&glb, &mesh, Existing::Keep)
                     .with_context(|| format!("{}: cannot be shown on a page", file.display()))?;
-                (Scene::Mesh(glb), Some(read.mesh))
+                (Scene::Mesh(glb), Some(mesh))
             }
         };
         Ok(Self { title, scene, background, run, mesh, temporary: Some(temporary) })
@@ -107,6 +108,21 @@ impl Published {
     /// Whether its folder is ours to change.
     pub fn is_temporary(&self) -> bool {
         self.temporary.is_some()
+    }
+}
+
+/// The mesh or the points in a file, with y upwards; `None` for splats.
+fn read(file: &Path, console: &Console) -> Result<Option<Mesh>> {
+    match Contents::of(file)? {
+        Contents::Splats => Ok(None),
+        Contents::Mesh | Contents::Points => {
+            let mut read = format::read_mesh(file)?;
+            if up_of_mesh(&read.mesh, file)[1] < 0.0 {
+                stand_up(&mut read.mesh);
+            }
+            read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", file.display())));
+            Ok(Some(read.mesh))
+        }
     }
 }
 

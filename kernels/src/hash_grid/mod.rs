@@ -84,8 +84,8 @@ pub struct FactorLevel {
 }
 
 /// Which entry of its table a corner has.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Addressing {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressing {
     /// Its own.
     Dense,
     /// One by a hash, shared with others.
@@ -105,7 +105,8 @@ pub struct Level {
     pub size: u32,
     /// Entries of the levels before it.
     pub offset: usize,
-    addressing: Addressing,
+    /// Which entry a corner has.
+    pub addressing: Addressing,
 }
 
 /// The levels of a grid. Its table is `[entries, 2]`, level after level.
@@ -173,6 +174,11 @@ impl HashGrid {
             levels: levels.iter().map(level).collect(),
             smooth: interpolation == Interpolation::Smoothstep,
         }
+    }
+
+    /// Whether corners are weighed by a smooth step.
+    pub fn is_smooth(&self) -> bool {
+        self.smooth
     }
 
     /// 2 over a square, 3 over a cube.

@@ -13,6 +13,8 @@ pub enum Habit {
     Blender,
     /// Drag looks around, W A S D Q E fly, Shift is faster, the wheel sets the speed.
     Game,
+    /// Left drag shifts, right drag turns, wheel moves nearer: maps and pictures.
+    Map,
 }
 
 /// A button of the pointer.
@@ -137,6 +139,8 @@ impl Controls {
             (Habit::Blender, _) => None,
             (Habit::Game, Button::Left | Button::Right) => Some(Motion::Look),
             (Habit::Game, Button::Middle) => Some(Motion::Pan),
+            (Habit::Map, Button::Left | Button::Middle) => Some(Motion::Pan),
+            (Habit::Map, Button::Right) => Some(Motion::Orbit),
         }
     }
 
@@ -160,7 +164,7 @@ impl Controls {
         let rig = navigator.goal();
         match (self.habit, modifiers) {
             (_, Modifiers { ctrl: true, .. }) => rig.dolly((-DOLLY_PER_PIXEL * y).exp()),
-            (_, Modifiers { shift: true, .. }) => rig.pan(x, y, height),
+            (_, Modifiers { shift: true, .. }) | (Habit::Map, _) => rig.pan(x, y, height),
             (Habit::Game, _) => rig.look(-TURN_PER_PIXEL * x, TURN_PER_PIXEL * y),
             _ => rig.orbit(TURN_PER_PIXEL * x, TURN_PER_PIXEL * y),
         }
@@ -187,6 +191,7 @@ impl Controls {
         let moved = [at[0] - before[index].1[0], at[1] - before[index].1[1]];
         let rig = navigator.goal();
         match self.fingers.len() {
+            1 if self.habit == Habit::Map => rig.pan(moved[0], moved[1], height),
             1 if self.habit == Habit::Game => rig.look(-TURN_PER_PIXEL * moved[0], TURN_PER_PIXEL * moved[1]),
             1 => rig.orbit(TURN_PER_PIXEL * moved[0], TURN_PER_PIXEL * moved[1]),
             2 => {
@@ -266,6 +271,8 @@ mod tests {
         assert!(pans(dragged(Habit::Blender, Button::Middle, SHIFT)));
         assert_eq!(dragged(Habit::Blender, Button::Left, plain), start);
         assert!(looks(dragged(Habit::Game, Button::Left, plain)));
+        assert!(pans(dragged(Habit::Map, Button::Left, plain)));
+        assert!(orbits(dragged(Habit::Map, Button::Right, plain)));
     }
 
     #[test]
@@ -292,6 +299,7 @@ mod tests {
         assert_eq!(slid(Habit::Blender, Modifiers::default()), turned);
         let shifted = slid(Habit::Orbit, SHIFT);
         assert!(shifted.pivot != start.pivot && (shifted.yaw, shifted.distance) == (start.yaw, start.distance));
+        assert_eq!(slid(Habit::Map, Modifiers::default()), shifted);
         let nearer = slid(Habit::Orbit, Modifiers { ctrl: true, ..Modifiers::default() });
         assert!(nearer.distance < start.distance && nearer.yaw == start.yaw && nearer.pivot == start.pivot);
         let looked = slid(Habit::Game, Modifiers::default());

@@ -5,9 +5,9 @@
 //! 1. `project.wgsl` takes every splat of the pages that the frustum meets to an ellipse in the picture and appends the
 //!    visible ones to a list;
 //! 2. `sort.wgsl` sorts them by depth, nearest first (radix sort without subgroup operations);
-//! 3. meshes and points are drawn with a depth buffer;
+//! 3. meshes, points, fitted shapes and pictures are drawn with a depth buffer;
 //! 4. `splats.wgsl` blends a quad for each ellipse *under* what is there, so that nothing is read back and the depth
-//!    buffer hides what lies behind surfaces;
+//!    buffer hides what lies behind surfaces; radiance is looked through behind the splats;
 //! 5. `present.wgsl` puts splats over surfaces over the background.
 //!
 //! Steps 1 to 4 are left out when nothing has changed since the last picture.
@@ -27,6 +27,7 @@
 //! # Ok(()) }
 //! ```
 
+mod fields;
 mod gpu;
 mod mesh_data;
 mod page;
@@ -46,6 +47,10 @@ mod timing;
 mod uniforms;
 mod view;
 
+pub use fields::{
+    Addressing, FieldData, FieldDecoder, FieldId, FieldLevel, FieldScene, PictureData, PictureTile, ShapeData,
+    VolumeData,
+};
 pub use gpu::Gpu;
 pub use mesh_data::{MeshData, MeshPart, TextureData};
 pub use page::{MAX_PAGE, Page};
@@ -58,6 +63,7 @@ pub use timing::FrameTimes;
 pub use view::{CropBox, Frustum, Style, View};
 
 use crate::ViewerError;
+use fields::Fields;
 use pick::Picker;
 use pool::Pool;
 use present::Presenter;
@@ -73,6 +79,7 @@ pub struct Renderer {
     pool: Pool,
     splats: SplatStage,
     surfaces: Surfaces,
+    fields: Fields,
     picker: Picker,
     view: wgpu::Buffer,
     targets: Targets,
@@ -103,8 +110,9 @@ impl Renderer {
         Self {
             splats: SplatStage::new(gpu, &pool, &view),
             surfaces: Surfaces::new(gpu, &view),
+            fields: Fields::new(gpu, &view),
             picker: Picker::new(gpu),
-            targets: Targets::new(gpu, [1, 1]),
+            targets: Targets::new(gpu, [1, 1], false),
             gpu: gpu.clone(),
             pool,
             view,
@@ -185,9 +193,24 @@ impl Renderer {
         self.surfaces.set_visible(id, visible);
     }
 
+    /// Adds a shape, a picture or radiance that is drawn by asking its field.
+    ///
+    /// # Errors
+    /// When it contradicts itself, or is too large for the device.
+    pub fn add_field(&mut self, scene: &FieldScene) -> Result<FieldId, ViewerError> {
+        self.drawn = None;
+        self.fields.add(&self.gpu, scene)
+    }
+
+    /// Takes a field away.
+    pub fn remove_field(&mut self, id: FieldId) {
+        self.drawn = None;
+        self.fields.remove(id);
+    }
+
     /// Lowest and highest corner of the box around everything that is visible; none for an empty scene.
     pub fn bounds(&self) -> Option<[[f32; 3]; 2]> {
-        self.pool.boxes().chain(self.surfaces.boxes()).reduce(|[low, high], [l, h]| {
+        self.pool.boxes().chain(self.surfaces.boxes()).chain(self.fields.boxes()).reduce(|[low, high], [l, h]| {
             [std::array::from_fn(|k| low[k].min(l[k])), std::array::from_fn(|k| high[k].max(h[k]))]
         })
     }
@@ -209,13 +232,26 @@ impl Renderer {
         if self.drawn != Some(uniform) {
             self.splats.project(encoder, &self.pool, view, style.near);
             self.splats.sort(encoder);
-            self.surfaces.draw(&mut self.targets.begin_surfaces(encoder));
-            self.splats.draw(encoder, &self.targets);
+            self.draw_surfaces(encoder);
+            self.draw_transparent(encoder);
             self.drawn = Some(uniform);
         }
         let presenter = self.presenter(format);
         self.presenters[presenter].1.draw(&self.gpu, encoder, &self.view, &self.targets, output);
         Ok(())
+    }
+
+    /// Everything that is opaque.
+    fn draw_surfaces(&self, encoder: &mut wgpu::CommandEncoder) {
+        let mut pass = self.targets.begin_surfaces(encoder);
+        self.surfaces.draw(&mut pass);
+        self.fields.draw(&mut pass);
+    }
+
+    /// Everything that lets light pass.
+    fn draw_transparent(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.splats.draw(encoder, &self.targets);
+        self.fields.draw_volumes(&self.gpu, encoder, &self.targets);
     }
 
     /// Makes room for a picture and tells the shaders about it.
@@ -231,7 +267,8 @@ impl Renderer {
     }
 
     fn resize(&mut self, size: [u32; 2]) -> Result<(), ViewerError> {
-        if self.targets.size == size {
+        let has_volumes = self.fields.has_volumes();
+        if self.targets.size == size && self.targets.has_volumes == has_volumes {
             return Ok(());
         }
         let [width, height] = size;
@@ -239,7 +276,7 @@ impl Renderer {
         if size.iter().any(|&side| side == 0 || side > limit) {
             return Err(ViewerError::BadSize { width, height, limit });
         }
-        self.targets = Targets::new(&self.gpu, size);
+        self.targets = Targets::new(&self.gpu, size, has_volumes);
         self.drawn = None;
         Ok(())
     }

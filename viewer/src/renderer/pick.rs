@@ -22,7 +22,7 @@ pub struct Pick {
     pub point: [f64; 3],
     /// Along the camera's axis, world units.
     pub depth: f64,
-    /// The splat at which the pixel becomes half opaque, and its place in its page; none on a mesh or point.
+    /// The splat at which the pixel becomes half opaque, and its place in its page; none on anything else.
     pub splat: Option<(PageId, u32)>,
 }
 
@@ -36,7 +36,8 @@ pub(super) struct Picker {
 impl Picker {
     pub fn new(gpu: &Gpu) -> Self {
         use Binding::{DepthTexture, Read, Uniform, Write};
-        let bindings = [Uniform, Uniform, Read, Read, Read, Read, Read, DepthTexture, Write];
+        let volumes = Binding::Texture(wgpu::TextureSampleType::Float { filterable: false });
+        let bindings = [Uniform, Uniform, Read, Read, Read, Read, Read, DepthTexture, Write, volumes];
         let layout = group_layout(&gpu.device, wgpu::ShaderStages::COMPUTE, &bindings);
         Self { pipeline: PICK.compute(&gpu.device, "main", &[&layout]), layout }
     }
@@ -91,7 +92,8 @@ impl Renderer {
         let depth = wgpu::BindingResource::TextureView(&self.targets.depth);
         let buffers = [&self.view, &at, arguments, ellipses, colours, keys, order].map(wgpu::Buffer::as_entire_binding);
         let mut resources = buffers.to_vec();
-        resources.extend([depth, found.as_entire_binding()]);
+        let volumes = wgpu::BindingResource::TextureView(&self.targets.volumes);
+        resources.extend([depth, found.as_entire_binding(), volumes]);
         let group = bind(&gpu.device, &self.picker.layout, &resources);
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());

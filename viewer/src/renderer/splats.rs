@@ -4,7 +4,7 @@ use super::gpu::Gpu;
 use super::pool::Pool;
 use super::shaders::{Binding, PREPARE, PROJECT, SPLATS, bind, group_layout, pipeline_layout};
 use super::sort::{SortBuffers, Sorter};
-use super::targets::{DEPTH_FORMAT, Targets};
+use super::targets::{DEPTH_FORMAT, SPLAT_FORMAT, Targets};
 use super::uniforms::Arguments;
 use super::view::{Frustum, View};
 use wgpu::util::DeviceExt;
@@ -61,7 +61,7 @@ impl SplatStage {
         Self {
             project: PROJECT.compute(device, "main", &[&outputs_layout, &pool.layout]),
             prepare: PREPARE.compute(device, "main", &[&prepare_layout]),
-            blend: blend_pipeline(device, &blend_layout, Targets::splat_format(gpu)),
+            blend: blend_pipeline(device, &blend_layout),
             corners: corner_indices(device),
             sorter,
             outputs_layout,
@@ -172,16 +172,14 @@ pub(super) fn corner_indices(device: &wgpu::Device) -> wgpu::Buffer {
     })
 }
 
-fn blend_pipeline(
-    device: &wgpu::Device,
-    layout: &wgpu::BindGroupLayout,
-    format: wgpu::TextureFormat,
-) -> wgpu::RenderPipeline {
-    let under = wgpu::BlendComponent {
-        src_factor: wgpu::BlendFactor::OneMinusDstAlpha,
-        dst_factor: wgpu::BlendFactor::One,
-        operation: wgpu::BlendOperation::Add,
-    };
+/// Blending below what is there already.
+pub(super) const UNDER: wgpu::BlendComponent = wgpu::BlendComponent {
+    src_factor: wgpu::BlendFactor::OneMinusDstAlpha,
+    dst_factor: wgpu::BlendFactor::One,
+    operation: wgpu::BlendOperation::Add,
+};
+
+fn blend_pipeline(device: &wgpu::Device, layout: &wgpu::BindGroupLayout) -> wgpu::RenderPipeline {
     let module = SPLATS.compile(device);
     device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
         label: Some("splats"),
@@ -206,8 +204,8 @@ fn blend_pipeline(
             entry_point: Some("blend"),
             compilation_options: Default::default(),
             targets: &[Some(wgpu::ColorTargetState {
-                format,
-                blend: Some(wgpu::BlendState { color: under, alpha: under }),
+                format: SPLAT_FORMAT,
+                blend: Some(wgpu::BlendState { color: UNDER, alpha: UNDER }),
                 write_mask: wgpu::ColorWrites::ALL,
             })],
         }),

@@ -7,6 +7,12 @@ pub(super) const DEPTH_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Depth3
 /// Meshes and points: opaque where there is one.
 pub(super) const SURFACE_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 
+/// What splats and radiance are added up in. Half precision is what every WebGPU device can blend: its steps of 1/2048 of alpha
+/// are below those of a picture's bytes.
+pub(super) const SPLAT_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba16Float;
+/// near / z where radiance stops half of the light, zero where more passes.
+pub(super) const VOLUME_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::R32Float;
+
 /// Textures of one size.
 #[derive(Debug)]
 pub(super) struct Targets {
@@ -14,11 +20,14 @@ pub(super) struct Targets {
     pub splats: wgpu::TextureView,
     pub surfaces: wgpu::TextureView,
     pub depth: wgpu::TextureView,
+    /// Of one pixel, and zero, where there is no radiance.
+    pub volumes: wgpu::TextureView,
+    pub has_volumes: bool,
 }
 
 impl Targets {
-    pub fn new(gpu: &Gpu, size: [u32; 2]) -> Self {
-        let texture = |label, format| {
+    pub fn new(gpu: &Gpu, size: [u32; 2], has_volumes: bool) -> Self {
+        let texture = |label, format, size: [u32; 2]| {
             let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
                 label: Some(label),
                 size: wgpu::Extent3d { width: size[0], height: size[1], depth_or_array_layers: 1 },
@@ -33,16 +42,12 @@ impl Targets {
         };
         Self {
             size,
-            splats: texture("splats", Self::splat_format(gpu)),
-            surfaces: texture("surfaces", SURFACE_FORMAT),
-            depth: texture("depth", DEPTH_FORMAT),
+            splats: texture("splats", SPLAT_FORMAT, size),
+            surfaces: texture("surfaces", SURFACE_FORMAT, size),
+            depth: texture("depth", DEPTH_FORMAT, size),
+            volumes: texture("volumes", VOLUME_FORMAT, if has_volumes { size } else { [1, 1] }),
+            has_volumes,
         }
-    }
-
-    /// What splats are added up in. Half precision is what every WebGPU device can blend: its steps of 1/2048 of alpha
-    /// are below those of a picture's bytes.
-    pub fn splat_format(_gpu: &Gpu) -> wgpu::TextureFormat {
-        wgpu::TextureFormat::Rgba16Float
     }
 
     /// A pass that clears everything and draws surfaces.
@@ -53,6 +58,22 @@ impl Targets {
     /// A pass that blends splats between surfaces.
     pub fn begin_splats<'a>(&self, encoder: &'a mut wgpu::CommandEncoder) -> wgpu::RenderPass<'a> {
         self.begin(encoder, "splats", &self.splats, wgpu::LoadOp::Load, wgpu::StoreOp::Store)
+    }
+
+    /// A pass that blends radiance behind splats.
+    pub fn begin_volumes<'a>(&self, encoder: &'a mut wgpu::CommandEncoder) -> wgpu::RenderPass<'a> {
+        let attachment = |view, load| wgpu::RenderPassColorAttachment {
+            view,
+            depth_slice: None,
+            resolve_target: None,
+            ops: wgpu::Operations { load, store: wgpu::StoreOp::Store },
+        };
+        let depths = attachment(&self.volumes, wgpu::LoadOp::Clear(wgpu::Color::TRANSPARENT));
+        encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+            label: Some("volumes"),
+            color_attachments: &[Some(attachment(&self.splats, wgpu::LoadOp::Load)), Some(depths)],
+            ..Default::default()
+        })
     }
 
     fn begin<'a>(

@@ -39,8 +39,8 @@ impl Renderer {
         let project = self.time(|this, encoder| this.splats.project(encoder, &this.pool, view, style.near))?;
         let sort = self.time(|this, encoder| this.splats.sort(encoder))?;
         let draw = self.time(|this, encoder| {
-            this.surfaces.draw(&mut this.targets.begin_surfaces(encoder));
-            this.splats.draw(encoder, &this.targets);
+            this.draw_surfaces(encoder);
+            this.draw_transparent(encoder);
         })?;
         Ok(FrameTimes { project, sort, draw, visible: self.visible()? })
     }

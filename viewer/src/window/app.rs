@@ -11,7 +11,7 @@ use super::recovery::Recovery;
 use super::selection::Region;
 use super::state::{Command, State, Tool};
 use crate::ViewerError;
-use crate::camera::{Button, Controls, Key, Modifiers, Navigator, Preset};
+use crate::camera::{Button, Controls, Habit, Key, Modifiers, Navigator, Preset};
 use crate::renderer::Style;
 use egui::{Pos2, Rect};
 use std::collections::HashSet;
@@ -181,6 +181,7 @@ impl Session {
             last_click: None,
         };
         session.measure_scene();
+        session.choose_habit();
         session.window.request_redraw();
         Ok(session)
     }
@@ -501,6 +502,16 @@ impl Session {
             if !self.state.crop.on {
                 self.state.crop.corners = around.bounds.map(|corner| corner.map(f64::from));
             }
+        }
+    }
+
+    /// Pictures are shifted and not turned, until users choose otherwise.
+    pub(super) fn choose_habit(&mut self) {
+        let habit = &mut self.controls.habit;
+        match (self.document.content.is_flat(), *habit) {
+            (true, _) => *habit = Habit::Map,
+            (false, Habit::Map) => *habit = Habit::default(),
+            (false, _) => {}
         }
     }
 

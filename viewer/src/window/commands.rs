@@ -179,6 +179,7 @@ impl Session {
         self.state = State { help: self.state.help, ..State::new(style) };
         self.sight = Sight::of(&self.document.content, self.document.surroundings);
         self.measure_scene();
+        self.choose_habit();
     }
 
     fn save(&mut self, host: &mut dyn Host, path: &Path) -> Result<(), String> {

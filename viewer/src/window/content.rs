@@ -1,5 +1,6 @@
 //! What the window is given to show, as plain data: it opens no files itself.
 
+use crate::renderer::FieldScene;
 use crate::streamed::Surroundings;
 use std::fmt;
 use std::path::Path;
@@ -21,6 +22,8 @@ pub struct Content {
     pub streamed: Option<Streamed>,
     /// Mesh or point cloud, if there is one.
     pub mesh: Option<Mesh>,
+    /// Fitted shape or picture, if there is one.
+    pub field: Option<Arc<FieldScene>>,
     /// Photos that it was made from.
     pub photos: Vec<Photo>,
     /// sRGB colour behind it.
@@ -41,7 +44,13 @@ impl Content {
         let splats = self.cloud.as_ref().and_then(|cloud| Surroundings::of_splats(&cloud.means));
         let streamed = || self.streamed.as_ref().and_then(|streamed| streamed.surroundings);
         let surfaces = || self.mesh.as_ref().and_then(|mesh| Surroundings::of_surfaces(&mesh.positions));
-        splats.or_else(streamed).or_else(surfaces)
+        let field = || self.field.as_ref().and_then(|field| Surroundings::of_surfaces(&field.bounds()));
+        splats.or_else(streamed).or_else(surfaces).or_else(field)
+    }
+
+    /// Whether it is a picture, which is shifted and not turned.
+    pub fn is_flat(&self) -> bool {
+        self.field.as_deref().is_some_and(|field| matches!(field, FieldScene::Picture(_)))
     }
 }
 

@@ -5,7 +5,7 @@ use super::edits::{Combine, Edits};
 use super::selection::{Region, in_region};
 use super::streaming::Streaming;
 use crate::ViewerError;
-use crate::renderer::{MAX_PAGE, MeshData, Page, PageId, Renderer, SurfaceId, View};
+use crate::renderer::{FieldId, MAX_PAGE, MeshData, Page, PageId, Renderer, SurfaceId, View};
 use crate::streamed::Surroundings;
 use tessera_datasets::scene::SplatCloud;
 
@@ -24,6 +24,7 @@ pub struct Document {
     pub surroundings: Option<Surroundings>,
     pages: Vec<PageId>,
     mesh: Option<SurfaceId>,
+    field: Option<FieldId>,
 }
 
 impl Document {
@@ -38,6 +39,7 @@ impl Document {
             streaming: None,
             pages: Vec::new(),
             mesh: None,
+            field: None,
         };
         document.upload(renderer);
         document
@@ -46,7 +48,7 @@ impl Document {
     /// Hands everything over again: the device is a new one.
     pub fn upload(&mut self, renderer: &mut Renderer) {
         self.pages.clear();
-        self.mesh = None;
+        (self.mesh, self.field) = (None, None);
         if let Err(error) = self.try_upload(renderer) {
             self.complaint = Some(format!("only a part is shown: {error}"));
         }
@@ -86,6 +88,9 @@ impl Document {
         if let Some(mesh) = &self.content.mesh {
             self.mesh = Some(renderer.add_mesh(&MeshData::of(mesh)?)?);
         }
+        if let Some(field) = &self.content.field {
+            self.field = Some(renderer.add_field(field)?);
+        }
         if let Some(cloud) = &self.content.cloud {
             for page in Page::all_of_cloud(cloud) {
                 self.pages.push(renderer.add_page(&page?)?);
@@ -99,6 +104,9 @@ impl Document {
         self.pages.drain(..).for_each(|page| renderer.remove_page(page));
         if let Some(mesh) = self.mesh.take() {
             renderer.remove_mesh(mesh);
+        }
+        if let Some(field) = self.field.take() {
+            renderer.remove_field(field);
         }
         if let Some(streaming) = self.streaming.take() {
             streaming.close(renderer);
@@ -114,6 +122,9 @@ impl Document {
         self.complaint = None;
         if let Some(mesh) = self.mesh.take() {
             renderer.remove_mesh(mesh);
+        }
+        if let Some(field) = self.field.take() {
+            renderer.remove_field(field);
         }
         self.upload(renderer);
     }
@@ -183,6 +194,7 @@ mod tests {
             cloud: None,
             streamed: None,
             mesh: None,
+            field: None,
             photos: Vec::new(),
             background: [0.0; 3],
             start: Pose::identity(),

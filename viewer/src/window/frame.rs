@@ -11,10 +11,6 @@ use crate::renderer::{CropBox, Style, View};
 use egui::Rect;
 use std::time::{Duration, Instant};
 
-/// Frames that take longer are slow, milliseconds.
-const SLOW: f64 = 50.0;
-/// What the resolution is multiplied by while the camera moves and frames are slow.
-const COARSE: f32 = 0.5;
 /// Width of the panel, points.
 const PANEL: f32 = 316.0;
 /// A picture is drawn where there are so many pixels at least.
@@ -40,8 +36,8 @@ impl Session {
             output.viewport_output.get(&egui::ViewportId::ROOT).map_or(Duration::MAX, |view| view.repaint_delay);
         self.egui.handle_platform_output(&self.window, output.platform_output.clone());
         let full = self.full_view();
-        let slow = self.state.adaptive && moving && self.state.times.milliseconds > SLOW;
-        let resolution = self.state.resolution * if slow { COARSE } else { 1.0 };
+        let share = if self.state.adaptive && moving { self.state.pace.share() } else { 1.0 };
+        let resolution = self.state.resolution * share;
         let view = scaled(&full, resolution);
         self.document.advance(&view, &mut self.graphics.renderer);
         let context = self.egui.egui_ctx().clone();
@@ -54,7 +50,7 @@ impl Session {
         } else {
             self.last_frame = None;
             // Stands still: drawn once more in full.
-            if slow || repaint < Duration::from_secs(1) {
+            if share < 1.0 || repaint < Duration::from_secs(1) {
                 self.window.request_redraw();
             }
         }
@@ -70,6 +66,15 @@ impl Session {
             let times = &mut self.state.times.milliseconds;
             *times += 0.2 * (1e3 * seconds - *times);
         }
+        let moving = self.travel(seconds);
+        if let (true, Some(seconds)) = (moving, seconds) {
+            self.state.pace.note(1e3 * seconds);
+        }
+        moving
+    }
+
+    /// Goes on for so many seconds; whether that moves the camera.
+    fn travel(&mut self, seconds: Option<f64>) -> bool {
         let step = seconds.unwrap_or(1.0 / 60.0).min(LONGEST_STEP);
         let fast = self.egui.egui_ctx().input(|input| input.modifiers.shift);
         let flying = self.controls.fly(self.sight.navigator.moved(), step, fast);

@@ -14,6 +14,7 @@ mod frame;
 mod graphics;
 mod notices;
 mod overlay;
+mod pace;
 mod panels;
 mod recovery;
 mod selection;

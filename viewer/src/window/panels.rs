@@ -3,7 +3,7 @@
 use super::document::Document;
 use super::state::{Command, State, Tool};
 use crate::camera::{Controls, Habit, Preset};
-use crate::renderer::Renderer;
+use crate::renderer::{FieldScene, Renderer};
 use egui::{CollapsingHeader, DragValue, Slider, Ui};
 use tessera_datasets::scene::SplatCloud;
 
@@ -61,6 +61,9 @@ impl Panel<'_> {
                 _ => format!("{triangles} triangles, {points} vertices"),
             });
         }
+        if let Some(field) = &self.document.content.field {
+            ui.label(described(field));
+        }
         ui.label(format!("{:.0} ms a frame while moving", self.state.times.milliseconds));
         ui.small(self.renderer.gpu().name());
     }
@@ -68,7 +71,9 @@ impl Panel<'_> {
     fn view(&mut self, ui: &mut Ui) {
         ui.horizontal(|ui| {
             ui.label("Mouse");
-            for (habit, name) in [(Habit::Orbit, "Orbit"), (Habit::Blender, "Blender"), (Habit::Game, "Game")] {
+            let habits =
+                [(Habit::Orbit, "Orbit"), (Habit::Blender, "Blender"), (Habit::Game, "Game"), (Habit::Map, "Map")];
+            for (habit, name) in habits {
                 ui.selectable_value(&mut self.controls.habit, habit, name);
             }
         });
@@ -259,6 +264,19 @@ impl Panel<'_> {
     fn button(&mut self, ui: &mut Ui, name: &str, command: Command) {
         if ui.button(name).clicked() {
             self.commands.push(command);
+        }
+    }
+}
+
+/// A field in a line.
+fn described(field: &FieldScene) -> String {
+    match field {
+        FieldScene::Shape(shape) => format!("fitted shape, {} parameters", shape.field.parameters()),
+        FieldScene::Volume(volume) => format!("fitted radiance, {} parameters", volume.field.parameters()),
+        FieldScene::Picture(picture) => {
+            let [width, height] = picture.size;
+            let parameters: usize = picture.tiles.iter().map(|tile| tile.field.parameters()).sum();
+            format!("fitted picture, {width}x{height}, {parameters} parameters")
         }
     }
 }

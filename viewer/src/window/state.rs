@@ -1,6 +1,7 @@
 //! What the panels show and change.
 
 use super::notices::Notices;
+use super::pace::Pace;
 use crate::camera::{CameraPath, Preset};
 use crate::renderer::Style;
 use std::path::PathBuf;
@@ -106,6 +107,8 @@ pub struct State {
     pub resolution: f32,
     /// Reduce the resolution while the camera moves and frames are slow.
     pub adaptive: bool,
+    /// How coarse it is then.
+    pub pace: Pace,
     /// The left button.
     pub tool: Tool,
     /// Radius of the brush, points.
@@ -159,6 +162,7 @@ impl State {
             style,
             resolution: 1.0,
             adaptive: true,
+            pace: Pace::default(),
             tool: Tool::default(),
             brush: 30.0,
             faint: 0.05,

@@ -1,6 +1,7 @@
 //! `tessera bench`: how fast this machine trains, and with --view, how fast it draws and how scenes stream.
 
 mod arithmetic;
+mod fitted;
 mod streaming;
 mod view;
 
@@ -16,6 +17,7 @@ use std::time::Instant;
 use tessera_engine::config::Config;
 use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::synthetic::{Options, SceneKind};
+use tessera_engine::rbf::file::RbfFile;
 use tessera_engine::splats::{SplatTraining, SplatsConfig};
 use tessera_engine::train::Method;
 
@@ -37,6 +39,9 @@ struct Measurement {
 /// # Errors
 /// When the capture cannot be read, or training fails.
 pub fn run(args: &Bench, console: &Console) -> Result<()> {
+    if let Some(path) = args.scene.as_ref().filter(|path| RbfFile::is_named(path)) {
+        return fitted::run(path, args, console);
+    }
     if args.view {
         return view::run(args, console);
     }

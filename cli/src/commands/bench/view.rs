@@ -21,7 +21,7 @@ use tessera_viewer::renderer::{FrameTimes, Gpu, Page, Picture, Renderer, Style, 
 /// Splats of the scenes that are drawn, where nothing else is asked for.
 const SIZES: [u64; 3] = [100_000, 1_000_000, 4_000_000];
 /// Frames before the clock starts: pipelines are compiled, buffers grow.
-const WARM_UP: usize = 2;
+pub const WARM_UP: usize = 2;
 
 /// Draws terrains of several sizes, or a scene, from cameras on a circle, every frame from another.
 ///
@@ -125,7 +125,7 @@ fn measure(gpu: &Gpu, cloud: &SplatCloud, views: &[View]) -> Result<(Vec<FrameTi
 }
 
 /// Milliseconds.
-fn median(times: &[FrameTimes], of: impl Fn(&FrameTimes) -> Duration) -> f64 {
+pub fn median(times: &[FrameTimes], of: impl Fn(&FrameTimes) -> Duration) -> f64 {
     let mut values: Vec<f64> = times.iter().map(|times| 1e3 * of(times).as_secs_f64()).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

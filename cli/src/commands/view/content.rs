@@ -3,6 +3,7 @@
 use crate::args::View as Arguments;
 use crate::commands::render::{orbit_cameras, stated_cameras};
 use crate::console::Console;
+use crate::fitted::{self, UP};
 use crate::inputs::{Run, Scene, read_whole, scene_file, up_of_mesh};
 use crate::published::{MIN_CAMERAS, distance_ahead};
 use anyhow::{Result, bail};
@@ -16,9 +17,11 @@ use tessera_engine::datasets::format::tiles::{PageFiles, open_manifest};
 use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::image::decode;
 use tessera_engine::datasets::scene::{Mesh, SplatCloud, camera_from_scene};
+use tessera_engine::rbf::file::RbfFile;
 use tessera_engine::render::{PathCamera, orbit_of_points};
 use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_viewer::camera::looking_at;
+use tessera_viewer::renderer::FieldScene;
 use tessera_viewer::streamed::Surroundings;
 use tessera_viewer::window::{Content, Photo, Streamed};
 
@@ -33,11 +36,14 @@ pub struct Opened {
     pub camera: Camera,
 }
 
-/// Opens a run folder, a splat file, a mesh or a point cloud.
+/// Opens a run folder, a splat file, a mesh, a point cloud, a fitted shape or picture.
 pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    if RbfFile::is_named(path) {
+        return of_fitted(path, name, args, console);
+    }
     let run = Run::of(path)?;
     let file = scene_file(path, run.is_some())?;
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     if SplatFormat::of(&file) == Some(SplatFormat::Tiles) {
         return of_tiles(&file, name, args, console);
     }
@@ -74,7 +80,8 @@ fn of_scene(
     }
     scene.cloud.scene_from_world = stored_from_world;
     let background = args.background.unwrap_or_else(|| scene.background());
-    Ok(opened(name, Some(scene.cloud), None, photos, background, &first, up))
+    let shown = Shown { cloud: Some(scene.cloud), photos, ..Shown::default() };
+    Ok(opened(name, shown, background, &first, up))
 }
 
 /// A streamed scene: only its coarsest page is read here, to find a first view.
@@ -113,22 +120,39 @@ fn with_vertical_fov([width, height]: [u32; 2], fov: f64) -> Camera {
 fn of_mesh(mesh: Mesh, name: String, up: [f64; 3], args: &Arguments) -> Result<Opened> {
     let first = first_look(args, up, |count| orbit_of_points(&mesh.positions, up, count as usize, args.size))?;
     let background = args.background.unwrap_or(DEFAULT_BACKGROUND);
-    Ok(opened(name, None, Some(mesh), Vec::new(), background, &first, up))
+    let shown = Shown { mesh: Some(mesh), ..Shown::default() };
+    Ok(opened(name, shown, background, &first, up))
 }
 
-fn opened(
-    name: String,
+/// A fitted field, seen from before it.
+fn of_fitted(path: &Path, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
+    let background = args.background.unwrap_or(DEFAULT_BACKGROUND);
+    let seen = fitted::open(path, console)?;
+    let mut first = first_look(args, UP, |count| seen.cameras(count as usize, args.size))?;
+    if args.camera.is_none() && matches!(seen.scene, FieldScene::Picture(_)) {
+        // It lies in the plane z = 0.
+        first.distance = Some(first.camera.camera_from_world.inverse().translation.z.abs());
+    }
+    let shown = Shown { field: Some(Arc::new(seen.scene)), ..Shown::default() };
+    Ok(opened(name, shown, background, &first, UP))
+}
+
+/// What of a scene there is.
+#[derive(Default)]
+struct Shown {
     cloud: Option<SplatCloud>,
     mesh: Option<Mesh>,
+    field: Option<Arc<FieldScene>>,
     photos: Vec<Photo>,
-    background: [f32; 3],
-    first: &FirstLook,
-    up: [f64; 3],
-) -> Opened {
+}
+
+fn opened(name: String, shown: Shown, background: [f32; 3], first: &FirstLook, up: [f64; 3]) -> Opened {
     let FirstLook { camera: first, distance } = first;
     let fov = 2.0 * (0.5 * f64::from(first.camera.height) / first.camera.lens.focal[1]).atan();
     let start = first.camera_from_world;
-    let shown = Content { name, cloud, streamed: None, mesh, photos, background, start, distance: *distance, fov, up };
+    let Shown { cloud, mesh, field, photos } = shown;
+    let distance = *distance;
+    let shown = Content { name, cloud, streamed: None, mesh, field, photos, background, start, distance, fov, up };
     Opened { shown, camera: first.camera }
 }
 

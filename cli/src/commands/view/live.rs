@@ -118,6 +118,7 @@ pub fn show(capture: &Path, updates: Receiver<Update>, console: &Console) -> Res
         cloud: None,
         streamed: None,
         mesh: None,
+        field: None,
         background: DEFAULT_BACKGROUND,
         start: first.map_or_else(Pose::identity, |photo| photo.camera_from_world),
         fov: first.map_or(0.9, |p| 2.0 * (0.5 * f64::from(p.camera.height) / p.camera.lens.focal[1]).atan()),

@@ -31,6 +31,9 @@ pub fn write(opened: Opened, file: &Path, args: &Arguments, console: &Console) -
     if let Some(mesh) = &opened.shown.mesh {
         renderer.add_mesh(&MeshData::of(mesh)?)?;
     }
+    if let Some(field) = &opened.shown.field {
+        renderer.add_field(field)?;
+    }
     let view = View { camera: opened.camera, camera_from_world: opened.shown.start };
     if let Some(streamed) = &opened.shown.streamed {
         stream(streamed, &view, &mut renderer, console)?;

@@ -10,7 +10,7 @@ mod picture;
 
 pub use config::{ImageConfig, preset};
 pub use fit::fit_tile;
-pub use picture::{Crop, ImageProgress, ImageReport, fit, fit_on, write_picture};
+pub use picture::{Crop, ImageProgress, ImageReport, draw_picture, fit, fit_on, write_picture};
 
 use serde::{Deserialize, Serialize};
 

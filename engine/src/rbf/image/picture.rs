@@ -214,20 +214,25 @@ pub fn write_picture(
     sixteen_bits: bool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<()> {
+    let (size, channels, bands) = draw_picture(file, progress)?;
+    write_rows(output, size, channels, sixteen_bits, existing, bands)
+}
+
+/// The size of a fitted picture, how many channels it has, and its pixels, `[height, width, channels]`, in bands of whole rows from the top.
+/// `progress` is told how many tiles of how many are drawn.
+///
+/// # Errors
+/// When `file` holds no picture; bands end with an error when it is damaged.
+pub fn draw_picture<'a>(
+    file: &'a mut RbfFile,
+    progress: &'a mut dyn FnMut(usize, usize),
+) -> Result<([u32; 2], usize, impl Iterator<Item = Result<Vec<f32>>> + 'a)> {
     let Content::Image { width, height, channels, tiles } = file.index.content.clone() else {
         return Err(Error::setting("the file holds a shape, no picture; `tessera mesh` makes a mesh of it"));
     };
-    let mut rows: Vec<Vec<(usize, TileRect)>> = Vec::new();
-    for (number, tile) in tiles.iter().enumerate() {
-        match rows.last_mut() {
-            Some(row) if tile.x > 0 => row.push((number, *tile)),
-            _ => rows.push(vec![(number, *tile)]),
-        }
-    }
-    let mut done = 0;
-    let bands = rows.into_iter().map(|row| {
-        let band_height = row[0].1.height as usize;
-        let mut band = vec![0.0; width as usize * band_height * channels];
+    let (mut done, count) = (0, tiles.len());
+    let bands = rows_of(&tiles).into_iter().map(move |row| {
+        let mut band = vec![0.0; width as usize * row[0].1.height as usize * channels];
         for (number, tile) in row {
             let field = file.field(number)?;
             let drawn = draw(&field, [tile.width, tile.height], tile.side, channels);
@@ -236,11 +241,23 @@ pub fn write_picture(
                 row[tile.x as usize * channels..][..own].copy_from_slice(drawn);
             }
             done += 1;
-            progress(done, tiles.len());
+            progress(done, count);
         }
-        Ok::<_, Error>(band)
+        Ok(band)
     });
-    write_rows(output, [width, height], channels, sixteen_bits, existing, bands)
+    Ok(([width, height], channels, bands))
+}
+
+/// Tiles with their numbers, row by row.
+fn rows_of(tiles: &[TileRect]) -> Vec<Vec<(usize, TileRect)>> {
+    let mut rows: Vec<Vec<(usize, TileRect)>> = Vec::new();
+    for (number, tile) in tiles.iter().enumerate() {
+        match rows.last_mut() {
+            Some(row) if tile.x > 0 => row.push((number, *tile)),
+            _ => rows.push(vec![(number, *tile)]),
+        }
+    }
+    rows
 }
 
 #[cfg(test)]

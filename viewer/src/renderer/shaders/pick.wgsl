@@ -1,4 +1,4 @@
-// Which splats cover one pixel, and the depth of the surface there.
+// Which splats cover one pixel, and the depth of the surface there or of where radiance stops half of the light.
 
 struct Hit {
     // In the order of depth.
@@ -27,6 +27,7 @@ struct Hits {
 @group(0) @binding(6) var<storage, read> order: array<u32>;
 @group(0) @binding(7) var surface_depth: texture_depth_2d;
 @group(0) @binding(8) var<storage, read_write> found: Hits;
+@group(0) @binding(9) var volume_depth: texture_2d<f32>;
 
 const MAX_ALPHA: f32 = 0.999;
 const MIN_ALPHA: f32 = 1.0 / 255.0;
@@ -37,7 +38,10 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     if id.x == 0u {
-        let nearness = textureLoad(surface_depth, vec2<u32>(pixel.xy), 0);
+        let at = vec2<u32>(pixel.xy);
+        // Where there is no radiance the texture has one pixel.
+        let of_volume = textureLoad(volume_depth, min(at, textureDimensions(volume_depth) - 1u), 0).x;
+        let nearness = max(textureLoad(surface_depth, at, 0), of_volume);
         found.surface = select(0.0, view.centre.w / nearness, nearness > 0.0);
     }
     for (var place = id.x; place < arguments.count; place += 256u * groups.x) {
