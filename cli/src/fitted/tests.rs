@@ -180,9 +180,7 @@ fn shapes_are_traced_where_the_processor_finds_them() {
         }
         errors.sort_by(f64::total_cmp);
         let half = errors[errors.len() / 2];
-        println!(
-            "{kind:?}: {seen} pixels, {others} differ in outline, {apart} apart, brightness by {half:.3}"
-        );
+        println!("{kind:?}: {seen} pixels, {others} differ in outline, {apart} apart, brightness by {half:.3}");
         assert!(seen > 1000, "{kind:?}: only {seen} pixels of 6912 show the shape");
         assert!(others <= seen / 200, "{kind:?}: the outline differs in {others} pixels");
         assert!(apart <= 2, "{kind:?}: {apart} picked depths are more than a pixel and a half apart");
