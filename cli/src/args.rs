@@ -156,6 +156,8 @@ pub enum Method {
     Splats,
     /// A closed surface, which becomes a mesh
     Surface,
+    /// A small field of density and colours, decoded by radial basis functions
+    Rbf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -166,6 +168,8 @@ pub enum Preset {
     Balanced,
     /// More steps and more splats, for machines with time
     Quality,
+    /// Smaller files at about the same quality (--method rbf)
+    Compact,
 }
 
 impl Preset {
@@ -175,6 +179,7 @@ impl Preset {
             Self::Fast => "fast",
             Self::Balanced => "balanced",
             Self::Quality => "quality",
+            Self::Compact => "compact",
         }
     }
 }

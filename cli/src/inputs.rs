@@ -41,11 +41,12 @@ impl Scene {
     /// When it is neither a run folder with a scene nor a splat file.
     pub fn open(path: &Path) -> Result<Self> {
         let run = Run::of(path)?;
-        if run.as_ref().is_some_and(Run::is_surface) {
+        if let Some(run) = run.as_ref().filter(|run| !matches!(run.settings, Settings::Splats(_))) {
             bail!(
-                "{}: holds a surface, not splats; make a mesh of it with tessera mesh, measure it with tessera eval, or look at it \
-                 with tessera view",
-                path.display()
+                "{}: holds {}, not splats; draw it with tessera render, make a mesh of it with tessera mesh, measure it with tessera eval, \
+                 or look at it with tessera view",
+                path.display(),
+                if run.is_surface() { "a surface" } else { "radiance" }
             );
         }
         let file = scene_file(path, run.is_some())?;

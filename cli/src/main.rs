@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod console;
+mod fields;
 mod fitted;
 mod inputs;
 mod interrupt;

@@ -5,6 +5,7 @@ use crate::console::{Console, UsageError};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use tessera_engine::config::Config;
+use tessera_engine::rbf::radiance::{self, RadianceConfig};
 use tessera_engine::splats::{self, SplatsConfig};
 use tessera_engine::surface::{self, SurfaceConfig};
 use tessera_engine::train::RunConfig;
@@ -15,6 +16,7 @@ use toml::Table;
 pub enum Settings {
     Splats(SplatsConfig),
     Surface(SurfaceConfig),
+    Radiance(RadianceConfig),
 }
 
 /// Does the same with the settings of any method.
@@ -23,6 +25,7 @@ macro_rules! of_any {
         match $settings {
             Settings::Splats($config) => $value,
             Settings::Surface($config) => $value,
+            Settings::Radiance($config) => $value,
         }
     };
 }
@@ -39,6 +42,7 @@ impl Settings {
         match method {
             Method::Splats => Self::Splats(SplatsConfig::default()),
             Method::Surface => Self::Surface(SurfaceConfig::default()),
+            Method::Rbf => Self::Radiance(RadianceConfig::default()),
         }
     }
 
@@ -90,6 +94,7 @@ impl Settings {
         match self {
             Self::Splats(config) => config.apply_toml(splats::preset(name)?, "preset"),
             Self::Surface(config) => config.apply_toml(surface::preset(name)?, "preset"),
+            Self::Radiance(config) => config.apply_toml(radiance::preset(name)?, "preset"),
         }
     }
 
@@ -138,6 +143,7 @@ fn method_of(run: &RunConfig) -> Result<Method> {
     match run.method.as_str() {
         "splats" => Ok(Method::Splats),
         "surface" => Ok(Method::Surface),
+        "rbf" => Ok(Method::Rbf),
         unknown => bail!("the run was trained with the method '{unknown}', which this version does not know"),
     }
 }
@@ -191,6 +197,7 @@ fn changes(before: &Settings, after: &Settings) -> Vec<String> {
     match (before, after) {
         (Settings::Splats(before), Settings::Splats(after)) => of(before, after),
         (Settings::Surface(before), Settings::Surface(after)) => of(before, after),
+        (Settings::Radiance(before), Settings::Radiance(after)) => of(before, after),
         _ => Vec::new(),
     }
 }

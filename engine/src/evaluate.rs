@@ -6,7 +6,7 @@
 
 use crate::frames::FrameSet;
 use crate::metrics::{ImageMeter, ImageMetrics};
-use crate::render::SplatPainter;
+use crate::render::{Painter, SplatPainter};
 use crate::target::{DEFAULT_BACKGROUND, Target};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -102,29 +102,51 @@ pub fn evaluate_splats(
     options: &EvalOptions,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<EvalReport> {
+    let mut painter = SplatPainter::new(cloud, &capture.scene_from_world, options.background);
+    evaluate_capture(capture, options, &mut painter, progress)
+}
+
+/// Compares what a painter draws with the photos of a part of a capture. `progress` is told how many of how many are done.
+///
+/// # Errors
+/// When the part has no photos or a photo cannot be read.
+pub fn evaluate_capture(
+    capture: &Capture,
+    options: &EvalOptions,
+    painter: &mut dyn Painter,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<EvalReport> {
+    let split = split_name(options.split);
     let indices = split_indices(capture, options.split, options.test_every);
     if indices.is_empty() {
-        return Err(nothing_to_evaluate(capture, options.split));
+        return Err(Error::setting(format!(
+            "there is nothing to evaluate: {} has no photos in its {split} part; hold some out with --test-every 8, or choose \
+             --split train",
+            capture.files.root().display(),
+        )));
     }
     let cache = Arc::new(ImageCache::new(capture.files.clone(), CACHE_BYTES, options.max_side));
     let frames = FrameSet::new(capture, &indices, &cache, 1);
-    let mut painter = SplatPainter::new(cloud, &capture.scene_from_world, options.background);
-    let mut draw = |_: usize, view: &View, out: &mut Vec<f32>| {
-        out.clear();
-        out.extend_from_slice(&painter.paint(view).rgb);
-        Ok(())
-    };
-    evaluate_frames(&frames, split_name(options.split), options.background, &mut draw, progress)
+    evaluate_painter(&frames, split, options.background, painter, progress)
 }
 
-/// That a part of a capture has no photos.
-pub(crate) fn nothing_to_evaluate(capture: &Capture, split: Split) -> Error {
-    Error::setting(format!(
-        "there is nothing to evaluate: {} has no photos in its {} part; hold some out with --test-every 8, or choose --split \
-         train",
-        capture.files.root().display(),
-        split_name(split)
-    ))
+/// [`evaluate_frames`] of what a painter draws.
+///
+/// # Errors
+/// When a photo cannot be read.
+pub fn evaluate_painter(
+    frames: &FrameSet,
+    split: &str,
+    background: [f32; 3],
+    painter: &mut dyn Painter,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<EvalReport> {
+    let mut draw = |_: usize, view: &View, out: &mut Vec<f32>| {
+        out.clear();
+        out.extend_from_slice(&painter.draw(view, false).rgb);
+        Ok(())
+    };
+    evaluate_frames(frames, split, background, &mut draw, progress)
 }
 
 /// Compares what `draw` draws with the photos of `frames` at full size. `progress` is told how many of how many are

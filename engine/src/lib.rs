@@ -9,7 +9,8 @@
 //! - [`frames`]: which photo each step looks at, decoded ahead of time.
 //! - [`splats`]: Gaussian splats, the first method.
 //! - [`surface`]: neural surfaces, the second, and the meshes that they become.
-//! - [`rbf`]: fields of radial basis functions, which images and shapes are fitted with.
+//! - [`rbf`]: fields of radial basis functions: images, shapes and radiance.
+//! - [`rays`]: rays of photos through the box that a field fills.
 //! - [`mesh_distance`], [`meshing`]: from meshes to signed distances, and back.
 //! - [`render`]: camera paths, pictures and videos of a scene.
 //! - [`verify`]: whether a converted scene still looks as it did.
@@ -21,6 +22,7 @@ pub mod frames;
 pub mod mesh_distance;
 pub mod meshing;
 pub mod metrics;
+pub mod rays;
 pub mod rbf;
 pub mod render;
 pub mod splats;

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::metrics::{psnr, quantise};
-use crate::render::{PathCamera, SplatPainter, of_frames, orbit, scene_of_cloud};
+use crate::render::{Painter, PathCamera, SplatPainter, of_frames, orbit, scene_of_cloud};
 use serde::Serialize;
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::capture::Capture;

@@ -16,7 +16,7 @@ use tessera_engine::datasets::format;
 use tessera_engine::datasets::image::save_png;
 use tessera_engine::datasets::synthetic::{Options, SceneKind};
 use tessera_engine::evaluate::EvalReport;
-use tessera_engine::render::{SplatPainter, scene_of_cloud, to_image};
+use tessera_engine::render::{Painter, SplatPainter, scene_of_cloud, to_image};
 use tessera_engine::splats::SplatsConfig;
 use tessera_engine::train::{Existing, Outcome, RunFolder};
 use tessera_viewer::export::write_single_file;

@@ -2,7 +2,8 @@
 
 use crate::args::{Eval, Photos};
 use crate::console::{Console, UsageError};
-use crate::inputs::{Run, Scene, open_capture, open_surface, scene_file};
+use crate::fields::LearnedField;
+use crate::inputs::{Run, Scene, open_capture, scene_file};
 use crate::pictures::{compare, file_name};
 use crate::progress::Progress;
 use crate::report::{Facts, Table, duration};
@@ -24,11 +25,11 @@ pub fn run(args: &Eval, console: &Console) -> Result<()> {
     if let Some(reference) = &args.reference {
         return against_reference(args, reference, console);
     }
-    if let Some(run) = Run::find(&args.scene)?.filter(Run::is_surface) {
-        return of_surface(args, &run, console);
+    if let Some(field) = LearnedField::open(&args.scene)? {
+        return of_field(args, &field, console);
     }
     let scene = Scene::open(&args.scene)?;
-    let capture = open_capture(&capture_path(args, &scene)?, console)?;
+    let capture = open_capture(&capture_path(args, scene.run.as_ref())?, console)?;
     let options = options(&scene, &args.photos, args.background);
     let report = evaluate(&scene, &capture, &options, console)?;
     if let Some(folder) = &args.pictures {
@@ -50,7 +51,7 @@ fn show(args: &Eval, report: &EvalReport, console: &Console) -> Result<()> {
 fn against_reference(args: &Eval, reference: &Path, console: &Console) -> Result<()> {
     let run = Run::find(&args.scene)?;
     if run.as_ref().is_some_and(|run| !run.is_surface()) {
-        bail!("{}: holds splats; only meshes are measured with --reference", args.scene.display());
+        bail!("{}: holds no mesh; only meshes are measured with --reference", args.scene.display());
     }
     let read = |path: &Path| -> Result<Mesh> {
         let read = read_mesh(path)?;
@@ -74,22 +75,21 @@ fn against_reference(args: &Eval, reference: &Path, console: &Console) -> Result
     console.result(&facts)
 }
 
-fn of_surface(args: &Eval, run: &Run, console: &Console) -> Result<()> {
+fn of_field(args: &Eval, field: &LearnedField, console: &Console) -> Result<()> {
     if args.pictures.is_some() {
         return Err(UsageError("--pictures compares splats only; leave it out".to_owned()).into());
     }
-    let surface = open_surface(run)?;
-    let capture = open_capture(&args.capture.clone().unwrap_or_else(|| run.capture()), console)?;
-    let background = args.background.unwrap_or_else(|| run.settings.background());
-    let options = options_of(Some(&run.settings), &args.photos, background);
+    let capture = open_capture(&capture_path(args, field.run.as_ref())?, console)?;
+    let background = args.background.unwrap_or_else(|| field.background());
+    let options = options_of(field.run.as_ref().map(|run| &run.settings), &args.photos, background);
     let mut progress = Progress::new(console, "evaluating");
-    let report = surface.evaluate(&capture, &options, &mut |done, total| progress.count(done, total))?;
+    let report = field.evaluate(&capture, &options, &mut |done, total| progress.count(done, total))?;
     drop(progress);
     show(args, &report, console)
 }
 
-fn capture_path(args: &Eval, scene: &Scene) -> Result<PathBuf> {
-    let of_run = || scene.run.as_ref().map(Run::capture);
+fn capture_path(args: &Eval, run: Option<&Run>) -> Result<PathBuf> {
+    let of_run = || run.map(Run::capture);
     let missing = || UsageError("name the capture: a scene file does not know from which one it was made".to_owned());
     Ok(args.capture.clone().or_else(of_run).ok_or_else(missing)?)
 }
@@ -99,7 +99,8 @@ pub fn options(scene: &Scene, photos: &Photos, background: Option<[f32; 3]>) -> 
     options_of(scene.settings(), photos, background.unwrap_or_else(|| scene.background()))
 }
 
-fn options_of(settings: Option<&Settings>, photos: &Photos, background: [f32; 3]) -> EvalOptions {
+/// [`options`] by the settings of a run, if there is one.
+pub fn options_of(settings: Option<&Settings>, photos: &Photos, background: [f32; 3]) -> EvalOptions {
     let nonzero = |size: u32| (size > 0).then_some(size);
     EvalOptions {
         split: photos.split.into(),

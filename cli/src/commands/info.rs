@@ -7,6 +7,7 @@ use crate::args::Info;
 use crate::console::Console;
 use crate::inputs::{RUN_SCENE, Run, size_of_scene};
 use crate::report::{Facts, bytes, count, count_of, duration};
+use crate::settings::Settings;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use tessera_engine::datasets::capture::{Capture, Frame, MaskKind, Split};
 use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::rbf::file::RbfFile;
+use tessera_engine::rbf::radiance::RADIANCE_FILE;
 use tessera_engine::surface::{MESH_FILE, SURFACE_FILE};
 
 /// Runs the command.
@@ -145,7 +147,7 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
     facts.add("steps", format!("{} of {}", count(steps.unwrap_or(0.0) as u128), count(run.settings.steps())));
     facts.add_some("training time", number(&metrics.step, "seconds").map(duration));
     facts.add_some(
-        if run.is_surface() { "rays a step" } else { "splats" },
+        if matches!(run.settings, Settings::Splats(_)) { "splats" } else { "rays a step" },
         number(&metrics.step, "count").map(|n| count(n as u128)),
     );
     facts.add_some("loss", number(&metrics.step, "loss").map(|loss| format!("{loss:.5}")));
@@ -154,7 +156,7 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
     for chosen in run.settings.chosen() {
         facts.add(format!("setting {}", chosen.name), chosen.value);
     }
-    let results = [RUN_SCENE, MESH_FILE, SURFACE_FILE].map(|name| run.folder.join(name));
+    let results = [RUN_SCENE, RADIANCE_FILE, MESH_FILE, SURFACE_FILE].map(|name| run.folder.join(name));
     let scene_json = if let Some(scene) = results.iter().find(|file| file.is_file()) {
         let more =
             if scene.ends_with(SURFACE_FILE) { "tessera mesh makes a mesh of it" } else { "tessera info says more" };

@@ -1,21 +1,24 @@
-//! `tessera mesh`: a surface or a fitted shape as triangles.
+//! `tessera mesh`: a surface, a fitted shape or radiance as triangles.
 
 use crate::args::Mesh;
 use crate::console::Console;
+use crate::fields::open_radiance;
 use crate::inputs::{Run, open_surface};
 use crate::progress::Progress;
 use crate::report::{Facts, count};
+use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
 use tessera_engine::datasets::format::{Existing, MeshFormat, write_mesh};
 use tessera_engine::datasets::scene::Mesh as SceneMesh;
-use tessera_engine::rbf::file::RbfFile;
+use tessera_engine::rbf::file::{Content, RbfFile};
+use tessera_engine::rbf::radiance::Radiance;
 use tessera_engine::rbf::shape::Shape;
 use tessera_engine::surface::mesh::{MeshOptions, extract};
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the run has no surface, the surface is empty, or the file cannot be written.
+/// When the run has no such field, nothing in it is opaque, or the file cannot be written.
 pub fn run(args: &Mesh, console: &Console) -> Result<()> {
     MeshFormat::to_write(&args.output)?;
     if args.output.exists() && !args.force {
@@ -31,26 +34,33 @@ pub fn run(args: &Mesh, console: &Console) -> Result<()> {
     console.result(args.output.display())
 }
 
-/// The mesh of a run's surface, or of a fitted shape.
+/// The mesh of a run's field, or of a file's.
 fn make(args: &Mesh, console: &Console) -> Result<SceneMesh> {
     let options = MeshOptions {
         resolution: args.resolution as usize,
         least_part: f64::from(args.least_part),
         colours: !args.no_colours,
     };
+    let mut progress = Progress::new(console, "meshing");
+    let mut count = |done, total| progress.count(done, total);
     if RbfFile::is_named(&args.run) {
-        let shape = Shape::read(&mut RbfFile::open(&args.run)?)
-            .with_context(|| format!("{}: has no mesh", args.run.display()))?;
-        let mut progress = Progress::new(console, "meshing");
-        return Ok(shape.mesh(&options, &mut |done, total| progress.count(done, total))?);
+        let mut file = RbfFile::open(&args.run)?;
+        return Ok(match file.index.content {
+            Content::Radiance(_) => Radiance::read(&mut file)?.mesh(&options, &mut count)?,
+            _ => {
+                let shape = Shape::read(&mut file).with_context(|| format!("{}: has no mesh", args.run.display()))?;
+                shape.mesh(&options, &mut count)?
+            }
+        });
     }
     let Some(run) = Run::find(&args.run)? else {
         bail!(
-            "{}: is neither a run folder nor a fitted shape; name a run that was trained with --method surface, or an .rbf file",
+            "{}: is neither a run folder nor a fitted shape; name a run of --method surface or rbf, or an .rbf file",
             args.run.display()
         );
     };
-    let surface = open_surface(&run)?;
-    let mut progress = Progress::new(console, "meshing");
-    Ok(extract(&surface, &options, &mut |done, total| progress.count(done, total))?)
+    match run.settings {
+        Settings::Radiance(_) => Ok(open_radiance(&run)?.mesh(&options, &mut count)?),
+        _ => Ok(extract(&open_surface(&run)?, &options, &mut count)?),
+    }
 }

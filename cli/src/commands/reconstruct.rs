@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use tessera_engine::datasets::capture::{Capture, photos};
+use tessera_engine::rbf::radiance::RadianceTraining;
 use tessera_engine::splats::SplatTraining;
 use tessera_engine::surface::SurfaceTraining;
 use tessera_engine::train::{self, Event, Existing, Outcome, RunFolder, RunOptions};
@@ -43,7 +44,7 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
 
     let device = match &settings {
         Settings::Splats(_) => chosen(args.device, console)?,
-        Settings::Surface(_) => no_device(args)?,
+        Settings::Surface(_) | Settings::Radiance(_) => no_device(args)?,
     };
     let device = device.as_ref();
     let job = Job { capture: &path, output: &output, existing, settings: &settings, device, json: args.json };
@@ -80,6 +81,9 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
                 Settings::Surface(_) => {
                     format!("next: tessera view {run} · tessera mesh {run} -o {run}/fine.glb --resolution 1024")
                 }
+                Settings::Radiance(_) => {
+                    format!("next: tessera view {run} · tessera render {run} --orbit 60 -o {run}/orbit.mp4")
+                }
             });
             Ok(ExitCode::SUCCESS)
         }
@@ -92,13 +96,13 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     }
 }
 
-/// Surfaces are trained on the CPU.
+/// Surfaces and radiance are trained on the CPU.
 fn no_device(args: &Reconstruct) -> Result<Option<Device>> {
     if let Request::Cuda(_) = args.device {
-        return Err(UsageError("surfaces are trained on the CPU; leave --device out".to_owned()).into());
+        return Err(UsageError("surfaces and radiance are trained on the CPU; leave --device out".to_owned()).into());
     }
     if args.view || args.serve.is_some() {
-        let message = "--view and --serve show splats as they are trained, not surfaces; leave them out";
+        let message = "--view and --serve show splats as they are trained, not surfaces or radiance; leave them out";
         return Err(UsageError(message.to_owned()).into());
     }
     Ok(None)
@@ -139,6 +143,7 @@ fn output(args: &Reconstruct) -> Result<PathBuf> {
 enum Training {
     Splats(Box<SplatTraining>),
     Surface(Box<SurfaceTraining>),
+    Radiance(Box<RadianceTraining>),
 }
 
 /// One training from its capture to its run folder.
@@ -188,6 +193,7 @@ impl Job<'_> {
         let mut training = match self.settings {
             Settings::Splats(config) => Training::Splats(Box::new(SplatTraining::on(self.device, &capture, config)?)),
             Settings::Surface(config) => Training::Surface(Box::new(SurfaceTraining::new(&capture, config)?)),
+            Settings::Radiance(config) => Training::Radiance(Box::new(RadianceTraining::new(&capture, config)?)),
         };
         let folder = folder.map_or_else(|| RunFolder::create(self.output, self.existing), Ok)?;
         let [checkpoint_every, eval_every, preview_every] = self.settings.intervals();
@@ -214,6 +220,7 @@ impl Job<'_> {
             }
             (Training::Splats(training), None) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
             (Training::Surface(training), _) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
+            (Training::Radiance(training), _) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
         });
         match unwritable {
             Some(error) => Err(error),

@@ -3,9 +3,11 @@
 use crate::args::Render;
 use crate::commands::eval;
 use crate::console::{Console, UsageError};
-use crate::inputs::{Scene, open_capture};
+use crate::fields::LearnedField;
+use crate::inputs::{Run, Scene, open_capture};
 use crate::interrupt;
 use crate::progress::Progress;
+use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use tessera_engine::datasets::capture::{Capture, StatedCamera, read_cameras};
@@ -13,8 +15,9 @@ use tessera_engine::datasets::format::Existing;
 use tessera_engine::evaluate::split_indices;
 use tessera_engine::rbf::file::RbfFile;
 use tessera_engine::rbf::image::write_picture;
+use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_engine::render::{
-    PathCamera, PathOptions, SplatPainter, of_frames, orbit, orbit_of_capture, render_path, scene_of_cloud,
+    Painter, PathCamera, PathOptions, SplatPainter, of_frames, orbit, orbit_of_capture, render_path, scene_of_cloud,
 };
 
 /// Runs the command.
@@ -22,16 +25,17 @@ use tessera_engine::render::{
 /// # Errors
 /// When scene or cameras cannot be read, or the output is in the way or cannot be written.
 pub fn run(args: &Render, console: &Console) -> Result<()> {
-    if RbfFile::is_named(&args.scene) {
+    let field = LearnedField::open(&args.scene)?;
+    if field.is_none() && RbfFile::is_named(&args.scene) {
         return write_fitted(args, console);
     }
     if args.cameras.is_none() && args.capture.is_none() && args.orbit.is_none() {
         return Err(UsageError("say from where: --cameras, --capture or --orbit".to_owned()).into());
     }
-    let scene = Scene::open(&args.scene)?;
-    let path = cameras(args, &scene, console)?;
-    let options = PathOptions { layer: args.layer.into(), fps: args.fps, force: args.force };
-    let files = write(&scene, &path, args, &options, console)?;
+    let files = match field {
+        Some(field) => of_field(args, &field, console)?,
+        None => of_splats(args, &Scene::open(&args.scene)?, console)?,
+    };
     match files.as_slice() {
         [only] => console.result(only.display()),
         files => {
@@ -56,17 +60,39 @@ fn write_fitted(args: &Render, console: &Console) -> Result<()> {
     console.result(args.output.display())
 }
 
-fn cameras(args: &Render, scene: &Scene, console: &Console) -> Result<Vec<PathCamera>> {
+fn of_splats(args: &Render, scene: &Scene, console: &Console) -> Result<Vec<PathBuf>> {
+    let orbit = |count| orbit_cameras(scene, count, args.size, console);
+    let path = cameras(args, scene.settings(), &orbit, console)?;
+    let background = args.background.unwrap_or_else(|| scene.background());
+    let mut painter = SplatPainter::new(&scene.cloud, &scene_of_cloud(&scene.cloud), background);
+    write(&mut painter, &path, args, console)
+}
+
+fn of_field(args: &Render, field: &LearnedField, console: &Console) -> Result<Vec<PathBuf>> {
+    let capture = || field.run.as_ref().and_then(|run| capture_of(run, console));
+    let orbit = |count| field.orbit(capture().as_ref(), count, args.size);
+    let path = cameras(args, field.run.as_ref().map(|run| &run.settings), &orbit, console)?;
+    let background = args.background.unwrap_or_else(|| field.background());
+    write(field.painter(background).as_mut(), &path, args, console)
+}
+
+fn cameras(
+    args: &Render,
+    settings: Option<&Settings>,
+    orbit: &dyn Fn(u32) -> Vec<PathCamera>,
+    console: &Console,
+) -> Result<Vec<PathCamera>> {
     if let Some(file) = &args.cameras {
         return stated_cameras(file);
     }
     if let Some(path) = &args.capture {
         let capture = open_capture(path, console)?;
-        let options = eval::options(scene, &args.photos, args.background);
+        // The background of what is compared does not matter here.
+        let options = eval::options_of(settings, &args.photos, DEFAULT_BACKGROUND);
         let indices = split_indices(&capture, options.split, options.test_every);
         return Ok(of_frames(&capture, &indices, options.max_side));
     }
-    Ok(orbit_cameras(scene, args.orbit.unwrap_or(1), args.size, console))
+    Ok(orbit(args.orbit.unwrap_or(1)))
 }
 
 /// The cameras of a transforms file, whose photos need not exist.
@@ -84,27 +110,24 @@ pub fn stated_cameras(file: &Path) -> Result<Vec<PathCamera>> {
 
 /// A circle as the photos of the run's capture suggest it, or by the splats alone when they are out of reach.
 pub fn orbit_cameras(scene: &Scene, count: u32, size: [u32; 2], console: &Console) -> Vec<PathCamera> {
-    let opened = scene.run.as_ref().map(|run| Capture::open(run.capture()));
-    match opened {
-        Some(Ok(capture)) => orbit_of_capture(&scene.cloud, &capture, count as usize, size),
-        Some(Err(error)) => {
-            console.warn(format_args!("the run's capture cannot be read, so the orbit is a guess ({error})"));
-            orbit(&scene.cloud, count as usize, size)
-        }
+    match scene.run.as_ref().and_then(|run| capture_of(run, console)) {
+        Some(capture) => orbit_of_capture(&scene.cloud, &capture, count as usize, size),
         None => orbit(&scene.cloud, count as usize, size),
     }
 }
 
-fn write(
-    scene: &Scene,
-    path: &[PathCamera],
-    args: &Render,
-    options: &PathOptions,
-    console: &Console,
-) -> Result<Vec<PathBuf>> {
-    let background = args.background.unwrap_or_else(|| scene.background());
-    let mut painter = SplatPainter::new(&scene.cloud, &scene_of_cloud(&scene.cloud), background);
+/// The capture of a run, or a warning.
+fn capture_of(run: &Run, console: &Console) -> Option<Capture> {
+    let opened = Capture::open(run.capture());
+    if let Err(error) = &opened {
+        console.warn(format_args!("the run's capture cannot be read, so the orbit is a guess ({error})"));
+    }
+    opened.ok()
+}
+
+fn write(painter: &mut dyn Painter, path: &[PathCamera], args: &Render, console: &Console) -> Result<Vec<PathBuf>> {
+    let options = PathOptions { layer: args.layer.into(), fps: args.fps, force: args.force };
     let mut progress = Progress::new(console, "rendering");
     let mut count = |done, total| progress.count(done, total);
-    Ok(interrupt::stoppable(|stop| render_path(&mut painter, path, &args.output, options, &mut count, stop))?)
+    Ok(interrupt::stoppable(|stop| render_path(painter, path, &args.output, &options, &mut count, stop))?)
 }

@@ -14,7 +14,7 @@ use tessera_engine::datasets::format;
 use tessera_engine::datasets::format::tiles::{self, MANIFEST, Manifest, PageFiles, StartCamera};
 use tessera_engine::datasets::image::{Image8, encode_jpeg};
 use tessera_engine::datasets::scene::SplatCloud;
-use tessera_engine::render::{PathCamera, SplatPainter, orbit_of_points, scene_of_cloud, to_image};
+use tessera_engine::render::{Painter as _, PathCamera, SplatPainter, orbit_of_points, scene_of_cloud, to_image};
 use tessera_viewer::export::Scene;
 use tessera_viewer::renderer::{Gpu, MeshData, Renderer, Style, View};
 use tessera_viewer::streamed::Surroundings;

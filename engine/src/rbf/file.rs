@@ -1,8 +1,8 @@
-//! `.rbf` files: fitted pictures and shapes.
+//! `.rbf` files: fitted pictures, shapes and radiance.
 //!
 //! ```text
 //! "TSRBF\0\0\x01"
-//! parts, one after the other: a tile's or a shape's numbers as they are packed
+//! parts, one after the other: a tile's, a shape's or a scene's numbers as they are packed
 //! index, JSON: what it is, and for each part where it begins, its length, its checksum and how its numbers are arranged
 //! length of the index, u64 · checksum (CRC-32) of the index, u32 · "RBF\x01"
 //! ```
@@ -13,6 +13,7 @@ use super::encoding::Encoding;
 use super::field::{AnyDecoder, Field, Kernels};
 use super::image::TileRect;
 use super::packed::{pack, packed_len, unpack};
+use super::radiance::Stored;
 use super::shape::ShapeBox;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ const TAIL: u64 = 8 + 4 + 4;
 const LONGEST_INDEX: u64 = 256 << 20;
 /// The most numbers of a part that are believed.
 const MOST_NUMBERS: usize = 1 << 28;
+
+/// The most outputs of a field: density, and harmonics of degree 3 for each colour.
+const MOST_OUTPUTS: usize = 1 + 3 * 16;
 
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +56,8 @@ pub enum Content {
         /// Where the unit cube is.
         shape_box: ShapeBox,
     },
+    /// Density and colours of a scene.
+    Radiance(Stored),
 }
 
 /// What belongs to all parts of a file.
@@ -76,6 +82,14 @@ struct Part {
     encoding: Encoding,
     outputs: usize,
     kernels: Option<KernelPart>,
+}
+
+/// Where bytes are that are no field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blob {
+    offset: u64,
+    bytes: u64,
+    checksum: u32,
 }
 
 /// Kernels in space of a part.
@@ -139,6 +153,17 @@ impl RbfWriter {
         read.ok_or_else(|| Error::setting("fitting has diverged: numbers are no longer finite; use a lower --set rate"))
     }
 
+    /// Adds bytes that are no field.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn add_blob(&mut self, bytes: &[u8]) -> Result<Blob> {
+        let blob = Blob { offset: self.offset, bytes: bytes.len() as u64, checksum: crc32fast::hash(bytes) };
+        self.file.put(bytes)?;
+        self.offset += blob.bytes;
+        Ok(blob)
+    }
+
     /// Ends the file and gives it its name.
     ///
     /// # Errors
@@ -183,8 +208,8 @@ impl RbfFile {
         let mut magic = [0; MAGIC.len()];
         let is_ours = length >= MAGIC.len() as u64 + TAIL && file.read_exact(&mut magic).is_ok() && magic == *MAGIC;
         if !is_ours {
-            let remedy = "name a file that `tessera fit` wrote with this version";
-            return Err(Error::file(path, "is no fitted picture or shape", remedy));
+            let remedy = "name a file that `tessera fit` or `tessera reconstruct --method rbf` wrote with this version";
+            return Err(Error::file(path, "is no fitted picture, shape or radiance", remedy));
         }
         let mut tail = [0; TAIL as usize];
         file.seek(SeekFrom::Start(length - TAIL)).and_then(|_| file.read_exact(&mut tail)).map_err(unreadable)?;
@@ -201,7 +226,7 @@ impl RbfFile {
         let index: Index = good.then(|| serde_json::from_slice(&index).ok()).flatten().ok_or_else(|| damaged(path))?;
         let tiles = match &index.content {
             Content::Image { tiles, .. } => tiles.len(),
-            Content::Shape { .. } => 1,
+            Content::Shape { .. } | Content::Radiance(_) => 1,
         };
         if tiles != index.parts.len() {
             return Err(damaged(path));
@@ -224,19 +249,36 @@ impl RbfFile {
     /// # Errors
     /// When it is damaged.
     pub fn field(&mut self, part: usize) -> Result<Field> {
-        let damaged = || damaged(&self.path);
-        let part = *self.index.parts.get(part).ok_or_else(damaged)?;
-        let fits = part.offset.checked_add(part.bytes).is_some_and(|end| end <= self.length);
-        if !fits || part.encoding.check().is_err() || !part.is_possible() {
-            return Err(damaged());
+        let part = *self.index.parts.get(part).ok_or_else(|| self.damaged())?;
+        if part.encoding.check().is_err() || !part.is_possible() {
+            return Err(self.damaged());
         }
-        let mut bytes = vec![0; part.bytes as usize];
-        let read = self.file.seek(SeekFrom::Start(part.offset)).and_then(|_| self.file.read_exact(&mut bytes));
+        let bytes = self.blob(&Blob { offset: part.offset, bytes: part.bytes, checksum: part.checksum })?;
+        part.field(&bytes).filter(Field::is_finite).ok_or_else(|| self.damaged())
+    }
+
+    /// Bytes that are no field.
+    ///
+    /// # Errors
+    /// When they are damaged.
+    pub fn blob(&mut self, blob: &Blob) -> Result<Vec<u8>> {
+        if blob.offset.checked_add(blob.bytes).is_none_or(|end| end > self.length) {
+            return Err(self.damaged());
+        }
+        let mut bytes = vec![0; blob.bytes as usize];
+        let read = self.file.seek(SeekFrom::Start(blob.offset)).and_then(|_| self.file.read_exact(&mut bytes));
         read.map_err(|e| Error::file(&self.path, format!("cannot be read ({e})"), "copy it again"))?;
-        if crc32fast::hash(&bytes) != part.checksum {
-            return Err(damaged());
-        }
-        part.field(&bytes).filter(Field::is_finite).ok_or_else(damaged)
+        if crc32fast::hash(&bytes) == blob.checksum { Ok(bytes) } else { Err(self.damaged()) }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// That it is damaged.
+    pub(super) fn damaged(&self) -> Error {
+        damaged(&self.path)
     }
 }
 
@@ -274,7 +316,7 @@ impl Part {
         });
         kernels
             && matches!(self.bits, 8 | 16 | 32)
-            && (1..=4).contains(&self.outputs)
+            && (1..=MOST_OUTPUTS).contains(&self.outputs)
             && matches!(self.encoding.dimensions, 2 | 3)
             && self.numbers() <= MOST_NUMBERS
     }

@@ -1,10 +1,11 @@
 //! Descending: one step of a field towards what samples want.
 
+use super::descent::{Descent, Rates, SETTINGS};
 use super::encoding::Encoding;
 use super::field::{Field, Tile, neighbours};
 use crate::train::MemoryPlan;
 use rayon::prelude::*;
-use tessera_kernels::adam::{self, AdamSettings, Moments};
+use tessera_kernels::adam::{self, Moments};
 use tessera_kernels::hash_grid::{FEATURES, SampleGradients};
 use tessera_kernels::mlp::BLOCK;
 use tessera_kernels::rbf::KernelGradient;
@@ -13,18 +14,6 @@ use tessera_kernels::rbf::KernelGradient;
 pub const TILE: usize = 256;
 /// The gradient of the decoder is summed for so many groups of tiles, whatever the number of threads.
 const GROUPS: usize = 16;
-/// What Adam decays by.
-pub(super) const SETTINGS: AdamSettings = AdamSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-15 };
-
-/// Learning rates of a step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rates {
-    /// Of grids and of what kernels carry.
-    pub features: f32,
-    /// Of the decoder.
-    pub decoder: f32,
-}
-
 /// What a sample costs: the loss, and its gradient by outputs.
 pub type Cost<const O: usize> = (f32, [f32; O]);
 
@@ -33,17 +22,14 @@ pub type Cost<const O: usize> = (f32, [f32; O]);
 pub struct Learner {
     /// What is learned.
     pub field: Field,
-    table: Moments,
-    decoder: Moments,
+    descent: Descent,
     weights: Moments,
-    of_table: Vec<f32>,
     of_kernels: KernelGradient,
     groups: Vec<Group>,
     /// `[blocks, D, 16]`, `[blocks, rows, 16]` and `[Q, K]` of all samples of a step.
     positions: Vec<f32>,
     of_features: Vec<f32>,
     responses: Vec<f32>,
-    steps: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -58,16 +44,13 @@ impl Learner {
     pub fn new(field: Field) -> Self {
         let weights = field.kernels.as_ref().map_or(0, |k| k.parameters.weights.len());
         Self {
-            table: Moments::zeros(field.table.len()),
-            decoder: Moments::zeros(field.parameters.len()),
+            descent: Descent::new(&field),
             weights: Moments::zeros(weights),
-            of_table: vec![0.0; field.table.len()],
             of_kernels: KernelGradient::default(),
             groups: vec![Group::default(); GROUPS],
             positions: Vec::new(),
             of_features: Vec::new(),
             responses: Vec::new(),
-            steps: 0,
             field,
         }
     }
@@ -153,18 +136,15 @@ impl Learner {
     }
 
     fn descend<const D: usize>(&mut self, places: &[[f32; D]], near: Vec<u32>, rates: Rates) {
-        self.steps += 1;
         let (of_grid, of_kernels) = self.field.rows();
         let batch = SampleGradients {
             positions: &self.positions,
             encoding: (&self.of_features, of_grid),
             through_jacobian: None,
         };
-        self.of_table.par_chunks_mut(1 << 14).for_each(|part| part.fill(0.0));
-        self.field.grid.accumulate_dense(&[batch], &mut self.of_table);
-        let field = &mut self.field;
-        adam::step(&mut field.table, &self.of_table, &mut self.table, &SETTINGS, rates.features, self.steps);
-        if let Some(kernels) = &mut field.kernels {
+        let of_decoder: Vec<&[f32]> = self.groups.iter().map(|group| &group.of_decoder[..]).collect();
+        self.descent.step(&mut self.field, &[batch], &of_decoder, rates);
+        if let Some(kernels) = &mut self.field.kernels {
             let near = neighbours(near, kernels);
             let of_sums = (&self.of_features[..], of_kernels);
             let places = places.as_flattened();
@@ -177,13 +157,9 @@ impl Learner {
                 (&mut self.of_kernels, None),
             );
             let weights = &mut kernels.parameters.weights;
-            adam::step(weights, &self.of_kernels.weights, &mut self.weights, &SETTINGS, rates.features, self.steps);
+            let gradient = &self.of_kernels.weights;
+            adam::step(weights, gradient, &mut self.weights, &SETTINGS, rates.features, self.descent.steps());
         }
-        let mut sum = vec![0.0; field.parameters.len()];
-        for group in &self.groups {
-            sum.iter_mut().zip(&group.of_decoder).for_each(|(sum, value)| *sum += value);
-        }
-        adam::step(&mut field.parameters, &sum, &mut self.decoder, &SETTINGS, rates.decoder, self.steps);
     }
 }
 

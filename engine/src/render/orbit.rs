@@ -75,11 +75,22 @@ fn distance_of_cylinder(level: f64, height: f64, camera: &Camera) -> f64 {
 /// height and with their field of view: where the picture is not shaped like the photos, halfway between a view with the same
 /// diagonal and one that holds all of a photo.
 pub fn orbit_of_capture(cloud: &SplatCloud, capture: &Capture, count: usize, size: [u32; 2]) -> Vec<PathCamera> {
+    let subject = (scene_of_cloud(cloud).inverse() * Point3::origin()).coords;
+    orbit_past_photos(subject, capture, count, size).unwrap_or_else(|| orbit(cloud, count, size))
+}
+
+/// As [`orbit_of_capture`], with `subject` where the photos' axes do not say how far away it is; `None` where they have no common
+/// direction upwards.
+pub fn orbit_past_photos(
+    subject: Vector3<f64>,
+    capture: &Capture,
+    count: usize,
+    size: [u32; 2],
+) -> Option<Vec<PathCamera>> {
     let poses: Vec<Pose> = capture.frames.iter().map(|f| f.camera_from_world.inverse()).collect();
     let positions: Vec<Vector3<f64>> = poses.iter().map(|p| p.translation.vector).collect();
     let down: Vector3<f64> = poses.iter().map(|p| p.rotation * Vector3::y()).sum();
-    let Some(up) = (-down).try_normalize(1e-6) else { return orbit(cloud, count, size) };
-    let subject = (scene_of_cloud(cloud).inverse() * Point3::origin()).coords;
+    let up = (-down).try_normalize(1e-6)?;
     let centre = look_at_point(&poses, &subject).unwrap_or(subject);
     let offsets = || positions.iter().map(|p| p - centre);
     let height = median(offsets().map(|o| o.dot(&up)).collect());
@@ -88,7 +99,7 @@ pub fn orbit_of_capture(cloud: &SplatCloud, capture: &Capture, count: usize, siz
     let fov = (2.0 * tangent.atan()).clamp(0.4, 1.6);
     let camera = Camera::from_horizontal_fov(size[0], size[1], fov);
     let start = offsets().next().unwrap_or_else(Vector3::z);
-    Circle { centre, up, radius, height, start }.cameras(camera, count)
+    Some(Circle { centre, up, radius, height, start }.cameras(camera, count))
 }
 
 /// The tangent of half of the horizontal field of view with which a picture of `size` shows what a photo showed.

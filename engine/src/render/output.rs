@@ -1,6 +1,6 @@
 //! A path of cameras as a folder of PNG files or as a video.
 
-use super::{PathCamera, SplatPainter, VideoWriter, picture, to_image};
+use super::{Painter, PathCamera, VideoWriter, picture, to_image};
 use crate::{Error, Result};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ pub fn is_video(out: &Path) -> bool {
 /// When the path is empty, `out` exists and `force` is not set, a picture or the video cannot be written, or `stop`
 /// becomes true.
 pub fn render_path(
-    painter: &mut SplatPainter,
+    painter: &mut dyn Painter,
     path: &[PathCamera],
     out: &Path,
     options: &PathOptions,
@@ -62,11 +62,11 @@ pub fn render_path(
     if path.is_empty() {
         return Err(Error::setting("there are no cameras to render from"));
     }
-    painter.settings.median_depth = options.layer == Layer::Depth;
+    let median_depth = options.layer == Layer::Depth;
     let views = path.iter().map(|c| painter.view(&c.camera, &c.camera_from_world)).collect::<Result<Vec<_>>>()?;
     let (files, sink) = prepare(path, out, options)?;
-    let range = if options.layer == Layer::Depth { depth_range(painter, &views) } else { [0.0; 2] };
-    let mut draw = |view: &View| picture_of(painter.paint(view), options.layer, range);
+    let range = if median_depth { depth_range(painter, &views) } else { [0.0; 2] };
+    let mut draw = |view: &View| picture_of(painter.draw(view, median_depth), options.layer, range);
     let (sender, receiver) = sync_channel(QUEUE);
     // Pictures are compressed and written while the next ones are drawn.
     let written = std::thread::scope(|scope| {
@@ -164,10 +164,10 @@ fn depth_of(rendering: &Rendering) -> DepthImage {
 }
 
 /// The 2nd to the 98th percentile of depth in some pictures of a path.
-fn depth_range(painter: &mut SplatPainter, views: &[View]) -> [f32; 2] {
+fn depth_range(painter: &mut dyn Painter, views: &[View]) -> [f32; 2] {
     let mut depths = Vec::new();
     for view in views.iter().step_by(views.len().div_ceil(DEPTH_SAMPLES)) {
-        depths.extend(depth_of(painter.paint(view)).data.into_iter().filter(|z| *z > 0.0));
+        depths.extend(depth_of(painter.draw(view, true)).data.into_iter().filter(|z| *z > 0.0));
     }
     depths.sort_unstable_by(f32::total_cmp);
     [2, 98].map(|percent| depths.get(depths.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0.0))

@@ -21,6 +21,39 @@ pub struct SplatPainter {
     pub settings: RenderSettings,
 }
 
+/// What can be drawn from anywhere.
+pub trait Painter {
+    /// From the world into the coordinates of the views that are drawn.
+    fn scene_from_world(&self) -> &Similarity;
+
+    /// Draws what the view sees: colours, transmittance, and median depth if that is asked for.
+    fn draw(&mut self, view: &View, median_depth: bool) -> &Rendering;
+
+    /// The view of a camera that is placed in the world.
+    ///
+    /// # Errors
+    /// When the picture has no pixels or too many.
+    fn view(&self, camera: &Camera, camera_from_world: &Pose) -> Result<View> {
+        let Camera { width, height, .. } = *camera;
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels == 0 || pixels > MAX_PIXELS || width.max(height) > MAX_SIDE {
+            return Err(Error::setting(format!("a picture of {width}x{height} pixels cannot be rendered")));
+        }
+        Ok(View::new(camera, &camera_from_scene(self.scene_from_world(), camera_from_world)))
+    }
+}
+
+impl Painter for SplatPainter {
+    fn scene_from_world(&self) -> &Similarity {
+        &self.cloud.scene_from_world
+    }
+
+    fn draw(&mut self, view: &View, median_depth: bool) -> &Rendering {
+        self.settings.median_depth = median_depth;
+        self.paint(view)
+    }
+}
+
 impl SplatPainter {
     /// Gets `cloud` ready. `scene_from_world` says in which coordinates it is drawn: centred and scaled, so that single
     /// precision suffices and [`NEAR`] fits, such as [`tessera_datasets::capture::Capture::scene_from_world`].
@@ -39,19 +72,6 @@ impl SplatPainter {
         };
         let cloud = cloud.into_scene(scene_from_world);
         Self { cloud, rasterizer: Rasterizer::new(), settings }
-    }
-
-    /// The view of a camera that is placed in the world.
-    ///
-    /// # Errors
-    /// When the picture has no pixels or too many.
-    pub fn view(&self, camera: &Camera, camera_from_world: &Pose) -> Result<View> {
-        let Camera { width, height, .. } = *camera;
-        let pixels = u64::from(width) * u64::from(height);
-        if pixels == 0 || pixels > MAX_PIXELS || width.max(height) > MAX_SIDE {
-            return Err(Error::setting(format!("a picture of {width}x{height} pixels cannot be rendered")));
-        }
-        Ok(View::new(camera, &camera_from_scene(&self.cloud.scene_from_world, camera_from_world)))
     }
 
     /// Draws what the view sees.

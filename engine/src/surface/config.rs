@@ -1,6 +1,7 @@
 //! The settings of surface training.
 
 use super::guide::fusion::RESOLUTION;
+use crate::rays::BoxSettings;
 use tessera_kernels::hash_grid::{GridSpec, Interpolation, LevelScale};
 
 crate::config! {
@@ -172,11 +173,12 @@ impl SurfaceConfig {
         require(self.occupancy_resolution.is_multiple_of(16), "occupancy_resolution must be a multiple of 16")?;
         require((64..=8192).contains(&self.ray_steps), "ray_steps must lie between 64 and 8192")?;
         require(self.mesh_resolution <= 4096, "mesh_resolution must be at most 4096")?;
-        match (self.box_min, self.box_max) {
-            (None, None) => Ok(()),
-            (Some(low), Some(high)) => require((0..3).all(|k| low[k] < high[k]), "box_min must lie below box_max"),
-            _ => require(false, "set both box_min and box_max, or neither"),
-        }
+        self.box_settings().check()
+    }
+
+    /// Where the surface is.
+    pub fn box_settings(&self) -> BoxSettings {
+        BoxSettings { min: self.box_min, max: self.box_max }
     }
 }
 

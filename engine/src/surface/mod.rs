@@ -2,10 +2,10 @@
 //!
 //! The formulation is that of NeuS2 (Wang et al. 2023), as the kernels `hash_grid`, `mlp` and `sdf_render` state it.
 //!
-//! - [`config`]: all settings. [`scene_box`]: where the surface is looked for.
+//! - [`config`]: all settings.
 //! - [`guide`]: splats that find out about where it is, first; `fit`: becoming that.
 //! - [`field`]: grid and networks; `optimiser`: how they descend.
-//! - [`rays`], [`trace`]: from pixels to rays to samples; `occupied`: which cells these need not visit.
+//! - [`trace`]: from rays ([`crate::rays`]) to samples; `occupied`: which cells these need not visit.
 //! - `step`: one training step; `painter`: pictures; [`mesh`]: the mesh.
 //! - [`Surface`]: what a finished training leaves.
 
@@ -17,20 +17,21 @@ pub mod mesh;
 mod occupied;
 mod optimiser;
 mod painter;
-pub mod rays;
-pub mod scene_box;
 mod step;
 mod surface_file;
 pub mod trace;
 
 pub use config::{SurfaceConfig, preset};
+pub use painter::SurfacePainter;
 pub use surface_file::{SURFACE_FILE, Surface};
 
 use crate::config::Config;
-use crate::evaluate::{EvalReport, evaluate_frames};
+use crate::evaluate::{EvalReport, evaluate_painter};
 use crate::frames::{FrameSet, Sampler, SamplerState, Split};
+use crate::rays::{Pace, prepared, scene_box};
+use crate::render::{Painter, to_image};
 use crate::splats::model::SplatModel;
-use crate::splats::{MaskUse, SplatTraining};
+use crate::splats::SplatTraining;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use crate::{Error, Result};
 use field::Field;
@@ -38,8 +39,7 @@ use guide::backdrop::{Backdrop, BackdropPictures};
 use guide::fusion::DistanceGrid;
 use optimiser::Optimiser;
 use std::path::{Path, PathBuf};
-use tessera_datasets::camera::Pose;
-use tessera_datasets::capture::{Capture, MaskKind};
+use tessera_datasets::capture::Capture;
 use tessera_datasets::format::{Existing, write_mesh};
 use tessera_datasets::image::Image8;
 use tessera_kernels::occupancy::OccupancyGrid;
@@ -74,19 +74,9 @@ pub struct SurfaceTraining {
     sampler: Sampler,
     surface: Surface,
     optimiser: Optimiser,
-    /// Rays of the next step.
-    rays: usize,
-    /// As it was in the last steps.
-    samples_per_ray: f64,
+    pace: Pace,
     groups: Vec<step::Group>,
     warnings: Vec<String>,
-}
-
-/// What is kept between steps besides parameters.
-#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
-struct Pace {
-    rays: usize,
-    samples_per_ray: f64,
 }
 
 impl SurfaceTraining {
@@ -97,14 +87,14 @@ impl SurfaceTraining {
     /// read.
     pub fn new(capture: &Capture, config: &SurfaceConfig) -> Result<Self> {
         config.check()?;
-        let capture = prepared(capture, config);
+        let capture = prepared(capture, config.masks, config.flip_cameras);
         let split = Split {
             test_every: config.test_every,
             resolution: config.resolution,
             image_cache_mb: config.image_cache_mb,
         };
         let (frames, held_out) = FrameSet::split(&capture, &split)?;
-        let (scene_box, warnings) = scene_box::find(&capture, &frames, config)?;
+        let (scene_box, warnings) = scene_box::find(&capture, &frames, config.box_settings())?;
         let field = Field::new(config);
         Ok(Self {
             optimiser: Optimiser::new(&field),
@@ -118,8 +108,7 @@ impl SurfaceTraining {
                 config: config.clone(),
             },
             sampler: Sampler::new(frames.len(), config.seed),
-            rays: 512,
-            samples_per_ray: 64.0,
+            pace: Pace::default(),
             groups: Vec::new(),
             stage: if config.is_guided() { Stage::Guide(None) } else { Stage::Learn },
             backdrops: None,
@@ -240,12 +229,9 @@ impl Method for SurfaceTraining {
         if self.held_out.is_empty() {
             return Ok(None);
         }
-        let (surface, background) = (&self.surface, self.config.background);
-        let mut draw = |_: usize, view: &_, out: &mut Vec<f32>| {
-            surface.paint(view, background, out);
-            Ok(())
-        };
-        evaluate_frames(&self.held_out, "test", background, &mut draw, &mut |_, _| {}).map(Some)
+        let background = self.config.background;
+        let mut painter = SurfacePainter::new(&self.surface, background);
+        evaluate_painter(&self.held_out, "test", background, &mut painter, &mut |_, _| {}).map(Some)
     }
 
     fn preview(&mut self) -> Result<Option<Image8>> {
@@ -255,9 +241,7 @@ impl Method for SurfaceTraining {
         let frames = if self.held_out.is_empty() { &self.frames } else { &self.held_out };
         let (width, height) = frames.size(0, 1);
         let view = frames.view(0, width.max(height).div_ceil(PREVIEW_SIDE));
-        let mut planes = Vec::new();
-        self.surface.paint(&view, self.config.background, &mut planes);
-        Ok(Some(crate::render::from_planes(&planes, view.width, view.height)))
+        Ok(Some(to_image(SurfacePainter::new(&self.surface, self.config.background).draw(&view, false))))
     }
 
     fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {
@@ -271,7 +255,7 @@ impl Method for SurfaceTraining {
         self.surface.save(checkpoint)?;
         self.optimiser.save(checkpoint);
         checkpoint.state("sampler", &self.sampler.state())?;
-        checkpoint.state("pace", &Pace { rays: self.rays, samples_per_ray: self.samples_per_ray })
+        checkpoint.state("pace", &self.pace)
     }
 
     fn load(&mut self, checkpoint: &CheckpointReader) -> Result<()> {
@@ -293,7 +277,7 @@ impl Method for SurfaceTraining {
         self.optimiser.load(checkpoint)?;
         let sampler: SamplerState = checkpoint.state("sampler")?;
         self.sampler = Sampler::restore(self.frames.len(), sampler);
-        Pace { rays: self.rays, samples_per_ray: self.samples_per_ray } = checkpoint.state("pace")?;
+        self.pace = checkpoint.state("pace")?;
         Ok(())
     }
 
@@ -318,24 +302,6 @@ impl Method for SurfaceTraining {
     fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
-}
-
-/// The capture with its masks and axes as the settings say.
-pub fn prepared(capture: &Capture, config: &SurfaceConfig) -> Capture {
-    let mut capture = capture.clone();
-    for frame in &mut capture.frames {
-        match (config.masks, &mut frame.mask) {
-            (MaskUse::Off, mask) => *mask = None,
-            (MaskUse::Ignore, Some(mask)) => mask.kind = MaskKind::Ignore,
-            (MaskUse::Foreground, Some(mask)) => mask.kind = MaskKind::Foreground,
-            _ => {}
-        }
-        if config.flip_cameras {
-            frame.camera_from_world =
-                Pose::rotation(nalgebra::Vector3::x() * std::f64::consts::PI) * frame.camera_from_world;
-        }
-    }
-    capture
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Drawing a surface from anywhere.
 
 use super::Surface;
-use super::rays::RayMaker;
-use super::trace::{TraceSettings, Traced, TracedRay};
-use rayon::prelude::*;
+use super::trace::{TraceSettings, Traced};
+use crate::rays::TracedRay;
+use crate::rays::paint::{Seen, middle, paint};
+use crate::render::{Painter, SplatPainter};
+use tessera_datasets::camera::Similarity;
 use tessera_kernels::camera_projection::View;
-use tessera_kernels::sdf_render::{Ray, blend};
+use tessera_kernels::sdf_render::Ray;
+use tessera_kernels::splat::Rendering;
 
 /// Rays looked along at a time.
 const RAYS: usize = 32;
@@ -15,39 +18,66 @@ impl Surface {
     pub fn trace_settings(&self) -> TraceSettings {
         TraceSettings { step: self.step_length(self.sharpness), sharpness: self.sharpness, anneal: 1.0 }
     }
+}
 
-    /// Draws what `view`, in scene coordinates, sees into `[3, H, W]`: the surface, in front of its backdrop if it has one, in front of
-    /// `background`.
-    pub fn paint(&self, view: &View, background: [f32; 3], out: &mut Vec<f32>) {
-        let (width, pixels) = (view.width, view.width * view.height);
-        let maker = RayMaker::new(view, &self.scene_box);
-        let settings = self.trace_settings();
-        let backdrop = self.backdrop.as_ref().map(|backdrop| backdrop.painter(background).paint(view).rgb.clone());
-        let behind = |i: usize| match &backdrop {
-            Some(rgb) => std::array::from_fn(|k| rgb[k * pixels + i].clamp(0.0, 1.0)),
-            None => background,
+/// Draws a surface in front of its backdrop if it has one, in front of a background.
+#[derive(Debug)]
+pub struct SurfacePainter<'a> {
+    surface: &'a Surface,
+    background: [f32; 3],
+    backdrop: Option<SplatPainter>,
+    rendering: Rendering,
+}
+
+/// What looking along a few rays needs.
+#[derive(Default)]
+struct Scratch {
+    traced: Traced,
+    rays: Vec<TracedRay>,
+    weights: Vec<f32>,
+}
+
+impl<'a> SurfacePainter<'a> {
+    /// Gets ready.
+    pub fn new(surface: &'a Surface, background: [f32; 3]) -> Self {
+        let backdrop = surface.backdrop.as_ref().map(|backdrop| backdrop.painter(background));
+        Self { surface, background, backdrop, rendering: Rendering::default() }
+    }
+}
+
+impl Painter for SurfacePainter<'_> {
+    fn scene_from_world(&self) -> &Similarity {
+        &self.surface.scene_from_world
+    }
+
+    fn draw(&mut self, view: &View, median_depth: bool) -> &Rendering {
+        let (surface, pixels) = (self.surface, view.width * view.height);
+        let backdrop = self.backdrop.as_mut().map(|painter| painter.draw(view, median_depth));
+        let behind = |i: usize| match backdrop {
+            Some(backdrop) => std::array::from_fn(|k| backdrop.rgb[k * pixels + i].clamp(0.0, 1.0)),
+            None => self.background,
         };
-        let of_chunk = |(traced, rays): &mut (Traced, Vec<TracedRay>), chunk: usize| -> Vec<[f32; 3]> {
-            let range = chunk * RAYS..((chunk + 1) * RAYS).min(pixels);
+        let settings = surface.trace_settings();
+        let out = &mut self.rendering;
+        paint(view, &surface.scene_box, RAYS, out, |scratch: &mut Scratch, maker, range, seen| {
+            let Scratch { traced, rays, weights } = scratch;
             rays.clear();
-            rays.extend(range.map(|i| {
-                let ray = maker.ray([(i % width) as f64 + 0.5, (i / width) as f64 + 0.5]);
-                TracedRay { ray, jitter: 0.5 }
+            rays.extend(range.clone().map(|i| TracedRay { ray: maker.ray(middle(i, view.width)), jitter: 0.5 }));
+            traced.trace(&surface.field, &surface.occupancy, rays, &settings);
+            seen.extend(range.zip(&traced.spans).map(|(i, span)| {
+                let (alphas, colours) = (&traced.alphas[0][span.clone()], &traced.colours[span.clone()]);
+                Seen::blended(&Ray { alphas, colours, background: behind(i) }, &traced.ts[span.clone()], weights)
             }));
-            traced.trace(&self.field, &self.occupancy, rays, &settings);
-            let mut weights = Vec::new();
-            let colour = |(i, span): (usize, &std::ops::Range<usize>)| {
-                weights.resize(span.len(), 0.0);
-                let alphas = &traced.alphas[0][span.clone()];
-                let background = behind(chunk * RAYS + i);
-                blend(&Ray { alphas, colours: &traced.colours[span.clone()], background }, &mut weights).colour
-            };
-            traced.spans.iter().enumerate().map(colour).collect()
-        };
-        let chunks = (0..pixels.div_ceil(RAYS)).into_par_iter().map_init(Default::default, of_chunk);
-        out.resize(3 * pixels, 0.0);
-        for (i, colour) in chunks.collect::<Vec<_>>().into_iter().flatten().enumerate() {
-            (0..3).for_each(|k| out[k * pixels + i] = colour[k]);
+        });
+        if let Some(backdrop) = backdrop {
+            // Where more than half passes the surface, the backdrop says how deep it is; what passes both is the background.
+            for i in 0..pixels {
+                if out.median_depth[i] == 0.0 && median_depth {
+                    out.median_depth[i] = backdrop.median_depth[i];
+                }
+                out.transmittance[i] *= backdrop.transmittance[i];
+            }
         }
+        &self.rendering
     }
 }

@@ -3,11 +3,11 @@
 
 use super::config::Rates;
 use super::field::{Field, SURFACE_FEATURES, Tile, at, input_tangent};
-use super::rays::{RayMaker, TrainingRay, of_pixel};
-use super::trace::{TraceSettings, Traced, TracedRay};
+use super::trace::{TraceSettings, Traced};
 use super::{SurfaceTraining, occupied};
 use crate::Result;
 use crate::frames::TrainingFrame;
+use crate::rays::{RayDraw, TracedRay, TrainingRay};
 use crate::train::StepReport;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -18,8 +18,6 @@ use tessera_kernels::mlp::{Activations, BLOCK};
 use tessera_kernels::occupancy::OccupancyGrid;
 use tessera_kernels::sdf_render::{Ray, RayGradient, blend, blend_backward};
 
-/// Photos that a step looks at.
-const PHOTOS: usize = 8;
 /// Sums of gradients are kept for so many groups of rays, whatever the number of threads.
 pub(super) const GROUPS: usize = 32;
 /// Samples that are computed together: their activations fit the second-level cache.
@@ -92,7 +90,7 @@ impl SurfaceTraining {
             per_sample: self.config.eikonal_weight / (self.config.samples + places.len()) as f32,
             mask: self.config.mask_weight,
         };
-        let per_chunk = ((SAMPLES / self.samples_per_ray.max(0.1)) as usize).clamp(1, 1024);
+        let per_chunk = ((SAMPLES / self.pace.samples_per_ray.max(0.1)) as usize).clamp(1, 1024);
         let (field, occupancy) = (&self.surface.field, &self.surface.occupancy);
         let rays_per_group = rays.len().div_ceil(GROUPS).max(1);
         let places_per_group = places.len().div_ceil(GROUPS).max(1);
@@ -110,7 +108,7 @@ impl SurfaceTraining {
         let samples = self.groups.iter().map(|g| g.thirds).sum::<usize>() / 3;
         self.descend(&self.config.rates(step), self.config.fitted() + step);
         self.keep_sharp(step);
-        self.adapt(rays.len(), samples);
+        self.pace.adapt(rays.len(), samples, self.config.samples);
         let sum = |of: fn(&Group) -> f64| self.groups.iter().map(of).sum::<f64>();
         let mse = sum(|g| g.squared_error) / (3 * rays.len().max(1)) as f64;
         Ok(StepReport {
@@ -135,46 +133,17 @@ impl SurfaceTraining {
 
     /// Rays through random pixels of a few photos.
     fn draw_rays(&mut self, rng: &mut Pcg64) -> Result<Vec<TrainingRay>> {
-        let photos = PHOTOS.min(self.frames.len());
-        let per_photo = self.rays.div_ceil(photos);
-        let mut rays = Vec::with_capacity(per_photo * photos);
-        for _ in 0..photos {
-            let frame = self.frames.next(&mut self.sampler, 1)?;
-            let maker = RayMaker::new(&frame.view, &self.surface.scene_box);
-            self.draw_from(&frame, &maker, per_photo, rng, &mut rays);
-        }
-        Ok(rays)
-    }
-
-    fn draw_from(
-        &self,
-        frame: &TrainingFrame,
-        maker: &RayMaker,
-        count: usize,
-        rng: &mut Pcg64,
-        out: &mut Vec<TrainingRay>,
-    ) {
-        let cut_out = frame.is_cut_out();
-        let size = [frame.view.width, frame.view.height];
-        for _ in 0..count {
-            let pixel = [rng.random_range(0..frame.view.width), rng.random_range(0..frame.view.height)];
-            let jitter = rng.random_range(0.0..1.0);
-            let mut background = self.config.background;
-            if cut_out {
-                background = std::array::from_fn(|_| rng.random_range(0.0..1.0));
-            } else if let Some(backdrops) = &self.backdrops {
-                background = backdrops.at(frame.index, pixel, size);
-            }
-            out.extend(of_pixel(frame, maker, pixel, background, jitter));
-        }
-    }
-
-    /// Chooses the number of rays of the next step by what this one's had of samples.
-    fn adapt(&mut self, rays: usize, samples: usize) {
-        let per_ray = samples as f64 / rays.max(1) as f64;
-        self.samples_per_ray = 0.8 * self.samples_per_ray + 0.2 * per_ray;
-        let wanted = self.config.samples as f64 / self.samples_per_ray.max(0.5);
-        self.rays = (wanted as usize).clamp(PHOTOS * 16, self.config.samples / 2);
+        let behind = |frame: &TrainingFrame, pixel| match &self.backdrops {
+            Some(backdrops) => backdrops.at(frame.index, pixel, [frame.view.width, frame.view.height]),
+            None => self.config.background,
+        };
+        let draw = RayDraw {
+            frames: &self.frames,
+            scene_box: &self.surface.scene_box,
+            ray: &|maker, pixel, jitter| TracedRay { ray: maker.ray(pixel), jitter },
+            behind: &behind,
+        };
+        draw.rays(&mut self.sampler, self.pace.rays, rng)
     }
 
     /// Adds up what the groups found and changes the parameters; `steps` have been taken before.

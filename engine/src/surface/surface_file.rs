@@ -1,27 +1,22 @@
 //! What a finished training leaves: a file with grid and networks, from which pictures and meshes of any resolution are made.
 
 use super::config::SurfaceConfig;
+use super::painter::SurfacePainter;
 use super::field::Field;
 use super::guide::backdrop::Backdrop;
-use super::scene_box::SceneBox;
 use crate::config::Config;
-use crate::evaluate::{EvalOptions, EvalReport, evaluate_frames, split_indices, split_name};
-use crate::frames::FrameSet;
+use crate::evaluate::{EvalOptions, EvalReport, evaluate_capture};
+use crate::rays::{SceneBox, prepared};
 use crate::train::{CheckpointReader, CheckpointWriter};
 use crate::{Error, Result};
 use std::path::Path;
-use std::sync::Arc;
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::capture::Capture;
-use tessera_datasets::image::ImageCache;
 use tessera_kernels::hash_grid::FEATURES;
 use tessera_kernels::occupancy::OccupancyGrid;
 
 /// Its name in a run folder.
 pub const SURFACE_FILE: &str = "surface.safetensors";
-
-/// Photos are looked at once each: there is no use in keeping many.
-const CACHE_BYTES: usize = 256 << 20;
 
 /// A surface: distances and colours everywhere in a box.
 #[derive(Clone, Debug)]
@@ -137,19 +132,9 @@ impl Surface {
         options: &EvalOptions,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<EvalReport> {
-        let mut capture = super::prepared(capture, &self.config);
+        let mut capture = prepared(capture, self.config.masks, self.config.flip_cameras);
         // Where training had the origin, even if the capture has other points now.
         capture.scene_from_world = self.scene_from_world;
-        let indices = split_indices(&capture, options.split, options.test_every);
-        if indices.is_empty() {
-            return Err(crate::evaluate::nothing_to_evaluate(&capture, options.split));
-        }
-        let cache = Arc::new(ImageCache::new(capture.files.clone(), CACHE_BYTES, options.max_side));
-        let frames = FrameSet::new(&capture, &indices, &cache, 1);
-        let mut draw = |_: usize, view: &_, out: &mut Vec<f32>| {
-            self.paint(view, options.background, out);
-            Ok(())
-        };
-        evaluate_frames(&frames, split_name(options.split), options.background, &mut draw, progress)
+        evaluate_capture(&capture, options, &mut SurfacePainter::new(self, options.background), progress)
     }
 }

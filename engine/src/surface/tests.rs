@@ -119,7 +119,7 @@ fn a_sphere_becomes_a_closed_mesh_of_its_size() {
     let surface = Surface {
         sharpness: 100.0,
         occupancy: OccupancyGrid::full(32),
-        scene_box: scene_box::SceneBox { corners: [[-1.0; 3], [1.0; 3]] },
+        scene_box: crate::rays::SceneBox { corners: [[-1.0; 3], [1.0; 3]] },
         scene_from_world: tessera_datasets::camera::Similarity::identity(),
         backdrop: None,
         config,

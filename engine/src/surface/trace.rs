@@ -1,8 +1,9 @@
 //! Looking along rays: from a few rays to the samples that matter, their opacities and colours.
 
 use super::field::{Field, HARMONICS, Tile, harmonics};
+use crate::rays::TracedRay;
 use std::ops::Range;
-use tessera_kernels::occupancy::{MarchedRay, OccupancyGrid};
+use tessera_kernels::occupancy::OccupancyGrid;
 use tessera_kernels::sdf_render::{AlphaPartials, alpha, weights};
 
 /// Samples of a ray at most.
@@ -19,15 +20,6 @@ pub struct TraceSettings {
     pub sharpness: f32,
     /// How far opacity follows from the cosine alone.
     pub anneal: f32,
-}
-
-/// A ray whose direction has length 1, and the share of a step at which its samples begin.
-#[derive(Clone, Copy, Debug)]
-pub struct TracedRay {
-    /// `None` where it misses the box.
-    pub ray: Option<MarchedRay>,
-    /// In [0, 1).
-    pub jitter: f32,
 }
 
 /// What was found along some rays. Kept between calls.

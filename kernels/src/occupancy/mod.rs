@@ -81,6 +81,11 @@ impl OccupancyGrid {
         self.bits[cell / 64] |= 1 << (cell % 64);
     }
 
+    /// Empties a cell.
+    pub fn clear(&mut self, cell: usize) {
+        self.bits[cell / 64] &= !(1 << (cell % 64));
+    }
+
     /// Whether a cell is occupied.
     #[inline]
     pub fn is_set(&self, cell: usize) -> bool {

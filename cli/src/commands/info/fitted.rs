@@ -32,6 +32,12 @@ pub fn about(path: &Path) -> Result<(Facts, Value)> {
             );
             json!({ "kind": "shape", "centre": shape_box.centre, "side": shape_box.side })
         }
+        Content::Radiance(stored) => {
+            let bounds = if stored.space.unbounded { "all around a box" } else { "in a box" };
+            let degree = stored.sh_degree;
+            facts.add("radiance", format!("{bounds}, harmonics up to degree {degree}"));
+            json!({ "kind": "radiance", "unbounded": stored.space.unbounded, "sh_degree": degree })
+        }
     };
     facts.add("parameters", count(file.numbers() as u128));
     facts.add("file", bytes(file.length()));

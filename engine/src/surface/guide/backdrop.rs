@@ -1,6 +1,6 @@
 //! What is behind the box, as splats: in photos without masks the surface is seen before it.
 
-use super::super::scene_box::SceneBox;
+use crate::rays::SceneBox;
 use crate::Result;
 use crate::frames::FrameSet;
 use crate::render::SplatPainter;

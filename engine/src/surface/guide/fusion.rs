@@ -3,8 +3,8 @@
 //! Each map says of each cell how far along its ray the surface is behind the cell, up to a limit; cells farther than that behind the surface it does not
 //! see. The mean of what maps say changes its sign where the surface is. What no map sees is taken to be inside, so that surfaces are closed.
 
-use super::super::rays::SeenPlace;
-use super::super::scene_box::SceneBox;
+use crate::rays::SeenPlace;
+use crate::rays::SceneBox;
 use super::sweeping::distances_from_signs;
 use nalgebra::Vector3;
 use rayon::prelude::*;

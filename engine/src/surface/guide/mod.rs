@@ -13,7 +13,7 @@ pub mod fusion;
 pub mod sweeping;
 
 use super::config::SurfaceConfig;
-use super::scene_box::SceneBox;
+use crate::rays::SceneBox;
 use crate::frames::FrameSet;
 use crate::render::SplatPainter;
 use crate::splats::SplatsConfig;

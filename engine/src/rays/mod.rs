@@ -1,10 +1,23 @@
-//! From pixels to rays in the unit cube, and to what they should see; and from places back to pixels.
+//! Rays of fields: from pixels to rays in the unit cube, and to what they should see; and from places back to pixels.
+//!
+//! - [`RayMaker`], [`of_pixel`]: from a pixel to a ray, and to what it should see.
+//! - [`RayDraw`]: those of a training step.
+//! - [`paint`](mod@paint): pictures.
+//! - [`scene_box`]: what the unit cube is, found from masks, points or cameras.
+//! - [`prepared`]: a capture with its masks and axes as settings say.
 
-use super::scene_box::SceneBox;
-use super::trace::TracedRay;
+mod draw;
+pub mod paint;
+pub mod scene_box;
+
+pub use draw::{Pace, RayDraw};
+pub use scene_box::{BoxSettings, SceneBox};
+
 use crate::frames::TrainingFrame;
+use crate::splats::MaskUse;
 use nalgebra::Vector3;
-use tessera_datasets::capture::MaskKind;
+use tessera_datasets::camera::Pose;
+use tessera_datasets::capture::{Capture, MaskKind};
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::occupancy::MarchedRay;
 
@@ -29,13 +42,29 @@ impl RayMaker {
         }
     }
 
-    /// The ray through a place in the picture, in pixels; `None` where it misses the box.
+    /// The ray through a place in the picture, in pixels, within the box; `None` where it misses that.
     pub fn ray(&self, pixel: [f64; 2]) -> Option<MarchedRay> {
+        MarchedRay::clipped(self.origin, self.direction(pixel), self.corners)
+    }
+
+    /// The ray through a place in the picture, in pixels, between two distances in sides of the cube.
+    pub fn ray_between(&self, pixel: [f64; 2], near_far: [f32; 2]) -> MarchedRay {
+        MarchedRay { origin: self.origin, direction: self.direction(pixel), near_far }
+    }
+
+    /// How much nearer to the camera's plane a place comes by a step of length 1 back along the ray through a pixel.
+    pub fn forward(&self, pixel: [f64; 2]) -> f32 {
+        let (d, r) = (self.direction(pixel), &self.view.rotation);
+        (0..3).map(|k| d[k] * r[2][k]).sum()
+    }
+
+    /// Of length 1.
+    fn direction(&self, pixel: [f64; 2]) -> [f32; 3] {
         let [u, v] = self.view.lens.unproject_within(pixel, self.max_radius_squared);
         let r = &self.view.rotation;
         let d: [f64; 3] = std::array::from_fn(|k| f64::from(r[0][k]) * u + f64::from(r[1][k]) * v + f64::from(r[2][k]));
         let length = d.iter().map(|x| x * x).sum::<f64>().sqrt();
-        MarchedRay::clipped(self.origin, d.map(|x| (x / length) as f32), self.corners)
+        d.map(|x| (x / length) as f32)
     }
 }
 
@@ -72,6 +101,15 @@ impl SeenPlace {
     }
 }
 
+/// A ray whose direction has length 1, and the share of a step at which its samples begin.
+#[derive(Clone, Copy, Debug)]
+pub struct TracedRay {
+    /// `None` where it misses the box.
+    pub ray: Option<MarchedRay>,
+    /// In [0, 1).
+    pub jitter: f32,
+}
+
 /// A ray of a photo and what it should see.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainingRay {
@@ -85,13 +123,12 @@ pub struct TrainingRay {
     pub opacity: Option<f32>,
 }
 
-/// The ray of a frame's pixel, in front of `background`; `None` when nothing is known about that pixel.
+/// What a frame's pixel wants of its ray, in front of `background`; `None` when nothing is known about that pixel.
 pub fn of_pixel(
     frame: &TrainingFrame,
-    maker: &RayMaker,
     [x, y]: [usize; 2],
+    traced: impl FnOnce([f64; 2]) -> TracedRay,
     background: [f32; 3],
-    jitter: f32,
 ) -> Option<TrainingRay> {
     let image = &frame.pixels.image;
     let (channels, i) = (usize::from(image.channels), y * image.width as usize + x);
@@ -108,6 +145,25 @@ pub fn of_pixel(
     };
     let a = opacity.unwrap_or(1.0);
     let colour = std::array::from_fn(|k| a * share(pixel[k]) + (1.0 - a) * background[k]);
-    let ray = maker.ray([x as f64 + 0.5, y as f64 + 0.5]);
-    Some(TrainingRay { traced: TracedRay { ray, jitter }, colour, background, opacity })
+    let traced = traced([x as f64 + 0.5, y as f64 + 0.5]);
+    Some(TrainingRay { traced, colour, background, opacity })
+}
+
+/// The capture with its masks used as `masks` says and, if `flip_cameras`, its cameras turned to the other of the two usual axis
+/// conventions.
+pub fn prepared(capture: &Capture, masks: MaskUse, flip_cameras: bool) -> Capture {
+    let mut capture = capture.clone();
+    for frame in &mut capture.frames {
+        match (masks, &mut frame.mask) {
+            (MaskUse::Off, mask) => *mask = None,
+            (MaskUse::Ignore, Some(mask)) => mask.kind = MaskKind::Ignore,
+            (MaskUse::Foreground, Some(mask)) => mask.kind = MaskKind::Foreground,
+            _ => {}
+        }
+        if flip_cameras {
+            frame.camera_from_world =
+                Pose::rotation(nalgebra::Vector3::x() * std::f64::consts::PI) * frame.camera_from_world;
+        }
+    }
+    capture
 }

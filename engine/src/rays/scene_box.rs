@@ -1,7 +1,6 @@
-//! Where the surface is looked for: a box, from settings, masks, sparse points or cameras.
+//! Where the subject is looked for: a box, from settings, masks, sparse points or cameras.
 
-use super::config::SurfaceConfig;
-use super::rays::SeenPlace;
+use super::SeenPlace;
 use crate::frames::FrameSet;
 use crate::{Error, Result};
 use nalgebra::{Matrix3, Vector3};
@@ -60,13 +59,35 @@ impl SceneBox {
     }
 }
 
+/// What settings say about the box: both corners, in the capture's coordinates, or neither.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BoxSettings {
+    /// The lowest corner.
+    pub min: Option<[f32; 3]>,
+    /// The highest corner.
+    pub max: Option<[f32; 3]>,
+}
+
+impl BoxSettings {
+    /// # Errors
+    /// When only one corner is set, or they do not lie below each other.
+    pub fn check(&self) -> Result<()> {
+        match (self.min, self.max) {
+            (Some(low), Some(high)) if (0..3).all(|k| low[k] < high[k]) => Ok(()),
+            (Some(_), Some(_)) => Err(Error::setting("box_min must lie below box_max")),
+            (None, None) => Ok(()),
+            _ => Err(Error::setting("set both box_min and box_max, or neither")),
+        }
+    }
+}
+
 /// The box for a capture, and what the user should know about it.
 ///
 /// # Errors
 /// When masks show nothing, or cameras look at nothing together.
-pub fn find(capture: &Capture, frames: &FrameSet, config: &SurfaceConfig) -> Result<(SceneBox, Vec<String>)> {
+pub fn find(capture: &Capture, frames: &FrameSet, settings: BoxSettings) -> Result<(SceneBox, Vec<String>)> {
     let mut warnings = Vec::new();
-    if let (Some(low), Some(high)) = (config.box_min, config.box_max) {
+    if let (Some(low), Some(high)) = (settings.min, settings.max) {
         let scene = |p: [f32; 3]| {
             let moved = capture.scene_from_world * nalgebra::Point3::from(p.map(f64::from));
             moved.coords
