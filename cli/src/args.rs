@@ -15,7 +15,7 @@ use tessera_engine::datasets::synthetic::{LensKind, SceneKind};
 use tessera_engine::render::Layer;
 use tessera_kernels::device::Request;
 
-pub use bench::Bench;
+pub use bench::{Bench, BenchKind, RbfSubject};
 pub use fit::{Fit, FitImage, FitOptions, FitSdf};
 pub use mesh::Mesh;
 pub use view::View;

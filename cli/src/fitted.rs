@@ -3,19 +3,21 @@
 use crate::console::Console;
 use crate::report::{bytes, count};
 use anyhow::{Context, Result, bail};
+use nalgebra::{Point3, Vector3};
 use std::path::Path;
 use tessera_engine::datasets::camera::Camera;
 use tessera_engine::datasets::scene::Mesh;
 use tessera_engine::rbf::field::{AnyDecoder, Field};
 use tessera_engine::rbf::file::{Content, RbfFile};
 use tessera_engine::rbf::image::TileRect;
+use tessera_engine::rbf::radiance::Radiance;
 use tessera_engine::rbf::shape::Shape;
 use tessera_engine::render::{PathCamera, orbit_of_points};
 use tessera_engine::surface::mesh::MeshOptions;
 use tessera_kernels::hash_grid::Addressing as Corners;
 use tessera_viewer::camera::looking_at;
 use tessera_viewer::renderer::{
-    Addressing, FieldData, FieldDecoder, FieldLevel, FieldScene, PictureData, PictureTile, ShapeData,
+    Addressing, FieldData, FieldDecoder, FieldLevel, FieldScene, PictureData, PictureTile, ShapeData, VolumeData,
 };
 
 /// Upwards in meshes, by custom, and in pictures.
@@ -41,11 +43,17 @@ pub struct Seen {
 
 impl Seen {
     /// Cameras that see all of it: on a circle around a shape whose first one stands before it, in a row before a picture.
-    pub fn cameras(&self, count: usize, size: [u32; 2]) -> Vec<PathCamera> {
+    pub fn cameras(&self, up: [f64; 3], count: usize, size: [u32; 2]) -> Vec<PathCamera> {
         match &self.scene {
             FieldScene::Picture(picture) => (0..count).map(|i| before_picture(picture.size, size, i)).collect(),
-            FieldScene::Shape(_) | FieldScene::Volume(_) => orbit_of_points(&self.surface, UP, count, size),
+            FieldScene::Shape(_) | FieldScene::Volume(_) => orbit_of_points(&self.surface, up, count, size),
         }
+    }
+
+    /// The middle of its surface, world units.
+    pub fn middle(&self) -> Vector3<f64> {
+        let [low, high] = bounds_of(&self.surface);
+        (0.5 * (Vector3::from(low) + Vector3::from(high))).cast()
     }
 }
 
@@ -79,6 +87,11 @@ fn read(file: &mut RbfFile, path: &Path) -> Result<Seen> {
             let scene = FieldScene::Shape(shape_data(&shape, &outline));
             Ok(Seen { scene, surface: outline.positions })
         }
+        Content::Radiance(_) => {
+            let radiance = Radiance::read(file)?;
+            let surface = opaque(&radiance);
+            Ok(Seen { scene: FieldScene::Volume(volume_data(&radiance, bounds_of(&surface))), surface })
+        }
         Content::Image { width, height, tiles, .. } => {
             let scene = FieldScene::Picture(picture(file, [width, height], &tiles, path)?);
             Ok(Seen { scene, surface: Vec::new() })
@@ -96,6 +109,52 @@ fn shape_data(shape: &Shape, outline: &Mesh) -> ShapeData {
     let (centre, side) = (shape.shape_box.centre, shape.shape_box.side);
     let cube = [-0.5, 0.5].map(|sign| centre.map(|c| (c + sign * side) as f32));
     ShapeData { field: field_data(&shape.field), centre, side, bounds: outline.bounds().unwrap_or(cube) }
+}
+
+/// Places where radiance is opaque, world units; the corners of its box where nothing is.
+fn opaque(radiance: &Radiance) -> Vec<[f32; 3]> {
+    let options = MeshOptions { resolution: OUTLINE, least_part: 0.0, colours: false };
+    if let Ok(mesh) = radiance.mesh(&options, &mut |_, _| {}) {
+        return mesh.positions;
+    }
+    let corners = radiance.space.scene_box.corners;
+    let world_from_scene = radiance.scene_from_world.inverse();
+    let corner = |i: usize| std::array::from_fn::<f64, 3, _>(|k| corners[i >> k & 1][k]);
+    let in_world = |i: usize| (world_from_scene * Point3::from(corner(i))).coords.map(|x| x as f32).into();
+    (0..8).map(in_world).collect()
+}
+
+fn bounds_of(places: &[[f32; 3]]) -> [[f32; 3]; 2] {
+    let start = [[f32::INFINITY; 3], [f32::NEG_INFINITY; 3]];
+    places.iter().fold(start, |[low, high], p| {
+        [std::array::from_fn(|k| low[k].min(p[k])), std::array::from_fn(|k| high[k].max(p[k]))]
+    })
+}
+
+fn volume_data(radiance: &Radiance, bounds: [[f32; 3]; 2]) -> VolumeData {
+    let space = &radiance.space;
+    let cube = &space.scene_box;
+    // From the world to the scene, from there to places in the box.
+    let corner = cube.to_cube([0.0; 3]);
+    let matrix = radiance.scene_from_world.to_homogeneous();
+    let side = cube.side();
+    let from_world = std::array::from_fn(|i| {
+        std::array::from_fn(|j| matrix[(i, j)] / side + if j == 3 { corner[i] } else { 0.0 })
+    });
+    let words = radiance.occupancy.bits().iter().flat_map(|word| [*word as u32, (word >> 32) as u32]);
+    let resolution = radiance.occupancy.resolution();
+    VolumeData {
+        field: field_data(&radiance.field),
+        from_world,
+        corners: cube.in_cube(),
+        is_unbounded: space.unbounded,
+        // Box coordinates have two units for a side.
+        step: 0.5 * space.step,
+        near_far: space.near_far.map(|t| 0.5 * t),
+        resolution: resolution as u32,
+        occupied: words.take(resolution.pow(3).div_ceil(32)).collect(),
+        bounds,
+    }
 }
 
 fn picture(file: &mut RbfFile, size: [u32; 2], tiles: &[TileRect], path: &Path) -> Result<PictureData> {

@@ -9,6 +9,7 @@ use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::format::stream::{SplatHeader, collect};
 use tessera_engine::datasets::format::{self, SplatFormat};
 use tessera_engine::datasets::scene::{Mesh, SplatCloud};
+use tessera_engine::rbf::radiance::RADIANCE_FILE;
 use tessera_engine::surface::{MESH_FILE, SURFACE_FILE, Surface};
 use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_engine::train::{RunConfig, RunFolder, available_memory};
@@ -149,7 +150,7 @@ pub fn scene_file(path: &Path, is_run: bool) -> Result<PathBuf> {
     if !path.is_dir() || (!is_run && SplatFormat::to_read(path).is_ok()) {
         return Ok(path.to_owned());
     }
-    let files = [RUN_SCENE, MESH_FILE].map(|name| path.join(name));
+    let files = [RUN_SCENE, RADIANCE_FILE, MESH_FILE].map(|name| path.join(name));
     match (is_run, files.into_iter().find(|file| file.is_file())) {
         (true, Some(file)) => Ok(file),
         (true, None) => bail!("{name}: holds a run that has no {RUN_SCENE} yet; complete it with --resume"),

@@ -1,11 +1,49 @@
 //! Arguments of `tessera bench`.
 
 use super::parse_size;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+
+/// What else can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchKind {
+    /// Fields of radial basis functions: a picture, a shape and radiance, beside networks
+    Rbf,
+}
+
+/// What fields of radial basis functions are measured with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RbfSubject {
+    /// A picture of 512x512 pixels
+    Image,
+    /// A mesh
+    Shape,
+    /// Photos of an object
+    Radiance,
+}
+
+impl RbfSubject {
+    /// Where it is in the folder of test data.
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Image => "images/albert.exr",
+            Self::Shape => "meshes/armadillo.obj",
+            Self::Radiance => "synthetic/nerf_chair",
+        }
+    }
+}
 
 #[derive(Debug, Args)]
 pub struct Bench {
+    /// Measure this in place of training splats
+    #[arg(value_enum, conflicts_with_all = ["capture", "steps", "settings", "view"])]
+    pub kind: Option<BenchKind>,
+    /// Folder of the test data; TESSERA_DATA or ../shared/data by default
+    #[arg(long, value_name = "DIR", requires = "kind")]
+    pub data: Option<PathBuf>,
+    /// Measure with this alone
+    #[arg(long, value_enum, requires = "kind")]
+    pub only: Option<RbfSubject>,
     /// Capture to train on; a made scene by default
     #[arg(long, value_name = "DIR")]
     pub capture: Option<PathBuf>,

@@ -15,10 +15,10 @@ use tessera_engine::datasets::format::Existing;
 use tessera_engine::evaluate::split_indices;
 use tessera_engine::rbf::file::RbfFile;
 use tessera_engine::rbf::image::write_picture;
-use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_engine::render::{
     Painter, PathCamera, PathOptions, SplatPainter, of_frames, orbit, orbit_of_capture, render_path, scene_of_cloud,
 };
+use tessera_engine::target::DEFAULT_BACKGROUND;
 
 /// Runs the command.
 ///

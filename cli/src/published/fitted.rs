@@ -8,6 +8,7 @@ use tessera_engine::datasets::image::Image8;
 use tessera_engine::datasets::scene::{Material, Mesh, Texture};
 use tessera_engine::rbf::file::{Content, RbfFile};
 use tessera_engine::rbf::image::draw_picture;
+use tessera_engine::rbf::radiance::Radiance;
 use tessera_engine::rbf::shape::Shape;
 use tessera_engine::surface::mesh::MeshOptions;
 
@@ -18,7 +19,7 @@ const MOST_SIDE: usize = 4096;
 /// Most pixels of a picture on a page.
 const MOST_PIXELS: u64 = 64 << 20;
 
-/// Makes a mesh of what is in a file: of a shape its surface, of a picture a board, a unit high, that carries it.
+/// Makes a mesh of what is in a file: of a shape its surface, of radiance where it is opaque, of a picture a board, a unit high, that carries it.
 ///
 /// # Errors
 /// When the file is damaged, the shape empty, or the picture too large for a page.
@@ -30,6 +31,13 @@ pub fn baked(path: &Path, console: &Console) -> Result<Mesh> {
             let options = MeshOptions { resolution: RESOLUTION, colours: false, ..MeshOptions::default() };
             let mut progress = Progress::new(console, "meshing");
             let mesh = shape.mesh(&options, &mut |done, total| progress.count(done, total));
+            mesh.with_context(|| format!("{}: cannot be shown on a page", path.display()))
+        }
+        Content::Radiance(_) => {
+            let radiance = Radiance::read(&mut file)?;
+            let options = MeshOptions { resolution: RESOLUTION, ..MeshOptions::default() };
+            let mut progress = Progress::new(console, "meshing");
+            let mesh = radiance.mesh(&options, &mut |done, total| progress.count(done, total));
             mesh.with_context(|| format!("{}: cannot be shown on a page", path.display()))
         }
         Content::Image { width, height, .. } => {

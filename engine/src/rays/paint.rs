@@ -28,11 +28,7 @@ impl Seen {
             sum += w;
             sum >= 0.5
         });
-        Self {
-            colour: blended.colour,
-            transmittance: blended.transmittance,
-            distance: middle.map_or(0.0, |i| ts[i]),
-        }
+        Self { colour: blended.colour, transmittance: blended.transmittance, distance: middle.map_or(0.0, |i| ts[i]) }
     }
 }
 

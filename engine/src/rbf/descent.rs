@@ -43,13 +43,7 @@ impl Descent {
     }
 
     /// One step against what samples say about grids, and against the sum of the decoder's gradients.
-    pub fn step(
-        &mut self,
-        field: &mut Field,
-        samples: &[SampleGradients<'_>],
-        of_decoder: &[&[f32]],
-        rates: Rates,
-    ) {
+    pub fn step(&mut self, field: &mut Field, samples: &[SampleGradients<'_>], of_decoder: &[&[f32]], rates: Rates) {
         self.steps += 1;
         self.of_table.par_chunks_mut(1 << 14).for_each(|part| part.fill(0.0));
         field.grid.accumulate_dense(samples, &mut self.of_table);

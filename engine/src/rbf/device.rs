@@ -4,8 +4,8 @@
 //! without waiting for the device, and launches kernels; nothing comes back but what steps cost, every 16 steps, without waiting either. Samples are
 //! drawn on the host with the random numbers of the CPU's fits, so both see the same ones, and the fields that they learn differ by rounding.
 
+use super::descent::{Rates, SETTINGS};
 use super::field::{AnyDecoder, Field, Kernels};
-use super::learner::{Rates, SETTINGS};
 use crate::train::in_units;
 use crate::{Error, Result};
 use tessera_kernels::adam::cuda::{Adam, AdamUpdate, Moments};

@@ -1,9 +1,9 @@
 //! What a finished training leaves: a file with grid and networks, from which pictures and meshes of any resolution are made.
 
 use super::config::SurfaceConfig;
-use super::painter::SurfacePainter;
 use super::field::Field;
 use super::guide::backdrop::Backdrop;
+use super::painter::SurfacePainter;
 use crate::config::Config;
 use crate::evaluate::{EvalOptions, EvalReport, evaluate_capture};
 use crate::rays::{SceneBox, prepared};

@@ -2,6 +2,7 @@ use super::*;
 use crate::train::{Event, Existing as ExistingRun, Outcome, RunFolder, RunOptions, run};
 use nalgebra::Vector3;
 use std::sync::atomic::AtomicBool;
+use tessera_datasets::camera::Pose;
 use tessera_datasets::synthetic::{Options, SceneKind, write};
 
 /// A still life in front of nothing, small enough for a test.
@@ -87,8 +88,8 @@ fn photos_without_masks_have_a_backdrop_of_splats_that_is_kept() {
     assert!(read.backdrop == training.surface().backdrop, "the file holds another backdrop");
     let (mut painted, mut read_back) = (Vec::new(), Vec::new());
     let view = training.frames.view(0, 1);
-    training.surface().paint(&view, [1.0; 3], &mut painted);
-    read.paint(&view, [1.0; 3], &mut read_back);
+    painted.extend_from_slice(&SurfacePainter::new(training.surface(), [1.0; 3]).draw(&view, false).rgb);
+    read_back.extend_from_slice(&SurfacePainter::new(&read, [1.0; 3]).draw(&view, false).rgb);
     assert!(painted == read_back, "the file's picture is another one");
 }
 

@@ -1,11 +1,12 @@
-//! `tessera bench`: how fast this machine trains, and with --view, how fast it draws and how scenes stream.
+//! `tessera bench`: how fast this machine trains; with --view, how fast it draws and how scenes stream; `bench rbf`: what small fields reach.
 
 mod arithmetic;
 mod fitted;
+mod rbf;
 mod streaming;
 mod view;
 
-use crate::args::Bench;
+use crate::args::{Bench, BenchKind};
 use crate::commands::synth;
 use crate::console::{Console, UsageError};
 use crate::inputs::{describe, open_capture};
@@ -41,6 +42,9 @@ struct Measurement {
 pub fn run(args: &Bench, console: &Console) -> Result<()> {
     if let Some(path) = args.scene.as_ref().filter(|path| RbfFile::is_named(path)) {
         return fitted::run(path, args, console);
+    }
+    if let Some(BenchKind::Rbf) = args.kind {
+        return rbf::run(args, console);
     }
     if args.view {
         return view::run(args, console);

@@ -40,10 +40,13 @@ pub struct Opened {
 pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     if RbfFile::is_named(path) {
-        return of_fitted(path, name, args, console);
+        return of_fitted(path, None, name, args, console);
     }
     let run = Run::of(path)?;
     let file = scene_file(path, run.is_some())?;
+    if RbfFile::is_named(&file) {
+        return of_fitted(&file, run, name, args, console);
+    }
     if SplatFormat::of(&file) == Some(SplatFormat::Tiles) {
         return of_tiles(&file, name, args, console);
     }
@@ -124,17 +127,26 @@ fn of_mesh(mesh: Mesh, name: String, up: [f64; 3], args: &Arguments) -> Result<O
     Ok(opened(name, shown, background, &first, up))
 }
 
-/// A fitted field, seen from before it.
-fn of_fitted(path: &Path, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
-    let background = args.background.unwrap_or(DEFAULT_BACKGROUND);
+/// A fitted field, seen from before it, or as the photos of its run suggest it.
+fn of_fitted(path: &Path, run: Option<Run>, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
+    let of_run = run.as_ref().map(|run| run.settings.background());
+    let background = args.background.or(of_run).unwrap_or(DEFAULT_BACKGROUND);
     let seen = fitted::open(path, console)?;
-    let mut first = first_look(args, UP, |count| seen.cameras(count as usize, args.size))?;
+    let capture = run.as_ref().and_then(|run| Capture::open(run.capture()).ok());
+    let past_photos = |count: u32| {
+        let capture = capture.as_ref()?;
+        orbit_past_photos(seen.middle(), capture, count as usize, args.size)
+    };
+    let photos = capture.clone().map_or_else(Vec::new, photos);
+    let up = if matches!(seen.scene, FieldScene::Volume(_)) { common_up(&photos) } else { UP };
+    let circle = |count: u32| past_photos(count).unwrap_or_else(|| seen.cameras(up, count as usize, args.size));
+    let mut first = first_look(args, up, circle)?;
     if args.camera.is_none() && matches!(seen.scene, FieldScene::Picture(_)) {
         // It lies in the plane z = 0.
         first.distance = Some(first.camera.camera_from_world.inverse().translation.z.abs());
     }
-    let shown = Shown { field: Some(Arc::new(seen.scene)), ..Shown::default() };
-    Ok(opened(name, shown, background, &first, UP))
+    let shown = Shown { field: Some(Arc::new(seen.scene)), photos, ..Shown::default() };
+    Ok(opened(name, shown, background, &first, up))
 }
 
 /// What of a scene there is.

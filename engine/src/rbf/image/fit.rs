@@ -3,9 +3,9 @@
 use super::kernels::{NEIGHBOURS, Nearest, place};
 use super::{ImageConfig, Pixels};
 use crate::Result;
+use crate::rbf::descent::Rates;
 use crate::rbf::device::DeviceLearner;
 use crate::rbf::field::{Field, Tile};
-use crate::rbf::descent::Rates;
 use crate::rbf::learner::{Cost, Learner, TILE};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;

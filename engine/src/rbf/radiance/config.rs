@@ -1,8 +1,8 @@
 //! The settings of learning radiance.
 
+use super::super::descent::Rates;
 use super::super::encoding::{EncoderKind, Encoding};
 use super::super::field::DecoderKind;
-use super::super::descent::Rates;
 use super::outputs;
 use crate::rays::BoxSettings;
 use crate::splats::MaskUse;
@@ -26,7 +26,7 @@ crate::config! {
     /// Schedules are shares of `steps`.
     pub struct RadianceConfig {
         /// Training steps.
-        steps: u64 = 4000,
+        steps: u64 = 3000,
         /// Samples along rays that a step aims at; the number of rays follows from it.
         samples: usize = 65_536,
         /// Longest side, in pixels, to which photos are reduced; 0 keeps their size.
@@ -68,15 +68,15 @@ crate::config! {
         /// Interpolate grids so that slopes are continuous too.
         smooth: bool = false,
         /// Learning rate of grids at the first step.
-        rate: f64 = 2e-2,
+        rate: f64 = 1e-1,
         /// Learning rate of the decoder at the first step.
-        decoder_rate: f64 = 5e-3,
+        decoder_rate: f64 = 2e-2,
         /// Both at the last step, as a share of the first.
         rate_decay: f64 = 0.02,
         /// Cells per side of the grid that says where rays need not be looked at.
         occupancy_resolution: usize = 128,
         /// Steps of a ray through the box's diagonal.
-        ray_steps: usize = 1024,
+        ray_steps: usize = 512,
         /// How far from a camera rays begin in scenes without bounds, in halves of the box's side.
         near: f64 = 0.1,
         /// How far they reach, in halves of the box's side.

@@ -44,7 +44,9 @@ impl Radiance {
         let (positions, triangles) = zero_level(&Thickness(self), options.resolution, faces, progress);
         let triangles = without_small_parts(&positions, &triangles, options.least_part);
         if triangles.is_empty() {
-            return Err(Error::setting("nothing in the box is opaque: train longer, or set box_min and box_max around the subject"));
+            return Err(Error::setting(
+                "nothing in the box is opaque: train longer, or set box_min and box_max around the subject",
+            ));
         }
         let (positions, triangles) = used(&positions, &triangles);
         let mut mesh = Mesh { positions, triangles, scene_from_world: self.scene_from_world, ..Mesh::default() };

@@ -38,7 +38,8 @@ impl Cells {
         let first = (seed % SOME as u64) as usize;
         let is_chosen = |cell: &usize| all || grid.is_set(*cell) || shuffled(*cell) % SOME == first;
         let cells: Vec<usize> = (0..self.depths.len()).filter(is_chosen).collect();
-        let looked = |tile: &mut Tile, (chunk, cells): (usize, &[usize])| depths_in(radiance, cells, seed ^ chunk as u64, tile);
+        let looked =
+            |tile: &mut Tile, (chunk, cells): (usize, &[usize])| depths_in(radiance, cells, seed ^ chunk as u64, tile);
         let chunks = cells.par_chunks(TILE).enumerate().map_init(Tile::default, looked);
         let found: Vec<f32> = chunks.collect::<Vec<_>>().concat();
         for (&cell, found) in cells.iter().zip(found) {

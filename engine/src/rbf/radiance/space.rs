@@ -167,7 +167,11 @@ mod tests {
         let mut all = Vec::new();
         space.march(&OccupancyGrid::full(32), &traced, &mut all);
         let steps: Vec<f32> = all.windows(2).map(|w| w[1] - w[0]).collect();
-        assert!((steps[0] - 0.005).abs() < 1e-5, "half of the step, for sides are two of box coordinates: {}", steps[0]);
+        assert!(
+            (steps[0] - 0.005).abs() < 1e-5,
+            "half of the step, for sides are two of box coordinates: {}",
+            steps[0]
+        );
         let (last, t) = (steps[steps.len() - 1], all[all.len() - 2]);
         assert!((last - 0.005 * 2.0 * t).abs() < 1e-3, "{last} at {t}");
         let mut grid = OccupancyGrid::full(32);

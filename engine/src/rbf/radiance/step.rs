@@ -31,9 +31,9 @@ pub(super) struct Group {
     /// `[blocks, 3, 16]` and `[blocks, rows, 16]` of all samples.
     positions: Vec<f32>,
     of_features: Vec<f32>,
-    of_decoder: Vec<f32>,
+    pub(super) of_decoder: Vec<f32>,
     samples: usize,
-    squared_error: f64,
+    pub(super) squared_error: f64,
 }
 
 impl RadianceTraining {
@@ -75,22 +75,19 @@ impl RadianceTraining {
 
     /// Adds up what the groups found and changes the field.
     fn descend(&mut self, step: u64) {
-        let rows = self.radiance.field.rows().0;
-        let samples: Vec<SampleGradients<'_>> = self
-            .groups
-            .iter()
-            .map(|group| SampleGradients {
-                positions: &group.positions,
-                encoding: (&group.of_features, rows),
-                through_jacobian: None,
-            })
-            .collect();
+        let samples: Vec<SampleGradients<'_>> = self.groups.iter().map(|g| g.samples_of(&self.radiance)).collect();
         let of_decoder: Vec<&[f32]> = self.groups.iter().map(|group| &group.of_decoder[..]).collect();
         self.descent.step(&mut self.radiance.field, &samples, &of_decoder, self.config.rates(step));
     }
 }
 
 impl Group {
+    /// Where samples are, and the gradient by their features.
+    pub(super) fn samples_of(&self, radiance: &Radiance) -> SampleGradients<'_> {
+        let encoding = (&self.of_features[..], radiance.field.rows().0);
+        SampleGradients { positions: &self.positions, encoding, through_jacobian: None }
+    }
+
     pub(super) fn clear(&mut self, radiance: &Radiance) {
         self.positions.clear();
         self.of_features.clear();

@@ -10,10 +10,10 @@ mod samples;
 pub use config::{ShapeConfig, preset};
 pub use measure::ShapeReport;
 
+use super::descent::Rates;
 use super::device::DeviceLearner;
 use super::field::Field;
 use super::file::{Content, RbfFile, RbfWriter};
-use super::descent::Rates;
 use super::learner::{Learner, TILE};
 use crate::config::Config;
 use crate::mesh_distance::MeshDistance;
@@ -216,7 +216,7 @@ impl Shape {
     /// When it is damaged, or holds a picture.
     pub fn read(file: &mut RbfFile) -> Result<Self> {
         let Content::Shape { shape_box } = file.index.content else {
-            return Err(Error::setting("the file holds a picture, no shape; `tessera render` draws it"));
+            return Err(Error::setting("the file holds a picture or radiance, no shape; `tessera render` draws it"));
         };
         let config = ShapeConfig::from_toml(&file.index.settings, "the file's settings")?;
         Ok(Self { field: file.field(0)?, shape_box, config })

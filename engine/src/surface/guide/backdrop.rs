@@ -1,8 +1,8 @@
 //! What is behind the box, as splats: in photos without masks the surface is seen before it.
 
-use crate::rays::SceneBox;
 use crate::Result;
 use crate::frames::FrameSet;
+use crate::rays::SceneBox;
 use crate::render::SplatPainter;
 use crate::train::{CheckpointReader, CheckpointWriter};
 use tessera_datasets::camera::Similarity;

@@ -3,9 +3,9 @@
 //! Each map says of each cell how far along its ray the surface is behind the cell, up to a limit; cells farther than that behind the surface it does not
 //! see. The mean of what maps say changes its sign where the surface is. What no map sees is taken to be inside, so that surfaces are closed.
 
-use crate::rays::SeenPlace;
-use crate::rays::SceneBox;
 use super::sweeping::distances_from_signs;
+use crate::rays::SceneBox;
+use crate::rays::SeenPlace;
 use nalgebra::Vector3;
 use rayon::prelude::*;
 use tessera_kernels::camera_projection::View;

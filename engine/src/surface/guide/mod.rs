@@ -13,8 +13,8 @@ pub mod fusion;
 pub mod sweeping;
 
 use super::config::SurfaceConfig;
-use crate::rays::SceneBox;
 use crate::frames::FrameSet;
+use crate::rays::SceneBox;
 use crate::render::SplatPainter;
 use crate::splats::SplatsConfig;
 use fusion::{DepthMap, DistanceGrid};
