@@ -7,7 +7,7 @@
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tessera_engine::datasets::camera::{Camera, Similarity};
 use tessera_engine::datasets::scene::SplatCloud;
-use tessera_engine::render::SplatPainter;
+use tessera_engine::render::{Painter, SplatPainter};
 use tessera_viewer::ViewerError;
 use tessera_viewer::camera::looking_at;
 use tessera_viewer::renderer::{Gpu, Page, Renderer, Style, View};

@@ -14,7 +14,7 @@ use tessera_datasets::image;
 use tessera_datasets::scene::tile_tree::{CutLimits, LodView, cut};
 use tessera_datasets::scene::{Bulk, SplatCloud, camera_from_scene};
 use tessera_engine::metrics::{psnr, quantise};
-use tessera_engine::render::{SplatPainter, beside, from_planes, orbit, scene_of_cloud};
+use tessera_engine::render::{Painter, SplatPainter, beside, from_planes, orbit, scene_of_cloud};
 
 const SIZE: [u32; 2] = [960, 540];
 /// Budgets as shares of the scene's splats.

@@ -6,7 +6,7 @@ use crate::interrupt;
 use crate::progress::Progress;
 use crate::report::{Facts, Table, bytes, count, duration};
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -28,7 +28,7 @@ const NETWORK: [&str; 3] =
 const COMPACT: &str = "compact";
 
 /// What one fit reached.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Row {
     subject: &'static str,
     decoder: &'static str,
@@ -37,6 +37,16 @@ struct Row {
     parameters: usize,
     operations: usize,
     bytes: u64,
+}
+
+impl Row {
+    fn to_json(&self) -> Value {
+        let Self { subject, decoder, quality, seconds, parameters, operations, bytes } = self;
+        json!({
+            "subject": subject, "decoder": decoder, "quality": quality, "seconds": seconds, "parameters": parameters,
+            "operations": operations, "bytes": bytes,
+        })
+    }
 }
 
 /// Runs the command.
@@ -70,6 +80,7 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
         );
     }
     if args.json {
+        let rows: Value = rows.iter().map(Row::to_json).collect();
         return console.result(serde_json::to_string_pretty(&rows).context("the report is no JSON")?);
     }
     let mut table = Table::new(["subject", "decoder", "quality", "time", "parameters", "operations a place", "file"]);
