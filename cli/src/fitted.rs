@@ -138,9 +138,8 @@ fn volume_data(radiance: &Radiance, bounds: [[f32; 3]; 2]) -> VolumeData {
     let corner = cube.to_cube([0.0; 3]);
     let matrix = radiance.scene_from_world.to_homogeneous();
     let side = cube.side();
-    let from_world = std::array::from_fn(|i| {
-        std::array::from_fn(|j| matrix[(i, j)] / side + if j == 3 { corner[i] } else { 0.0 })
-    });
+    let from_world =
+        std::array::from_fn(|i| std::array::from_fn(|j| matrix[(i, j)] / side + if j == 3 { corner[i] } else { 0.0 }));
     let words = radiance.occupancy.bits().iter().flat_map(|word| [*word as u32, (word >> 32) as u32]);
     let resolution = radiance.occupancy.resolution();
     VolumeData {

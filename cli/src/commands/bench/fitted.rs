@@ -3,7 +3,7 @@
 use super::view::{WARM_UP, median};
 use crate::args::Bench;
 use crate::console::Console;
-use crate::fitted;
+use crate::fitted::{self, UP};
 use crate::report::Facts;
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -18,7 +18,7 @@ use tessera_viewer::renderer::{FrameTimes, Gpu, Renderer, Style, View};
 pub fn run(path: &Path, args: &Bench, console: &Console) -> Result<()> {
     let gpu = Gpu::headless()?;
     let seen = fitted::open(path, console)?;
-    let cameras = seen.cameras(args.frames + WARM_UP, args.size);
+    let cameras = seen.cameras(UP, args.frames + WARM_UP, args.size);
     let mut renderer = Renderer::new(&gpu);
     let begin = Instant::now();
     renderer.add_field(&seen.scene)?;

@@ -18,7 +18,7 @@ use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::image::decode;
 use tessera_engine::datasets::scene::{Mesh, SplatCloud, camera_from_scene};
 use tessera_engine::rbf::file::RbfFile;
-use tessera_engine::render::{PathCamera, orbit_of_points};
+use tessera_engine::render::{PathCamera, orbit_of_points, orbit_past_photos};
 use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_viewer::camera::looking_at;
 use tessera_viewer::renderer::FieldScene;
