@@ -54,6 +54,38 @@ fn a_mesh_becomes_a_shape_and_a_mesh_again() {
 }
 
 #[test]
+fn photos_become_radiance_that_is_drawn_measured_and_meshed() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let [capture, run] = ["capture", "run"].map(|name| root.path().join(name));
+    let mut synth = vec!["synth", "still-life", "-o", text(&capture), "--size", "64x48", "--views", "24", "--rgba"];
+    synth.push("--quiet");
+    tessera().run(&synth).success();
+    let mut train = vec!["reconstruct", text(&capture), "--method", "rbf", "-o", text(&run), "--steps", "150"];
+    for setting in
+        ["levels=6", "most_entries=4096", "finest_resolution=128", "samples=16384", "occupancy_resolution=32"]
+    {
+        train.extend(["--set", setting]);
+    }
+    train.extend(["--set", "ray_steps=128", "--test-every", "5", "--quiet"]);
+    tessera().run(&train).success();
+    let scene = run.join("scene.rbf");
+    let info = tessera().run(&["info", text(&scene), "--json"]).json();
+    assert_eq!((info["kind"].as_str(), info["unbounded"].as_bool()), (Some("radiance"), Some(false)), "{info}");
+    let report = tessera().run(&["eval", text(&run), "--json"]).json();
+    // One colour all over has 15 dB.
+    assert!(report["psnr"].as_f64().is_some_and(|psnr| psnr > 16.0), "{report}");
+    let [pictures, mesh] = ["pictures", "mesh.glb"].map(|name| root.path().join(name));
+    let of_run = ["render", text(&run), "--capture", text(&capture), "--test-every", "5", "-o", text(&pictures)];
+    tessera().run(&of_run).success();
+    assert_eq!(std::fs::read_dir(&pictures).expect("a folder").count(), 5, "a picture for each held-out photo");
+    let orbit = root.path().join("orbit");
+    tessera().run(&["render", text(&scene), "--orbit", "2", "--size", "40x30", "-o", text(&orbit)]).success();
+    tessera().run(&["mesh", text(&run), "-o", text(&mesh), "--resolution", "32"]).success();
+    tessera().run(&["fit", "sdf", text(&mesh), "-o", text(&scene)]).failure(&["exists already"]);
+    tessera().run(&["convert", text(&run), text(&root.path().join("x.ply"))]).failure(&["radiance"]);
+}
+
+#[test]
 fn a_picture_is_fitted_and_drawn_again() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let [input, fitted, drawn] = ["in.png", "out.rbf", "drawn.png"].map(|name| root.path().join(name));

@@ -2,15 +2,22 @@
 //! software one.
 
 use super::*;
+use nalgebra::{Translation3, UnitQuaternion};
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
+use tessera_engine::datasets::camera::Similarity;
 use tessera_engine::datasets::format::Existing;
 use tessera_engine::datasets::image::{Image8, decode, save_png};
 use tessera_engine::meshing::Distances;
+use tessera_engine::rays::SceneBox;
 use tessera_engine::rbf::encoding::EncoderKind;
 use tessera_engine::rbf::field::{DecoderKind, Tile};
 use tessera_engine::rbf::image::{ImageConfig, fit, write_picture};
+use tessera_engine::rbf::radiance::space::Space;
+use tessera_engine::rbf::radiance::{RadianceConfig, RadiancePainter};
 use tessera_engine::rbf::shape::{ShapeConfig, Target};
+use tessera_engine::render::Painter;
+use tessera_kernels::occupancy::OccupancyGrid;
 use tessera_viewer::renderer::{CropBox, Gpu, MeshData, MeshPart, Renderer, Style, View};
 
 /// As in `shape.wgsl`.
@@ -287,5 +294,100 @@ fn fields_that_contradict_themselves_are_refused() {
     for (what, shape) in [("a table too short", short), ("two dimensions", flat), ("no size", empty)] {
         let refused = renderer.add_field(&FieldScene::Shape(shape)).expect_err(what).to_string();
         assert!(refused.starts_with("the scene cannot be shown"), "{what}: {refused}");
+    }
+}
+/// Radiance of random numbers in a box that is turned, moved and scaled, where a part of the cells is empty.
+fn radiance(unbounded: bool, degree: u8, decoder: DecoderKind) -> Radiance {
+    let config = RadianceConfig {
+        sh_degree: degree,
+        levels: 4,
+        most_entries: 4096,
+        finest_resolution: 32,
+        centres: 16,
+        ray_steps: 256,
+        occupancy_resolution: 16,
+        decoder,
+        ..RadianceConfig::default()
+    };
+    let grid = config.encoding().grid();
+    let decoder = AnyDecoder::new(decoder, grid.width(), config.centres, config.outputs());
+    let mut parameters: Vec<f32> = noise(decoder.parameters(), 0.4).collect();
+    if let AnyDecoder::Rbf(of) = &decoder {
+        noise(parameters.len(), 1.0).zip(&mut parameters).for_each(|(value, parameter)| *parameter = value);
+        parameters[of.log_precisions()].fill(-1.0);
+        parameters[of.weights()].iter_mut().for_each(|weight| *weight *= 3.0);
+    }
+    let table = noise(2 * grid.entries(), 1.0).collect();
+    let field = Field { grid, table, kernels: None, decoder, parameters };
+    let mut occupancy = OccupancyGrid::empty(16);
+    (0..16 * 16 * 16).filter(|cell| (cell / 7 + cell / 256) % 3 > 0).for_each(|cell| occupancy.set(cell));
+    let scene_box = SceneBox { corners: [[-1.0, -0.6, -1.0], [1.0, 0.8, 1.0]] };
+    let space = Space::new(scene_box, !unbounded, &config);
+    let turn = UnitQuaternion::from_euler_angles(0.3, -0.5, 0.9);
+    let scene_from_world = Similarity::from_parts(Translation3::new(0.2, -0.1, 0.3), turn, 0.7);
+    let radiance = Radiance { field, occupancy, space, scene_from_world, config };
+    // Features in half precision, as on the device.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("a.rbf");
+    radiance.write(&path, Existing::Keep).expect("a folder that takes files");
+    Radiance::read(&mut RbfFile::open(&path).expect("a good file")).expect("radiance")
+}
+
+/// So many numbers within `range` of zero, the same every time.
+fn noise(count: usize, range: f32) -> impl Iterator<Item = f32> {
+    let mut state = 1u64;
+    (0..count).map(move |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        range * ((state >> 40) as f32 / (1 << 23) as f32 - 1.0)
+    })
+}
+
+/// Colours of rays are sums in half precision on the device (a rounding of 2^-12 of a step of 255 for what is added once, as radiance is)
+/// and bytes in the end: a quarter of a step on average. Single samples fall into one cell or its neighbour by rounding, which changes a ray
+/// by what one sample hides.
+#[test]
+fn radiance_is_looked_through_as_the_processor_does() {
+    let Some(mut renderer) = renderer() else { return };
+    let kinds = [(false, 2, DecoderKind::Rbf), (true, 2, DecoderKind::Rbf), (false, 0, DecoderKind::Network)];
+    for kind in kinds {
+        let radiance = radiance(kind.0, kind.1, kind.2);
+        let background = [0.1, 0.5, 0.9];
+        let camera = Camera::from_horizontal_fov(96, 72, 0.9);
+        let eye = if kind.0 { [0.1, 0.0, -0.4] } else { [0.4, 0.9, -4.0] };
+        let camera_from_world = looking_at(eye, [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]);
+        let mut painter = RadiancePainter::new(&radiance, background);
+        let placed = painter.view(&camera, &camera_from_world).expect("a possible size");
+        let drawn = painter.draw(&placed, false);
+        let scene = FieldScene::Volume(volume_data(&radiance, [[-1.0; 3], [1.0; 3]]));
+        let id = renderer.add_field(&scene).expect("a field that fits");
+        let style = Style { background, near: 1e-4, ..Style::default() };
+        let view = View { camera, camera_from_world };
+        let picture = renderer.picture(&view, &style).expect("a picture");
+        let pixels = 96 * 72;
+        let expected = |i: usize| 255.0 * drawn.rgb[i % 3 * pixels + i / 3];
+        let mut errors: Vec<f32> =
+            picture.rgb.iter().enumerate().map(|(i, b)| (f32::from(*b) - expected(i)).abs()).collect();
+        let mean = errors.iter().sum::<f32>() / errors.len() as f32;
+        errors.sort_by(f32::total_cmp);
+        let most = errors[errors.len() * 99 / 100];
+        let hidden = drawn.transmittance.iter().filter(|t| **t < 0.5).count();
+        println!("{kind:?}: mean {mean:.3}, {most:.3} in a hundredth, {hidden} of {pixels} hide the background");
+        assert!(hidden > pixels / 20 && hidden < pixels * 99 / 100, "{kind:?}: {hidden} pixels are hidden");
+        assert!(
+            mean < 0.6 && most < 4.0,
+            "{kind:?}: differs by {mean} of 255 steps on average, by {most} in a hundredth"
+        );
+        let middle = [48.5, 36.5];
+        let pick = renderer.pick(&view, middle).expect("a device");
+        let depth = drawn.median_depth[36 * 96 + 48];
+        let expected = (depth > 0.0).then(|| f64::from(depth) / radiance.scene_from_world.scaling());
+        let agrees = match (pick, expected) {
+            // Within two steps.
+            (Some(pick), Some(z)) => (pick.depth - z).abs() < 2.0 * f64::from(radiance.space.step) / 0.7,
+            (None, None) => true,
+            _ => false,
+        };
+        assert!(agrees, "{kind:?}: {pick:?} is picked instead of {expected:?}");
+        renderer.remove_field(id);
     }
 }
