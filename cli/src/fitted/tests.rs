@@ -372,7 +372,8 @@ fn radiance_is_looked_through_as_the_processor_does() {
         let most = errors[errors.len() * 99 / 100];
         let hidden = drawn.transmittance.iter().filter(|t| **t < 0.5).count();
         println!("{kind:?}: mean {mean:.3}, {most:.3} in a hundredth, {hidden} of {pixels} hide the background");
-        assert!(hidden > pixels / 20 && hidden < pixels * 99 / 100, "{kind:?}: {hidden} pixels are hidden");
+        // Without bounds every ray ends in something.
+        assert!(hidden > pixels / 20 && (kind.0 || hidden < pixels * 99 / 100), "{kind:?}: {hidden} pixels are hidden");
         assert!(
             mean < 0.6 && most < 4.0,
             "{kind:?}: differs by {mean} of 255 steps on average, by {most} in a hundredth"
