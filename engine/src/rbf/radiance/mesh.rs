@@ -14,22 +14,37 @@ use tessera_datasets::scene::Mesh;
 /// A density that hides half of what is behind it within this share of the box's side is where the mesh is.
 const THICKNESS: f32 = 1.0 / 128.0;
 
-/// Density as if it were a distance: positive where little is hidden, of no particular slope.
+/// What stands for a distance is at most this, so that no place seems far from the surface: density says nothing about how far it is.
+const NEAR: f32 = 1e-4;
+
+/// Density as if it were a distance: positive where little is hidden.
 struct Thickness<'a>(&'a Radiance);
 
 impl Distances for Thickness<'_> {
     type Scratch = Tile;
 
     fn append(&self, tile: &mut Tile, places: &[[f32; 3]], out: &mut Vec<f32>) {
-        let Radiance { field, space, .. } = self.0;
+        let Radiance { field, space, occupancy, .. } = self.0;
         let level = std::f32::consts::LN_2 / (2.0 * THICKNESS);
+        let side = occupancy.resolution() as f32;
+        let is_empty = |u: [f32; 3]| {
+            let cell = u.map(|u| (u * side).clamp(0.0, side - 1.0) as usize);
+            !occupancy.is_set(occupancy.index(cell))
+        };
         field.prepare(tile);
         for places in places.chunks(TILE) {
+            if places.iter().all(|place| is_empty(space.to_cube(*place))) {
+                out.resize(out.len() + places.len(), NEAR);
+                continue;
+            }
             field.make_room(places.len(), tile);
             places.iter().enumerate().for_each(|(i, place)| tile.place(i, space.to_cube(*place)));
             field.values(tile, &[]);
-            // Between -1 and 1, so that vertices lie where a line crosses, whatever the density inside is.
-            out.extend((0..places.len()).map(|i| ((level - density(field, tile, i)) / level).clamp(-1.0, 1.0)));
+            // Within the same on both sides, so that vertices lie where a line crosses, whatever the density inside is.
+            out.extend(places.iter().enumerate().map(|(i, place)| match is_empty(space.to_cube(*place)) {
+                true => NEAR,
+                false => NEAR * ((level - density(field, tile, i)) / level).clamp(-1.0, 1.0),
+            }));
         }
     }
 }

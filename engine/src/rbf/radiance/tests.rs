@@ -153,7 +153,7 @@ fn a_still_life_is_learned_with_bounds_and_without() {
     for rgba in [true, false] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let capture = still_life(folder.path(), rgba);
-        let config = RadianceConfig { steps: 200, samples: 32_768, ..small() };
+        let config = RadianceConfig { steps: 600, samples: 8192, ..small() };
         let mut training = RadianceTraining::new(&capture, &config).expect("a good capture");
         assert_eq!(training.radiance().space.unbounded, !rgba, "only cut-out photos say where the scene ends");
         for step in 0..config.steps {
@@ -163,7 +163,7 @@ fn a_still_life_is_learned_with_bounds_and_without() {
             }
         }
         let psnr = training.evaluate().expect("photos").expect("held-out photos").psnr;
-        // One colour all over reaches 10.7 dB before nothing; 19 photos of 64x48 pixels and 200 steps are few.
+        // One colour all over reaches 10.7 dB before nothing; 19 photos of 64x48 pixels are few.
         assert!(psnr > 18.0, "cut out: {rgba}: {psnr:.2} dB");
         let occupied = training.radiance().occupancy.count();
         assert!(occupied > 0 && occupied < 32usize.pow(3), "{occupied} cells");
@@ -192,4 +192,27 @@ fn a_written_field_is_read_again_and_damage_is_said() {
     std::fs::write(&path, bytes).expect("written");
     let said = Radiance::read(&mut open().expect("the index is whole")).expect_err("damaged").to_string();
     assert!(said.contains("damaged") && said.contains("a.rbf"), "{said}");
+}
+
+#[test]
+fn the_baked_form_has_every_opaque_part_however_far_apart_they_are() {
+    let mut rng = Pcg64::seed_from_u64(3);
+    let mut radiance = random_radiance(&mut rng, false);
+    // The same density all over, in two small corners of an otherwise empty box.
+    radiance.field.table.fill(0.0);
+    if let AnyDecoder::Rbf(decoder) = &radiance.field.decoder {
+        radiance.field.parameters[decoder.weights()].fill(0.0);
+        radiance.field.parameters[decoder.biases()].fill(6.0);
+    }
+    radiance.occupancy = OccupancyGrid::empty(16);
+    for cell in [[1, 1, 1], [13, 13, 13]] {
+        radiance.occupancy.set(radiance.occupancy.index(cell));
+    }
+    let options = crate::surface::mesh::MeshOptions { resolution: 64, ..Default::default() };
+    let mesh = radiance.mesh(&options, &mut |_, _| {}).expect("a mesh");
+    let [low, high] = mesh.bounds().expect("vertices");
+    for k in 0..3 {
+        assert!(low[k] < -0.7 && high[k] > 0.6, "from {low:?} to {high:?}");
+    }
+    assert!(mesh.colours.len() == mesh.positions.len() && mesh.area() > 0.05, "an area of {}", mesh.area());
 }
