@@ -1,4 +1,4 @@
-//! Lens models and camera poses: the one definition that files, kernels and viewers share.
+//! Lens models, camera poses and Gaussians in space and time: the one definition that files, kernels and viewers share.
 //!
 //! Camera axes are OpenCV's: x right, y down, z forward. The top-left corner of an image is (0, 0), so the
 //! centre of the first pixel is (0.5, 0.5). The mathematics is generic over [`Real`], so that the same lines
@@ -7,10 +7,12 @@
 //! - [`Lens`]: focal lengths, principal point and [`Distortion`]; projection, Jacobians, unprojection.
 //! - [`LensModel`]: COLMAP's names and parameter orders for the same lenses.
 //! - [`Camera`]: a lens with an image size. [`Pose`]: a rigid motion, named by what it maps.
+//! - [`spacetime`]: four-dimensional Gaussians, and what of them is seen at a moment.
 
 mod lens;
 mod model;
 mod real;
+pub mod spacetime;
 
 pub use lens::{Distorted, Distortion, Lens, Projected, UnprojectError};
 pub use model::{LensModel, UnknownLensModel};

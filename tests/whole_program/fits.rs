@@ -81,7 +81,9 @@ fn photos_become_radiance_that_is_drawn_measured_and_meshed() {
     tessera().run(&["render", text(&scene), "--orbit", "2", "--size", "40x30", "-o", text(&orbit)]).success();
     tessera().run(&["mesh", text(&run), "-o", text(&mesh), "--resolution", "32"]).success();
     tessera().run(&["fit", "sdf", text(&mesh), "-o", text(&scene)]).failure(&["exists already"]);
-    tessera().run(&["convert", text(&run), text(&root.path().join("x.ply"))]).failure(&["scene.rbf", "no supported splat format"]);
+    tessera()
+        .run(&["convert", text(&run), text(&root.path().join("x.ply"))])
+        .failure(&["scene.rbf", "no supported splat format"]);
 }
 
 #[test]

@@ -13,8 +13,10 @@ mod simplify;
 mod spherical_harmonics;
 mod splat_cloud;
 pub mod tile_tree;
+mod time_hierarchy;
 mod transform;
 mod views;
+mod volumetric_video;
 
 pub use bulk::{Bulk, NEAR, Subject};
 #[cfg(feature = "files")]
@@ -27,5 +29,7 @@ pub(crate) use simplify::total_mass;
 pub use simplify::{Simplified, simplify_and_measure, simplify_to};
 pub use spherical_harmonics::{HarmonicsRotation, Y0, basis};
 pub use splat_cloud::SplatCloud;
+pub use time_hierarchy::{Place, TimeHierarchy};
 pub use transform::SplatTransform;
 pub use views::{Frusta, camera_from_scene};
+pub use volumetric_video::{MovingSplats, Timeline, VolumetricVideo};
