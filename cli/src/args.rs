@@ -92,10 +92,12 @@ pub struct Demo {
 
 #[derive(Debug, Args)]
 pub struct Reconstruct {
-    /// Posed capture (COLMAP, nerfstudio, Blender, LLFF, IDR; folder or zip), folder of photos, or video; with --resume
+    /// Posed capture (COLMAP, nerfstudio, Blender, LLFF, IDR; folder or zip), rig of videos, folder of photos, or video; with --resume
     /// that of the run when left out
     #[arg(required_unless_present_any = ["resume", "settings"])]
     pub capture: Option<PathBuf>,
+    #[command(flatten)]
+    pub skipping: Skipping,
     /// Run folder; named after the capture, in runs/, by default
     #[arg(short, long, value_name = "RUN")]
     pub output: Option<PathBuf>,
@@ -240,6 +242,16 @@ pub struct Photos {
     /// Longest side, in pixels, to which photos are reduced; 0 keeps their size; as in the run by default
     #[arg(long, value_name = "PIXELS")]
     pub resolution: Option<u32>,
+    #[command(flatten)]
+    pub skipping: Skipping,
+}
+
+/// What becomes of damaged photos and videos.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Skipping {
+    /// Go on with the sound part of a capture that is damaged or incomplete; decodes all of it first
+    #[arg(long)]
+    pub skip_bad: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -503,6 +515,8 @@ impl From<LensName> for LensKind {
 pub struct Info {
     /// Capture, run folder or scene file
     pub path: PathBuf,
+    #[command(flatten)]
+    pub skipping: Skipping,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -1,11 +1,12 @@
 //! What commands are given: scenes, and captures with their remarks.
 
+use crate::args::Skipping;
 use crate::console::Console;
 use crate::report::{bytes, count, count_of};
 use crate::settings::{self, Settings};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
-use tessera_engine::datasets::capture::Capture;
+use tessera_engine::datasets::capture::{Capture, OpenOptions};
 use tessera_engine::datasets::format::stream::{SplatHeader, collect};
 use tessera_engine::datasets::format::{self, SplatFormat};
 use tessera_engine::datasets::scene::{Mesh, SplatCloud};
@@ -170,8 +171,8 @@ pub fn up_of_mesh(mesh: &Mesh, file: &Path) -> [f64; 3] {
 ///
 /// # Errors
 /// When it is not in any layout that we know, or damaged.
-pub fn open_capture(path: &Path, console: &Console) -> Result<Capture> {
-    let capture = Capture::open(path)?;
+pub fn open_capture(path: &Path, skipping: Skipping, console: &Console) -> Result<Capture> {
+    let capture = Capture::open_with(path, OpenOptions { skip_bad: skipping.skip_bad })?;
     console.note(describe(&capture));
     capture.warnings.iter().for_each(|warning| console.warn(warning));
     Ok(capture)

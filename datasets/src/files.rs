@@ -6,11 +6,14 @@
 
 mod archive;
 
+use crate::video::VideoInfo;
 use crate::{DataError, Result};
 use archive::Archive;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many files a folder may hold before listing it is refused: a guard against being pointed at a whole disk.
 const MAX_LISTED_FILES: usize = 1_000_000;
@@ -23,6 +26,8 @@ const MAX_DEPTH: usize = 16;
 pub struct Files {
     root: PathBuf,
     source: Source,
+    /// What was looked up of videos, since that reads them from end to end.
+    videos: Mutex<HashMap<String, Arc<VideoInfo>>>,
 }
 
 #[derive(Debug)]
@@ -40,7 +45,7 @@ impl Files {
         let path = path.as_ref();
         let metadata = fs::metadata(path).map_err(|e| DataError::unreadable(path, &e))?;
         let source = if metadata.is_dir() { Source::Folder } else { Source::Archive(Archive::open(path)?) };
-        Ok(Self { root: path.to_owned(), source })
+        Ok(Self { root: path.to_owned(), source, videos: Mutex::default() })
     }
 
     /// The folder or the archive itself.
@@ -98,6 +103,26 @@ impl Files {
     pub fn read_text(&self, rel: &str) -> Result<String> {
         String::from_utf8(self.read(rel)?)
             .map_err(|_| DataError::new(self.display_path(rel), "is not UTF-8 text").remedy("save it as UTF-8"))
+    }
+
+    /// What the video `rel` holds. It is looked into once.
+    ///
+    /// # Errors
+    /// As [`VideoInfo::of`], and when the files lie in an archive, from which ffmpeg cannot read.
+    pub fn video(&self, rel: &str) -> Result<Arc<VideoInfo>> {
+        let path = self.display_path(&self.inside(rel)?);
+        if self.is_archive() {
+            return Err(
+                DataError::new(path, "is a video in a zip archive").remedy("unpack the archive and name its folder")
+            );
+        }
+        let known = || self.videos.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(info) = known().get(rel) {
+            return Ok(info.clone());
+        }
+        let info = Arc::new(VideoInfo::of(path)?);
+        known().insert(rel.to_owned(), info.clone());
+        Ok(info)
     }
 
     /// Whether the path `rel` stays within the root, whether or not there is anything.

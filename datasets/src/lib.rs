@@ -6,6 +6,7 @@
 //! - [`scene`]: plain data types that other crates share.
 //! - [`format`](mod@format): one file per scene format, reader beside writer.
 //! - [`synthetic`]: made captures with exact ground truth.
+//! - [`video`]: single frames of videos, decoded by ffmpeg when they are asked for.
 //! - [`files`]: a folder or a zip archive behind one interface.
 //!
 //! Without the feature `files` (on by default) only [`scene`] and what needs no disk remain: that part compiles to
@@ -21,9 +22,13 @@ pub mod files;
 pub mod format;
 #[cfg(feature = "files")]
 pub mod image;
+#[cfg(feature = "files")]
+mod program;
 pub mod scene;
 #[cfg(feature = "files")]
 pub mod synthetic;
+#[cfg(feature = "files")]
+pub mod video;
 
 pub use error::{DataError, Result};
 pub use tessera_camera as camera;

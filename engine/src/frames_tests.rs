@@ -15,6 +15,7 @@ fn capture(folder: &std::path::Path, count: usize) -> Capture {
         Frame {
             name: name.clone(),
             image: name,
+            video_frame: None,
             mask: None,
             depth: None,
             camera: Camera::from_horizontal_fov(8, 6, 1.0),

@@ -1,6 +1,6 @@
 //! `tessera demo`: a made scene from its pictures to a reconstruction, with everything to look at.
 
-use crate::args::{Demo, Photos, SplitName};
+use crate::args::{Demo, Photos, Skipping, SplitName};
 use crate::commands::{eval, export, reconstruct, render, synth};
 use crate::console::{Console, INTERRUPTED};
 use crate::inputs::Scene;
@@ -54,6 +54,7 @@ pub fn run(args: &Demo, console: &Console) -> Result<ExitCode> {
     };
     let existing = if RunFolder::is_at(&run_folder) { Existing::Replace } else { Existing::Refuse };
     let job = reconstruct::Job {
+        skipping: Skipping::default(),
         capture: &capture_folder,
         output: &run_folder,
         existing,
@@ -77,7 +78,7 @@ pub fn run(args: &Demo, console: &Console) -> Result<ExitCode> {
 
 /// Measures, and writes `comparison.png` and `orbit.png`.
 fn look(folder: &Path, scene: &Scene, capture: &Capture, console: &Console) -> Result<EvalReport> {
-    let photos = Photos { split: SplitName::Test, test_every: None, resolution: None };
+    let photos = Photos { split: SplitName::Test, test_every: None, resolution: None, skipping: Skipping::default() };
     let options = eval::options(scene, &photos, None);
     let report = eval::evaluate(scene, capture, &options, console)?;
     let mut compared = Vec::new();

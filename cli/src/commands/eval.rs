@@ -29,7 +29,7 @@ pub fn run(args: &Eval, console: &Console) -> Result<()> {
         return of_field(args, &field, console);
     }
     let scene = Scene::open(&args.scene)?;
-    let capture = open_capture(&capture_path(args, scene.run.as_ref())?, console)?;
+    let capture = open_capture(&capture_path(args, scene.run.as_ref())?, args.photos.skipping, console)?;
     let options = options(&scene, &args.photos, args.background);
     let report = evaluate(&scene, &capture, &options, console)?;
     if let Some(folder) = &args.pictures {
@@ -79,7 +79,7 @@ fn of_field(args: &Eval, field: &LearnedField, console: &Console) -> Result<()> 
     if args.pictures.is_some() {
         return Err(UsageError("--pictures compares splats only; leave it out".to_owned()).into());
     }
-    let capture = open_capture(&capture_path(args, field.run.as_ref())?, console)?;
+    let capture = open_capture(&capture_path(args, field.run.as_ref())?, args.photos.skipping, console)?;
     let background = args.background.unwrap_or_else(|| field.background());
     let options = options_of(field.run.as_ref().map(|run| &run.settings), &args.photos, background);
     let mut progress = Progress::new(console, "evaluating");

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tessera_engine::datasets::camera::LensModel;
-use tessera_engine::datasets::capture::{Capture, Frame, MaskKind, Split};
+use tessera_engine::datasets::capture::{Capture, Frame, MaskKind, OpenOptions, Split};
 use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::rbf::file::RbfFile;
@@ -35,7 +35,7 @@ pub fn run(args: &Info, console: &Console) -> Result<()> {
             Contents::Mesh | Contents::Points => mesh::about(&args.path, console)?,
         }
     } else {
-        let capture = Capture::open(&args.path)?;
+        let capture = Capture::open_with(&args.path, OpenOptions { skip_bad: args.skipping.skip_bad })?;
         capture.warnings.iter().for_each(|warning| console.warn(warning));
         about_capture(&capture)
     };

@@ -1,6 +1,6 @@
 //! `tessera reconstruct`: photos to a scene.
 
-use crate::args::Reconstruct;
+use crate::args::{Reconstruct, Skipping};
 use crate::commands::serve;
 use crate::commands::view::live::{self, Watched};
 use crate::console::{Console, INTERRUPTED, UsageError};
@@ -47,7 +47,15 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
         Settings::Surface(_) | Settings::Radiance(_) => no_device(args)?,
     };
     let device = device.as_ref();
-    let job = Job { capture: &path, output: &output, existing, settings: &settings, device, json: args.json };
+    let job = Job {
+        capture: &path,
+        skipping: args.skipping,
+        output: &output,
+        existing,
+        settings: &settings,
+        device,
+        json: args.json,
+    };
     let outcome = match args.serve {
         Some(port) => {
             let train = |updates: &mpsc::Sender<Update>| job.train_watched(console, Some(updates));
@@ -149,6 +157,7 @@ enum Training {
 /// One training from its capture to its run folder.
 pub struct Job<'a> {
     pub capture: &'a Path,
+    pub skipping: Skipping,
     pub output: &'a Path,
     pub existing: Existing,
     pub settings: &'a Settings,
@@ -188,7 +197,7 @@ impl Job<'_> {
         // Poses for photos go into the run folder; a posed capture that is refused shall leave no folder behind.
         let (folder, capture) = match photos::is_photos_or_video(self.capture) {
             true => self.find_poses(console).map(|(folder, capture)| (Some(folder), capture))?,
-            false => (None, open_capture(self.capture, console)?),
+            false => (None, open_capture(self.capture, self.skipping, console)?),
         };
         let mut training = match self.settings {
             Settings::Splats(config) => Training::Splats(Box::new(SplatTraining::on(self.device, &capture, config)?)),
@@ -236,7 +245,7 @@ impl Job<'_> {
         match photos::reconstruct_poses(self.capture, &work, &mut |event| progress.show(event)) {
             Ok(posed) => {
                 drop(progress);
-                Ok((folder, open_capture(&posed, console)?))
+                Ok((folder, open_capture(&posed, self.skipping, console)?))
             }
             Err(error) => {
                 drop(folder);

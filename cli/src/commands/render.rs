@@ -86,7 +86,7 @@ fn cameras(
         return stated_cameras(file);
     }
     if let Some(path) = &args.capture {
-        let capture = open_capture(path, console)?;
+        let capture = open_capture(path, args.photos.skipping, console)?;
         // The background of what is compared does not matter here.
         let options = eval::options_of(settings, &args.photos, DEFAULT_BACKGROUND);
         let indices = split_indices(&capture, options.split, options.test_every);

@@ -5,7 +5,7 @@ use super::normalise::scene_from_world;
 use super::{Capture, Frame, Point};
 use crate::files::Files;
 use crate::{DataError, Result};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// How many names a message lists.
@@ -142,20 +142,30 @@ fn drop_bad_points(points: &mut Vec<Point>, warnings: &mut Vec<String>) {
     }
 }
 
-/// Names every frame by its image's path without the folders that all share.
+/// Names every frame by its image's path without the folders that all share; frames of videos as if they lay in a folder
+/// called as the video.
 fn name_frames(frames: &mut [Frame]) -> std::result::Result<(), String> {
-    let mut first_with: HashMap<&str, usize> = HashMap::with_capacity(frames.len());
-    for (index, frame) in frames.iter().enumerate() {
-        if first_with.insert(&frame.image, index).is_some() {
-            return Err(format!("lists the image {} twice", frame.image));
-        }
+    let paths: Vec<String> = frames.iter().map(path_for_name).collect();
+    let mut all: HashSet<&str> = HashSet::with_capacity(frames.len());
+    if let Some(twice) = paths.iter().find(|path| !all.insert(path)) {
+        return Err(format!("lists the image {twice} twice"));
     }
-    let common = frames.iter().map(|f| f.image.rsplit_once('/').map_or("", |(folder, _)| folder)).reduce(common_folder);
+    let common = paths.iter().map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder)).reduce(common_folder);
     let skip = common.filter(|folder| !folder.is_empty()).map_or(0, |folder| folder.len() + 1);
-    for frame in frames {
-        frame.name = frame.image[skip..].to_owned();
+    for (frame, path) in frames.iter_mut().zip(&paths) {
+        frame.name = path[skip..].to_owned();
     }
     Ok(())
+}
+
+fn path_for_name(frame: &Frame) -> String {
+    match frame.video_frame {
+        Some(number) => {
+            let video = frame.image.rsplit_once('.').map_or(frame.image.as_str(), |(stem, _)| stem);
+            format!("{video}/{number:06}")
+        }
+        None => frame.image.clone(),
+    }
 }
 
 /// The longest path of whole folders with which both begin.

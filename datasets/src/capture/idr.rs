@@ -5,10 +5,10 @@
 //! whole numbers. `scale_mat_i` maps the unit sphere around the object to the world; its inverse is the capture's
 //! normalisation.
 
-use super::Capture;
 use super::assemble::Draft;
 use super::images::Photo;
 use super::in_order::InOrder;
+use super::{Capture, OpenOptions};
 use crate::camera::{Camera, Distortion, Lens, Pose, Similarity};
 use crate::files::Files;
 use crate::format::npy::{Array, parse_npz};
@@ -23,7 +23,7 @@ const MAX_SKEW_PIXELS: f64 = 0.25;
 
 /// # Errors
 /// When the cameras are damaged or not as many as the images, or an image cannot be read.
-pub(super) fn load(files: Arc<Files>) -> Result<Capture> {
+pub(super) fn load(files: Arc<Files>, options: OpenOptions) -> Result<Capture> {
     let Some(source) = CAMERAS.into_iter().find(|name| files.exists(name)) else {
         return Err(DataError::new(files.root(), format!("holds neither {} nor {}", CAMERAS[0], CAMERAS[1]))
             .remedy("put the cameras there"));
@@ -32,7 +32,7 @@ pub(super) fn load(files: Arc<Files>) -> Result<Capture> {
     let is_needed = |name: &str| name.starts_with("world_mat_") && !name.contains("inv") || name == "scale_mat_0";
     let mut matrices = parse_npz(&files.read(source)?, &path, is_needed)?;
     let scale = matrices.remove("scale_mat_0");
-    let photos = InOrder::find(&files, &IMAGE_FOLDERS, matrices.len(), "cameras", &path)?;
+    let photos = InOrder::find(&files, &IMAGE_FOLDERS, matrices.len(), "cameras", &path, options)?;
     let layout = format!("IDR/NeuS ({source}, {}/)", photos.folder);
     let warnings = photos.warnings.clone();
     let frames = photos.frames(|index, image, photo| {

@@ -1,8 +1,10 @@
 //! Finding the photos that a capture's files name, and making lenses and poses agree with what is stored.
 
+use super::OpenOptions;
+use super::assemble::name_some;
 use crate::camera::{Camera, Distortion, Lens, Pose};
 use crate::files::Files;
-use crate::image::file_dimensions;
+use crate::image::{decode, file_dimensions};
 use crate::{DataError, Result};
 use nalgebra::{Translation3, UnitQuaternion, Vector3};
 use rayon::prelude::*;
@@ -93,12 +95,29 @@ pub(super) fn find_image(files: &Files, path: &str) -> Option<String> {
         .find(|candidate| files.exists(candidate))
 }
 
-/// Finds all photos and reads their headers; those that are missing are `None`.
+/// Finds all photos and reads their headers; those that are missing are `None`. When bad ones are to be skipped, all are
+/// decoded, and those that cannot be are `None` too, with a warning.
 ///
 /// # Errors
-/// When a photo exists but its header cannot be read, or says that the photo is mirrored.
-pub(super) fn find_photos(files: &Files, paths: &[String]) -> Result<Vec<Option<Photo>>> {
-    paths.par_iter().map(|path| find_image(files, path).map(|found| read_header(files, found)).transpose()).collect()
+/// When a photo exists but its header cannot be read, or says that the photo is mirrored, and such are not skipped.
+pub(super) fn find_photos(
+    files: &Files,
+    paths: &[String],
+    options: OpenOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Option<Photo>>> {
+    let found = |path: &String| find_image(files, path).map(|found| read_header(files, found));
+    if !options.skip_bad {
+        return paths.par_iter().map(|path| found(path).transpose()).collect();
+    }
+    let whole = |photo: Photo| decode(&files.read(&photo.path)?, &files.display_path(&photo.path)).map(|_| photo);
+    let looked_at: Vec<_> = paths.par_iter().map(|path| found(path).map(|photo| photo.and_then(whole))).collect();
+    let bad: Vec<String> =
+        looked_at.iter().flatten().filter_map(|p| p.as_ref().err().map(ToString::to_string)).collect();
+    if !bad.is_empty() {
+        warnings.push(format!("{} photos cannot be used: {}", bad.len(), name_some(&bad)));
+    }
+    Ok(looked_at.into_iter().map(|photo| photo.and_then(Result::ok)).collect())
 }
 
 fn read_header(files: &Files, path: String) -> Result<Photo> {

@@ -2,7 +2,7 @@
 
 use super::assemble::DraftFrame;
 use super::images::{Photo, find_image, find_photos};
-use super::{Frame, MaskKind, MaskSource};
+use super::{Frame, MaskKind, MaskSource, OpenOptions};
 use crate::camera::{Camera, Pose};
 use crate::files::{Files, join};
 use crate::{DataError, Result};
@@ -34,6 +34,7 @@ impl InOrder {
         n: usize,
         cameras: &str,
         source: &Path,
+        options: OpenOptions,
     ) -> Result<Self> {
         let (folder, images) = photo_folder(files, folders)?;
         if images.len() != n {
@@ -42,7 +43,7 @@ impl InOrder {
         }
         let mut warnings = Vec::new();
         let masks = find_masks(files, &images, &mut warnings)?;
-        let photos = find_photos(files, &images)?;
+        let photos = find_photos(files, &images, options, &mut warnings)?;
         Ok(Self { folder, images, masks, photos, warnings })
     }
 
@@ -60,6 +61,7 @@ impl InOrder {
             let frame = Frame {
                 name: String::new(),
                 image,
+                video_frame: None,
                 mask,
                 depth: None,
                 camera,

@@ -4,9 +4,9 @@
 //! [down, right, back], then the camera's position, then height, width and focal length in pixels. Rows belong to the
 //! images in the order of their names. The principal point is the image's middle.
 
-use super::Capture;
 use super::assemble::Draft;
 use super::in_order::InOrder;
+use super::{Capture, OpenOptions};
 use crate::camera::{Camera, Distortion, Lens, Pose};
 use crate::files::Files;
 use crate::format::npy::parse_npy;
@@ -14,33 +14,43 @@ use crate::{DataError, Result};
 use nalgebra::{Matrix3, Rotation3, Translation3, UnitQuaternion, Vector3};
 use std::sync::Arc;
 
-const POSES: &str = "poses_bounds.npy";
+pub(super) const POSES: &str = "poses_bounds.npy";
 const ROW: usize = 17;
 /// Folders of photos in order of preference; the numbered ones hold the same photos downscaled.
 const IMAGE_FOLDERS: [&str; 4] = ["images", "images_2", "images_4", "images_8"];
 
 /// # Errors
 /// When the poses are damaged or not as many as the images, or an image cannot be read.
-pub(super) fn load(files: Arc<Files>) -> Result<Capture> {
+pub(super) fn load(files: Arc<Files>, options: OpenOptions) -> Result<Capture> {
     let path = files.display_path(POSES);
-    let array = parse_npy(&files.read(POSES)?, &path)?;
-    let [n, ROW] = array.shape[..] else {
-        let reason = format!("holds an array of shape {:?} instead of [N, {ROW}]", array.shape);
-        return Err(DataError::new(path, reason).remedy("make it with LLFF's imgs2poses.py"));
-    };
-    let photos = InOrder::find(&files, &IMAGE_FOLDERS, n, "poses", &path)?;
+    let rows = rows(&files)?;
+    let photos = InOrder::find(&files, &IMAGE_FOLDERS, rows.len(), "poses", &path, options)?;
     let layout = format!("LLFF ({POSES}, {}/)", photos.folder);
     let warnings = photos.warnings.clone();
     let frames = photos.frames(|index, image, _| {
-        parse_row(&array.data[ROW * index..][..ROW]).map_err(|reason| {
+        parse_row(&rows[index]).map_err(|reason| {
             DataError::new(&path, format!("the pose of {image} {reason}")).remedy("leave that image and its row out")
         })
     })?;
     Draft { files, layout, source: POSES.to_owned(), frames, points: Vec::new(), warnings }.finish()
 }
 
+/// The rows of the file.
+///
+/// # Errors
+/// When it is damaged or of another shape.
+pub(super) fn rows(files: &Files) -> Result<Vec<[f64; ROW]>> {
+    let path = files.display_path(POSES);
+    let array = parse_npy(&files.read(POSES)?, &path)?;
+    let [_, ROW] = array.shape[..] else {
+        let reason = format!("holds an array of shape {:?} instead of [N, {ROW}]", array.shape);
+        return Err(DataError::new(path, reason).remedy("make it with LLFF's imgs2poses.py"));
+    };
+    Ok(array.data.as_chunks::<ROW>().0.to_vec())
+}
+
 /// Camera and pose, or what is wrong with the row.
-fn parse_row(row: &[f64]) -> std::result::Result<(Camera, Pose), &'static str> {
+pub(super) fn parse_row(row: &[f64; ROW]) -> std::result::Result<(Camera, Pose), &'static str> {
     // Column `c` of the 3x5 matrix.
     let column = |c: usize| Vector3::new(row[c], row[5 + c], row[10 + c]);
     if row[..15].iter().any(|v| !v.is_finite()) {

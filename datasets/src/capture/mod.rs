@@ -5,14 +5,18 @@
 mod assemble;
 mod colmap;
 mod detect;
+mod hypernerf;
 mod idr;
 mod images;
 mod in_order;
 mod llff;
 mod normalise;
 pub mod photos;
+mod rig;
 mod transforms_json;
 
+pub use detect::OpenOptions;
+pub use rig::{RigCamera, rig_cameras};
 pub use transforms_json::{StatedCamera, read_cameras};
 
 use crate::camera::{Camera, Pose, Similarity};
@@ -43,8 +47,10 @@ pub struct Capture {
 pub struct Frame {
     /// Unique within the capture; the image's path without what all share.
     pub name: String,
-    /// Path of the photo within [`Capture::files`].
+    /// Path of the photo, or of the video that holds it, within [`Capture::files`].
     pub image: String,
+    /// Which frame of the video `image`, counted from 0 in the order in which they are shown; `None` for a photo.
+    pub video_frame: Option<u32>,
     /// Mask, if there is one.
     pub mask: Option<MaskSource>,
     /// Depth along the camera's z axis, if there is some.

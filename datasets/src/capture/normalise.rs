@@ -10,6 +10,7 @@
 use super::{Capture, DepthSource, Frame, Point, Split};
 use crate::camera::{Pose, Similarity};
 use nalgebra::{Matrix3, Point3, Translation3, UnitQuaternion, Vector3};
+use std::collections::{BTreeSet, HashMap};
 
 /// The similarity by the rule in the module's description.
 pub(super) fn scene_from_world(frames: &[Frame], points: &[Point]) -> Similarity {
@@ -91,11 +92,13 @@ impl Capture {
     /// Frames that the file assigns to a part stay there: `Train` and `Test`, or `Validation` as test when
     /// nothing is marked `Test`. Of the unmarked frames, in their sorted order, those whose number among them
     /// is divisible by `test_every` are for testing, the others for training; none are held out when `test_every` is
-    /// `None` or zero.
+    /// `None` or zero. Of rigs, whole cameras are held out: from where training looked a moment before, nothing is proven.
     pub fn split_indices(&self, test_every: Option<usize>) -> (Vec<usize>, Vec<usize>) {
         let every = test_every.unwrap_or(0);
         let has_test = self.frames.iter().any(|f| f.split == Some(Split::Test));
         let (mut train, mut test) = (Vec::new(), Vec::new());
+        let cameras: BTreeSet<u32> = self.frames.iter().filter_map(|frame| frame.rig_camera).collect();
+        let place: HashMap<u32, usize> = cameras.into_iter().zip(0..).collect();
         let mut unmarked = 0;
         for (index, frame) in self.frames.iter().enumerate() {
             match frame.split {
@@ -104,9 +107,11 @@ impl Capture {
                 Some(Split::Validation) if has_test => {}
                 Some(Split::Validation) => test.push(index),
                 None => {
-                    let held_out = every > 0 && unmarked % every == 0;
+                    let camera = frame.rig_camera.filter(|_| frame.time.is_some() && place.len() > 1);
+                    let number = camera.and_then(|camera| place.get(&camera).copied()).unwrap_or(unmarked);
+                    unmarked += usize::from(camera.is_none());
+                    let held_out = every > 0 && number % every == 0;
                     (if held_out { &mut test } else { &mut train }).push(index);
-                    unmarked += 1;
                 }
             }
         }

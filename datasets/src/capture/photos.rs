@@ -2,19 +2,18 @@
 //! they are installed.
 
 mod colmap;
-mod program;
 mod sharpness;
 mod video;
 
 use crate::files::Files;
+use crate::video::is_video_name;
 use crate::{DataError, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const PHOTO_ENDINGS: [&str; 7] = ["jpg", "jpeg", "png", "tif", "tiff", "bmp", "webp"];
-const VIDEO_ENDINGS: [&str; 11] = ["mp4", "mov", "m4v", "mkv", "webm", "avi", "mpg", "mpeg", "mts", "m2ts", "3gp"];
 /// Files that hold poses, wherever they lie: photos beside them need no COLMAP.
-const POSE_FILES: [&str; 9] = [
+const POSE_FILES: [&str; 12] = [
     "transforms.json",
     "transforms_train.json",
     "poses_bounds.npy",
@@ -24,6 +23,9 @@ const POSE_FILES: [&str; 9] = [
     "cameras.txt",
     "images.bin",
     "images.txt",
+    "intri.yml",
+    "extri.yml",
+    "dataset.json",
 ];
 /// Says which source a work folder belongs to.
 const MARKER: &str = "poses-from.txt";
@@ -89,7 +91,7 @@ impl Default for Programs {
 
 /// Whether `path` is a video file, or a folder or zip archive with photos and no file that holds poses.
 pub fn kind_of(path: &Path) -> Option<Kind> {
-    if path.is_file() && has_ending(&path.to_string_lossy(), &VIDEO_ENDINGS) {
+    if path.is_file() && is_video_name(&path.to_string_lossy()) {
         return Some(Kind::Video);
     }
     if !path.is_dir() && !has_ending(&path.to_string_lossy(), &["zip"]) {

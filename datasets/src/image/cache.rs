@@ -5,9 +5,10 @@ use super::decode::quarter_turn;
 use super::{DepthImage, Image8, Mask8, decode, decode_depth, decode_mask};
 use crate::capture::Frame;
 use crate::files::Files;
+use crate::video::{FrameReader, ReaderPool, VideoInfo};
 use crate::{DataError, Result};
 use image::metadata::Orientation;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -37,10 +38,12 @@ impl FramePixels {
 /// Decoded frames, the least recently used of which make room for others. It can be shared between threads, and a
 /// frame that several of them want at once is decoded once.
 ///
-/// Frames are told apart by [`Frame::name`], so a cache serves one capture.
+/// Frames are told apart by [`Frame::name`], those of videos by the video and their number, so a cache serves one capture.
+/// What of a video must be decoded on the way to a frame is kept too, as long as there is room.
 #[derive(Debug)]
 pub struct ImageCache {
     files: Arc<Files>,
+    readers: ReaderPool,
     capacity_bytes: usize,
     max_side: Option<u32>,
     state: Mutex<State>,
@@ -50,8 +53,8 @@ pub struct ImageCache {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By frame name; one frame may be there in several sizes.
-    frames: HashMap<String, Vec<Entry>>,
+    /// By name and, in videos, number; one frame may be there in several sizes.
+    frames: HashMap<String, BTreeMap<u32, Vec<Entry>>>,
     bytes: usize,
     clock: u64,
 }
@@ -68,7 +71,14 @@ impl ImageCache {
     /// An empty cache over the files of one capture that keeps at most `capacity_bytes` of pixels (those that callers
     /// still hold come on top). With `max_side`, [`ImageCache::full_size`] limits the longer side of every frame.
     pub fn new(files: Arc<Files>, capacity_bytes: usize, max_side: Option<u32>) -> Self {
-        Self { files, capacity_bytes, max_side, state: Mutex::default(), settled: Condvar::new() }
+        Self {
+            files,
+            readers: ReaderPool::default(),
+            capacity_bytes,
+            max_side,
+            state: Mutex::default(),
+            settled: Condvar::new(),
+        }
     }
 
     /// The size of the frame's photo, reduced so that its longer side is no longer than `max_side`.
@@ -89,22 +99,41 @@ impl ImageCache {
     /// # Errors
     /// When a file is missing, damaged, or of another size than the frame's camera.
     pub fn get(&self, frame: &Frame, size: (u32, u32)) -> Result<Arc<FramePixels>> {
+        let key = key(frame);
         let mut state = self.lock();
-        while let Some(entry) = state.touch(&frame.name, size) {
+        while let Some(entry) = state.touch(key, size) {
             if let Some(pixels) = &entry.pixels {
                 return Ok(pixels.clone());
             }
             state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.reserve(&frame.name, size);
+        state.reserve(key, size);
         drop(state);
 
         // Takes the reservation back if decoding fails or panics, so that nobody waits for ever.
-        let reservation = Reservation { cache: self, frame, size };
-        let pixels = Arc::new(load(&self.files, frame, size)?);
-        self.lock().fill(&frame.name, size, &pixels, self.capacity_bytes);
+        let reservation = Reservation { cache: self, key, size };
+        let pixels = Arc::new(load(&self.files, frame, size, |info| self.read_video(frame, info, size))?);
+        self.lock().fill(key, size, &pixels, self.capacity_bytes);
         drop(reservation);
         Ok(pixels)
+    }
+
+    /// Decodes a frame of a video, and keeps those that are passed on the way to it.
+    fn read_video(&self, frame: &Frame, info: &Arc<VideoInfo>, size: (u32, u32)) -> Result<Image8> {
+        let path = self.files.display_path(&frame.image);
+        let number = frame.video_frame.unwrap_or_default();
+        let mut keep = |number: u32, image: Image8| {
+            let image = if (image.width, image.height) == size { image } else { image.resized(size.0, size.1) };
+            let pixels = Arc::new(FramePixels { image, mask: None, depth: None });
+            self.lock().add(&frame.image, number, size, pixels, self.capacity_bytes);
+        };
+        // Masks and depth of other frames are not known here.
+        let is_alone = frame.mask.is_none() && frame.depth.is_none();
+        let has_room = || self.bytes() + size.0 as usize * size.1 as usize * 3 * 2 <= self.capacity_bytes;
+        self.readers.with(&path, info, |reader| match is_alone && has_room() {
+            true => reader.read_past(number, Some(&mut keep)),
+            false => reader.read(number),
+        })
     }
 
     /// Bytes of pixels that are kept at the moment.
@@ -117,16 +146,23 @@ impl ImageCache {
     }
 }
 
+/// What a frame is known by in the cache.
+type Key<'a> = (&'a str, u32);
+
+fn key(frame: &Frame) -> Key<'_> {
+    frame.video_frame.map_or((&frame.name, 0), |number| (&frame.image, number))
+}
+
 struct Reservation<'a> {
     cache: &'a ImageCache,
-    frame: &'a Frame,
+    key: Key<'a>,
     size: (u32, u32),
 }
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         let mut state = self.cache.lock();
-        if let Some(entries) = state.frames.get_mut(&self.frame.name) {
+        if let Some(entries) = state.frames.get_mut(self.key.0).and_then(|frames| frames.get_mut(&self.key.1)) {
             entries.retain(|e| e.size != self.size || e.pixels.is_some());
         }
         drop(state);
@@ -135,25 +171,35 @@ impl Drop for Reservation<'_> {
 }
 
 impl State {
-    fn touch(&mut self, name: &str, size: (u32, u32)) -> Option<&Entry> {
+    fn touch(&mut self, key: Key<'_>, size: (u32, u32)) -> Option<&Entry> {
         self.clock += 1;
-        let entry = self.frames.get_mut(name)?.iter_mut().find(|e| e.size == size)?;
+        let entry = self.frames.get_mut(key.0)?.get_mut(&key.1)?.iter_mut().find(|e| e.size == size)?;
         entry.last_used = self.clock;
         Some(entry)
     }
 
-    fn reserve(&mut self, name: &str, size: (u32, u32)) {
+    fn reserve(&mut self, (name, number): Key<'_>, size: (u32, u32)) {
         let entry = Entry { size, last_used: self.clock, pixels: None };
-        self.frames.entry(name.to_owned()).or_default().push(entry);
+        self.frames.entry(name.to_owned()).or_default().entry(number).or_default().push(entry);
     }
 
-    fn fill(&mut self, name: &str, size: (u32, u32), pixels: &Arc<FramePixels>, capacity: usize) {
+    /// Keeps pixels that nobody asked for yet, if there is room.
+    fn add(&mut self, name: &str, number: u32, size: (u32, u32), pixels: Arc<FramePixels>, capacity: usize) {
+        let bytes = pixels.bytes();
+        let entries = self.frames.entry(name.to_owned()).or_default().entry(number).or_default();
+        if self.bytes + bytes <= capacity && entries.iter().all(|entry| entry.size != size) {
+            entries.push(Entry { size, last_used: self.clock, pixels: Some(pixels) });
+            self.bytes += bytes;
+        }
+    }
+
+    fn fill(&mut self, (name, number): Key<'_>, size: (u32, u32), pixels: &Arc<FramePixels>, capacity: usize) {
         let bytes = pixels.bytes();
         if bytes > capacity {
             return;
         }
         while self.bytes + bytes > capacity && self.evict_oldest() {}
-        let entries = self.frames.get_mut(name).into_iter().flatten();
+        let entries = self.frames.get_mut(name).and_then(|frames| frames.get_mut(&number)).into_iter().flatten();
         for entry in entries.filter(|e| e.size == size && e.pixels.is_none()) {
             entry.pixels = Some(pixels.clone());
             self.bytes += bytes;
@@ -162,9 +208,9 @@ impl State {
 
     /// Drops what was not used for the longest time. A scan is cheap beside the decoding that made it necessary.
     fn evict_oldest(&mut self) -> bool {
-        let entries = self.frames.values().flatten().filter(|e| e.pixels.is_some());
+        let entries = self.frames.values().flat_map(BTreeMap::values).flatten().filter(|e| e.pixels.is_some());
         let Some(oldest) = entries.map(|e| e.last_used).min() else { return false };
-        for entries in self.frames.values_mut() {
+        for entries in self.frames.values_mut().flat_map(BTreeMap::values_mut) {
             entries.retain(|entry| match &entry.pixels {
                 Some(pixels) if entry.last_used == oldest => {
                     self.bytes -= pixels.bytes();
@@ -177,7 +223,24 @@ impl State {
     }
 }
 
-fn load(files: &Files, frame: &Frame, size: (u32, u32)) -> Result<FramePixels> {
+/// Decodes the photo of a frame by itself, at full size, without mask and depth.
+///
+/// # Errors
+/// When its file is missing or damaged.
+pub fn read_photo(files: &Files, frame: &Frame) -> Result<Image8> {
+    let path = files.display_path(&frame.image);
+    match frame.video_frame {
+        Some(number) => FrameReader::new(path, files.video(&frame.image)?).read(number),
+        None => decode(&files.read(&frame.image)?, &path),
+    }
+}
+
+fn load(
+    files: &Files,
+    frame: &Frame,
+    size: (u32, u32),
+    read_video: impl FnOnce(&Arc<VideoInfo>) -> Result<Image8>,
+) -> Result<FramePixels> {
     let (width, height) = size;
     if width == 0 || height == 0 {
         return Err(DataError::new(files.display_path(&frame.image), "cannot be resized to no pixels")
@@ -185,8 +248,15 @@ fn load(files: &Files, frame: &Frame, size: (u32, u32)) -> Result<FramePixels> {
     }
     let camera_size = (frame.camera.width, frame.camera.height);
     let path = files.display_path(&frame.image);
-    let bytes = files.read(&frame.image)?;
-    let mut image = decode(&bytes, &path)?;
+    // A video has no EXIF data that turns masks.
+    let (bytes, mut image) = match frame.video_frame {
+        Some(_) => (Vec::new(), read_video(&files.video(&frame.image)?)?),
+        None => {
+            let bytes = files.read(&frame.image)?;
+            let image = decode(&bytes, &path)?;
+            (bytes, image)
+        }
+    };
     if (image.width, image.height) != camera_size {
         let reason = format!(
             "has {}x{} pixels but its camera is calibrated for {}x{}",
@@ -226,7 +296,7 @@ fn load(files: &Files, frame: &Frame, size: (u32, u32)) -> Result<FramePixels> {
 
 /// How a mask or depth image must be turned that was made from a photo's pixels as stored, which EXIF turns by a quarter.
 fn turn_beside(found: (u32, u32), upright: (u32, u32), photo: &[u8], path: &Path) -> Result<Option<Orientation>> {
-    if have_one_shape(found, upright) || !have_one_shape(found, (upright.1, upright.0)) {
+    if photo.is_empty() || have_one_shape(found, upright) || !have_one_shape(found, (upright.1, upright.0)) {
         return Ok(None);
     }
     quarter_turn(photo, path)
@@ -280,7 +350,7 @@ impl Prefetcher {
     /// What is wrong with a file is reported by [`ImageCache::get`], not here. Nothing is allocated for a frame that the
     /// cache holds.
     pub fn announce(&self, frame: &Arc<Frame>, size: (u32, u32)) -> bool {
-        if self.cache.lock().touch(&frame.name, size).is_some() {
+        if self.cache.lock().touch(key(frame), size).is_some() {
             return true;
         }
         let Some(announcements) = &self.announcements else { return false };

@@ -2,7 +2,7 @@
 //!
 //! - [`decode`], [`decode_mask`], [`decode_depth`]: PNG, JPEG, WebP, TIFF, BMP and EXR bytes to pixels, upright.
 //! - [`dimensions`], [`file_dimensions`]: the size from the header alone.
-//! - [`ImageCache`]: the pixels of frames at a requested size, at most so many bytes of them; [`Prefetcher`].
+//! - [`read_photo`]: one photo or frame of a video; [`ImageCache`]: the pixels of frames at a requested size, at most so many bytes of them; [`Prefetcher`].
 //! - [`RowReader`], [`write_rows`]: pictures in the precision of their files, some rows at a time.
 //! - [`save_png`], [`save_depth_png`], [`colour_map`]: pictures for people and other programs.
 //!
@@ -16,7 +16,7 @@ mod rows;
 mod save;
 mod turn;
 
-pub use cache::{FramePixels, ImageCache, Prefetcher};
+pub use cache::{FramePixels, ImageCache, Prefetcher, read_photo};
 pub use decode::{FloatImage, decode, decode_depth, decode_float, decode_mask, dimensions, file_dimensions};
 pub use rows::{RowReader, write_rows};
 pub use save::{colour_map, encode_jpeg, encode_png, save_depth_png, save_png};

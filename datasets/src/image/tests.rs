@@ -249,6 +249,7 @@ fn small_capture(n: usize) -> (tempfile::TempDir, Arc<Files>, Vec<Frame>) {
             Frame {
                 name: i.to_string(),
                 image: format!("{i}.png"),
+                video_frame: None,
                 mask: None,
                 depth: None,
                 camera: Camera::from_horizontal_fov(32, 24, 1.0),

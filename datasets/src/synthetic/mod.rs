@@ -306,6 +306,7 @@ fn frames(kind: SceneKind, options: &Options, camera: Camera) -> Vec<Frame> {
             let name = if moving { format!("cam{index:02}/{step:04}") } else { format!("{index:04}") };
             frames.push(Frame {
                 image: format!("images/{name}.png"),
+                video_frame: None,
                 mask: None,
                 depth: Some(DepthSource { path: format!("depth/{name}.png"), scale: unit }),
                 name,

@@ -2,6 +2,7 @@
 //! panic.
 
 use crate::colmap::small;
+use crate::rigs::with_photos;
 use crate::support::Folder;
 use crate::transforms::two_frames;
 use proptest::prelude::*;
@@ -102,6 +103,11 @@ fn text_models_survive_damage() {
 fn transforms_files_and_photos_survive_damage() {
     let folder = two_frames(json!({ "fl_x": 70, "w": 64, "h": 48, "k1": 0.01, "camera_model": "OPENCV" }));
     survives(&folder, &["transforms.json", "images/a.png"]);
+}
+
+#[test]
+fn calibrations_of_rigs_survive_damage() {
+    survives(&with_photos(), &["intri.yml", "extri.yml", "images/00/000001.png"]);
 }
 
 #[test]

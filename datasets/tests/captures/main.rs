@@ -2,6 +2,7 @@
 
 mod colmap;
 mod damaged;
+mod rigs;
 mod shared_data;
 mod support;
 mod transforms;

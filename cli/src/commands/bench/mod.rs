@@ -6,7 +6,7 @@ mod rbf;
 mod streaming;
 mod view;
 
-use crate::args::{Bench, BenchKind};
+use crate::args::{Bench, BenchKind, Skipping};
 use crate::commands::synth;
 use crate::console::{Console, UsageError};
 use crate::inputs::{describe, open_capture};
@@ -51,7 +51,7 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
     }
     let made = tempfile::tempdir().context("there is no room for temporary files")?;
     let capture = match &args.capture {
-        Some(path) => open_capture(path, console)?,
+        Some(path) => open_capture(path, Skipping::default(), console)?,
         None => made_scene(&made.path().join("room-640x480"), console)?,
     };
     let mut config = SplatsConfig { resolution_schedule: false, resolution: 0, ..SplatsConfig::default() };

@@ -2,7 +2,7 @@
 
 use super::progress::ConversionProgress;
 use super::report::{Outcome, Verified};
-use crate::args::Convert;
+use crate::args::{Convert, Skipping};
 use crate::console::{Console, UsageError};
 use crate::inputs::{Run, open_capture, size_of_scene};
 use crate::interrupt;
@@ -26,7 +26,7 @@ use tessera_engine::verify::ReferenceViews;
 /// When an input cannot be read, an output is in the way or cannot be written, or it does not look like the scene.
 pub fn convert(inputs: &[PathBuf], args: &Convert, existing: Existing, console: &Console) -> Result<()> {
     let started = Instant::now();
-    let seen_by = args.seen_by.as_deref().map(|path| open_capture(path, console)).transpose()?;
+    let seen_by = args.seen_by.as_deref().map(|path| open_capture(path, Skipping::default(), console)).transpose()?;
     let edits = edits(args, seen_by.as_ref())?;
     let capture = if args.verify { seen_by.or_else(|| capture_of_run(&args.input)) } else { None };
     let mut progress = ConversionProgress::new(console);

@@ -15,7 +15,7 @@ use tessera_engine::datasets::camera::{Camera, Pose, Similarity};
 use tessera_engine::datasets::capture::{Capture, Frame};
 use tessera_engine::datasets::format::tiles::{PageFiles, open_manifest};
 use tessera_engine::datasets::format::{self, Contents, SplatFormat};
-use tessera_engine::datasets::image::decode;
+use tessera_engine::datasets::image::read_photo;
 use tessera_engine::datasets::scene::{Mesh, SplatCloud, camera_from_scene};
 use tessera_engine::rbf::file::RbfFile;
 use tessera_engine::render::{PathCamera, orbit_of_points, orbit_past_photos};
@@ -205,11 +205,8 @@ fn stated_camera(args: &Arguments, up: [f64; 3]) -> Result<Option<PathCamera>> {
 pub fn photos(capture: Capture) -> Vec<Photo> {
     let files = capture.files;
     let photo = |frame: &Frame| {
-        let (files, image) = (files.clone(), frame.image.clone());
-        let pixels = move || {
-            let bytes = files.read(&image).map_err(|error| error.to_string())?;
-            decode(&bytes, &files.display_path(&image)).map_err(|error| error.to_string())
-        };
+        let (files, shown) = (files.clone(), frame.clone());
+        let pixels = move || read_photo(&files, &shown).map_err(|error| error.to_string());
         Photo {
             name: frame.name.clone(),
             camera: frame.camera,

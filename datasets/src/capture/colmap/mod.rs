@@ -9,7 +9,7 @@ mod text;
 
 use super::assemble::{Draft, DraftFrame};
 use super::images::{find_image, find_photos};
-use super::{Capture, DepthSource, Frame, MaskKind, MaskSource, Point};
+use super::{Capture, DepthSource, Frame, MaskKind, MaskSource, OpenOptions, Point};
 use crate::camera::{Camera, LensModel, Pose};
 use crate::files::{Files, join};
 use crate::{DataError, Result};
@@ -50,35 +50,22 @@ pub(super) fn is_here(files: &Files) -> bool {
 }
 
 /// Reads the largest model and finds its photos, masks and depth images.
-pub(super) fn load(files: Arc<Files>) -> Result<Capture> {
-    let mut warnings = Vec::new();
-    let model = largest_model(&files, &mut warnings)?;
-    let cameras = model.read(&files, "cameras", binary::cameras, text::cameras)?;
-    let points = match model.path_if_there(&files, "points3D") {
-        Some(_) => model.read(&files, "points3D", binary::points, text::points)?,
-        None => {
-            warnings.push(format!("{} has no points3D{}", model.where_it_is(), model.ending));
-            Vec::new()
-        }
-    };
-    let source = model.path("images");
-    let folder = image_folder(&files, &model.images);
-    let paths: Vec<String> = model.images.iter().map(|image| join(folder, &image.name)).collect();
-    let photos = find_photos(&files, &paths)?;
+pub(super) fn load(files: Arc<Files>, options: OpenOptions) -> Result<Capture> {
+    let Posed { kind, place, source, images, points, mut warnings } = posed(&files)?;
+    let names: Vec<&str> = images.iter().map(|(name, ..)| name.as_str()).collect();
+    let folder = image_folder(&files, &names);
+    let paths: Vec<String> = names.iter().map(|name| join(folder, name)).collect();
+    let photos = find_photos(&files, &paths, options, &mut warnings)?;
     let mut frames = Vec::with_capacity(photos.len());
-    for ((image, path), photo) in model.images.iter().zip(paths).zip(photos) {
-        let wrong =
-            |reason: String| DataError::new(files.display_path(&source), reason).remedy("export the model again");
-        let camera = *cameras.get(&image.camera).ok_or_else(|| {
-            wrong(format!("{} refers to camera {}, which cameras{} lacks", image.name, image.camera, model.ending))
-        })?;
+    for (((name, camera, camera_from_world), path), photo) in images.iter().zip(paths).zip(photos) {
         let frame = Frame {
             name: String::new(),
             image: path,
-            mask: find_mask(&files, &image.name),
-            depth: find_depth(&files, &image.name),
-            camera,
-            camera_from_world: pose(image).map_err(wrong)?,
+            video_frame: None,
+            mask: find_mask(&files, name),
+            depth: find_depth(&files, name),
+            camera: *camera,
+            camera_from_world: *camera_from_world,
             time: None,
             rig_camera: None,
             split: None,
@@ -88,9 +75,49 @@ pub(super) fn load(files: Arc<Files>) -> Result<Capture> {
     if frames.iter().any(|draft| draft.frame.depth.as_ref().is_some_and(|depth| depth.path.ends_with("png"))) {
         warnings.push("depth PNGs are taken to hold thousandths of a world unit".to_owned());
     }
-    let kind = if model.ending == ".bin" { "binary" } else { "text" };
-    let layout = format!("COLMAP {kind} model in {}", model.where_it_is());
+    let layout = format!("COLMAP {kind} model in {place}");
     Draft { files, layout, source, frames, points, warnings }.finish()
+}
+
+/// The largest model of a folder with its lenses put to its images.
+pub(super) struct Posed {
+    /// "binary" or "text".
+    kind: &'static str,
+    /// The model's folder, in words.
+    pub(super) place: String,
+    /// The file that lists the images.
+    pub(super) source: String,
+    /// Name, lens and pose (camera from world) of every image.
+    pub(super) images: Vec<(String, Camera, Pose)>,
+    pub(super) points: Vec<Point>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// # Errors
+/// When the model is damaged.
+pub(super) fn posed(files: &Files) -> Result<Posed> {
+    let mut warnings = Vec::new();
+    let model = largest_model(files, &mut warnings)?;
+    let cameras = model.read(files, "cameras", binary::cameras, text::cameras)?;
+    let points = match model.path_if_there(files, "points3D") {
+        Some(_) => model.read(files, "points3D", binary::points, text::points)?,
+        None => {
+            warnings.push(format!("{} has no points3D{}", model.where_it_is(), model.ending));
+            Vec::new()
+        }
+    };
+    let source = model.path("images");
+    let wrong = |reason: String| DataError::new(files.display_path(&source), reason).remedy("export the model again");
+    let mut images = Vec::with_capacity(model.images.len());
+    for image in &model.images {
+        let camera = *cameras.get(&image.camera).ok_or_else(|| {
+            wrong(format!("{} refers to camera {}, which cameras{} lacks", image.name, image.camera, model.ending))
+        })?;
+        images.push((image.name.clone(), camera, pose(image).map_err(wrong)?));
+    }
+    let kind = if model.ending == ".bin" { "binary" } else { "text" };
+    let place = model.where_it_is().to_owned();
+    Ok(Posed { kind, place, source, images, points, warnings })
 }
 
 impl Model {
@@ -167,9 +194,8 @@ fn largest_model(files: &Files, warnings: &mut Vec<String>) -> Result<Model> {
 }
 
 /// The first folder that holds one of the images.
-fn image_folder(files: &Files, images: &[ModelImage]) -> &'static str {
-    let holds_some =
-        |folder: &&&'static str| images.iter().any(|image| find_image(files, &join(folder, &image.name)).is_some());
+fn image_folder(files: &Files, names: &[&str]) -> &'static str {
+    let holds_some = |folder: &&&'static str| names.iter().any(|name| find_image(files, &join(folder, name)).is_some());
     let mut candidates = IMAGE_FOLDERS.iter().filter(|folder| files.is_dir(folder));
     candidates.find(holds_some).copied().unwrap_or(IMAGE_FOLDERS[0])
 }

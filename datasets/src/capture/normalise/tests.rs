@@ -10,6 +10,7 @@ fn frame(centre: [f64; 3], target: [f64; 3]) -> Frame {
     Frame {
         name: String::new(),
         image: String::new(),
+        video_frame: None,
         mask: None,
         depth: None,
         camera: Camera::from_horizontal_fov(640, 480, 1.0),

@@ -2,8 +2,8 @@
 //!
 //! Option names changed between its versions, so they are looked up in its own help text.
 
-use super::program::{Failure, run};
 use super::{Kind, Progress, Stage};
+use crate::program::{Failure, run};
 use crate::{DataError, Result};
 use std::fs::{self, File};
 use std::io::Read;

@@ -3,11 +3,11 @@
 //! The video is decoded twice: small and grey to judge frames, then only the chosen ones at full size. Frames are
 //! counted, not timed, so that both passes mean the same ones.
 
-use super::program::{Failure, run, stream};
 use super::sharpness::{Candidate, Grey, choose};
 use super::{Programs, Progress, Stage};
+use crate::program::{Failure, run, stream};
+use crate::video::{Picture, read_picture};
 use crate::{DataError, Result};
-use std::io::{self, BufRead};
 use std::path::Path;
 
 /// As many frames are taken from a video that is long enough.
@@ -89,7 +89,8 @@ fn judge(
     let output = ["-r", "25", "-f", "image2pipe", "-c:v", "pgm", "-"].map(String::from);
     let mut candidates = Vec::new();
     let result = stream(&programs.ffmpeg, &[ffmpeg_input(video, &filter), output.into()].concat(), &mut |pictures| {
-        while let Some(grey) = read_pgm(pictures)? {
+        while let Some(Picture { width, height, data, .. }) = read_picture(pictures, 2 * JUDGED_SIDE)? {
+            let grey = Grey { width, height, data };
             candidates.push(Candidate::new(candidates.len() as u64 * stride, &grey));
             progress(Progress { stage: Stage::ChooseFrames, done: candidates.len() as u64, total });
         }
@@ -97,37 +98,6 @@ fn judge(
     });
     result.map_err(|e| failed("ffmpeg", video, &e))?;
     Ok(candidates)
-}
-
-/// The next 8-bit binary PGM picture of a stream; `None` at its end.
-fn read_pgm(stream: &mut impl BufRead) -> io::Result<Option<Grey>> {
-    let mut numbers = Vec::new();
-    let mut magic = [0; 2];
-    if stream.fill_buf()?.is_empty() {
-        return Ok(None);
-    }
-    stream.read_exact(&mut magic)?;
-    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "a damaged picture from ffmpeg");
-    let mut number = String::new();
-    while magic == *b"P5" && numbers.len() < 3 {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        if byte[0].is_ascii_digit() && number.len() < 6 {
-            number.push(char::from(byte[0]));
-        } else if !byte[0].is_ascii_whitespace() {
-            return Err(damaged());
-        } else if !number.is_empty() {
-            numbers.push(std::mem::take(&mut number).parse::<usize>().map_err(|_| damaged())?);
-        }
-    }
-    match numbers[..] {
-        [width, height, 255] if width.max(height) <= 2 * JUDGED_SIDE => {
-            let mut data = vec![0; width * height];
-            stream.read_exact(&mut data)?;
-            Ok(Some(Grey { width, height, data }))
-        }
-        _ => Err(damaged()),
-    }
 }
 
 fn failed(program: &str, video: &Path, failure: &Failure) -> DataError {
@@ -139,23 +109,5 @@ fn failed(program: &str, video: &Path, failure: &Failure) -> DataError {
         .remedy("get it with `apt install ffmpeg`, `brew install ffmpeg` or `conda install -c conda-forge ffmpeg`"),
         other => DataError::new(video, format!("cannot be decoded: {program} {}", other.reason()))
             .remedy("check that it plays, or extract frames into a folder yourself and give that"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pictures_are_taken_from_a_stream_until_its_end() {
-        let bytes = b"P5\n2 1\n255\n\x01\x02P5 1 1 255 \x09";
-        let mut stream = bytes.as_slice();
-        let first = read_pgm(&mut stream).expect("first").expect("not the end");
-        assert_eq!((first.width, first.height, first.data), (2, 1, vec![1, 2]));
-        assert_eq!(read_pgm(&mut stream).expect("second").expect("not the end").data, [9]);
-        assert!(read_pgm(&mut stream).expect("end").is_none());
-        for bad in ["P6\n1 1\n255\n", "P5\n99999 99999\n255\n", "P5\n2 2\n255\nab", "P5\n1234567 1 255 "] {
-            assert!(read_pgm(&mut bad.as_bytes()).is_err(), "{bad}");
-        }
     }
 }

@@ -13,7 +13,7 @@ pub use cameras::{StatedCamera, read_cameras};
 
 use super::assemble::{Draft, DraftFrame, name_some};
 use super::images::{find_image, find_photos};
-use super::{Capture, DepthSource, Frame, MaskKind, MaskSource, Point, Split};
+use super::{Capture, DepthSource, Frame, MaskKind, MaskSource, OpenOptions, Point, Split};
 use crate::camera::Pose;
 use crate::files::Files;
 use crate::format::ply;
@@ -32,16 +32,16 @@ const DEFAULT_POINTS: &str = "sparse_pc.ply";
 const ROTATION_TOLERANCE: f64 = 0.02;
 
 /// Reads one file with all frames.
-pub(super) fn load(files: Arc<Files>, json: &str) -> Result<Capture> {
+pub(super) fn load(files: Arc<Files>, json: &str, options: OpenOptions) -> Result<Capture> {
     let transforms = parse(&files, json)?;
     let mut collected = Collected::default();
-    collected.add(&files, json, &transforms, None)?;
+    collected.add(&files, json, &transforms, None, options)?;
     collected.points = read_points(&files, &transforms, &mut collected.warnings)?;
     collected.finish(files, format!("nerfstudio or instant-ngp {json}"), json)
 }
 
 /// Reads `transforms_train.json` and, as far as they exist, `transforms_val.json` and `transforms_test.json`.
-pub(super) fn load_splits(files: Arc<Files>) -> Result<Capture> {
+pub(super) fn load_splits(files: Arc<Files>, options: OpenOptions) -> Result<Capture> {
     let mut collected = Collected::default();
     let mut present = Vec::new();
     for (name, split) in [("train", Split::Train), ("val", Split::Validation), ("test", Split::Test)] {
@@ -51,7 +51,7 @@ pub(super) fn load_splits(files: Arc<Files>) -> Result<Capture> {
             if split == Split::Train {
                 collected.points = read_points(&files, &transforms, &mut collected.warnings)?;
             }
-            collected.add(&files, &json, &transforms, Some(split))?;
+            collected.add(&files, &json, &transforms, Some(split), options)?;
             present.push(name);
         }
     }
@@ -86,10 +86,17 @@ struct Collected {
 }
 
 impl Collected {
-    fn add(&mut self, files: &Files, json: &str, transforms: &Transforms, split: Option<Split>) -> Result<()> {
+    fn add(
+        &mut self,
+        files: &Files,
+        json: &str,
+        transforms: &Transforms,
+        split: Option<Split>,
+        options: OpenOptions,
+    ) -> Result<()> {
         let wrong = |reason: String| DataError::new(files.display_path(json), reason).remedy("leave that frame out");
         let paths = transforms.frames.iter().map(|f| inside(files, &f.file_path)).collect::<Vec<_>>();
-        let photos = find_photos(files, &paths)?;
+        let photos = find_photos(files, &paths, options, &mut self.warnings)?;
         let rig = RigNumbers::of(&transforms.frames);
         let lists = SplitLists::of(transforms);
         let mut missing = Vec::new();
@@ -103,6 +110,7 @@ impl Collected {
             let frame = Frame {
                 name: String::new(),
                 image: path,
+                video_frame: None,
                 mask: entry.mask_path.as_deref().and_then(|path| find_mask(files, path, &mut missing)),
                 depth: entry.depth_file_path.as_deref().and_then(|path| find_depth(files, path, unit, &mut missing)),
                 camera,

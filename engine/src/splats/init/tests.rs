@@ -66,6 +66,7 @@ fn capture(folder: &Path, scene: Scene, channels: u8, count: usize, turn: f64, w
         Frame {
             name: name.clone(),
             image: name,
+            video_frame: None,
             mask: None,
             depth,
             camera,

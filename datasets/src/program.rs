@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// How many lines of output an error repeats.
 const LAST_LINES: usize = 4;
@@ -14,7 +14,7 @@ const MAX_LINE_BYTES: u64 = 1 << 16;
 
 /// Why a program did not do its work.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     NotInstalled,
     /// It could not be started or talked to.
     Io(io::Error),
@@ -24,7 +24,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// The end of a sentence that begins with the program's name.
-    pub(super) fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         match self {
             Self::NotInstalled => "is not installed".to_owned(),
             Self::Io(e) => format!("could not be run ({e})"),
@@ -35,6 +35,7 @@ impl Failure {
 }
 
 /// Ends the program when it is dropped before it has ended by itself.
+#[derive(Debug)]
 struct Running(Child);
 
 impl Drop for Running {
@@ -58,7 +59,7 @@ fn start(program: &Path, arguments: &[String]) -> Result<Running, Failure> {
 }
 
 /// Runs a program to its end. Every line of its output and errors goes to `log` and `on_line`.
-pub(super) fn run(
+pub(crate) fn run(
     program: &Path,
     arguments: &[String],
     log: &mut Option<File>,
@@ -86,24 +87,46 @@ pub(super) fn run(
 }
 
 /// Runs a program to its end while `consume` reads what it writes.
-pub(super) fn stream(
+pub(crate) fn stream(
     program: &Path,
     arguments: &[String],
     consume: &mut dyn FnMut(&mut BufReader<ChildStdout>) -> io::Result<()>,
 ) -> Result<(), Failure> {
-    let mut running = start(program, arguments)?;
-    let (sender, lines) = channel();
-    if let Some(errors) = running.0.stderr.take() {
-        std::thread::spawn(move || send_lines(errors, &sender));
-    }
-    let consumed = match running.0.stdout.take() {
-        Some(output) => consume(&mut BufReader::with_capacity(1 << 18, output)),
-        None => Ok(()),
-    };
-    let mut last = VecDeque::new();
-    lines.iter().for_each(|line| remember(&mut last, line));
-    finish(running, last)?;
+    let mut running = Streaming::start(program, arguments)?;
+    let consumed = consume(&mut running.output);
+    running.finish()?;
     consumed.map_err(Failure::Io)
+}
+
+/// A program whose output is read bit by bit, while it waits for its reader.
+#[derive(Debug)]
+pub(crate) struct Streaming {
+    running: Running,
+    /// What it writes.
+    pub(crate) output: BufReader<ChildStdout>,
+    errors: Receiver<String>,
+}
+
+impl Streaming {
+    pub(crate) fn start(program: &Path, arguments: &[String]) -> Result<Self, Failure> {
+        let mut running = start(program, arguments)?;
+        let (sender, errors) = channel();
+        if let Some(errors) = running.0.stderr.take() {
+            std::thread::spawn(move || send_lines(errors, &sender));
+        }
+        let output = running.0.stdout.take().ok_or_else(|| Failure::Io(io::ErrorKind::BrokenPipe.into()))?;
+        Ok(Self { running, output: BufReader::with_capacity(1 << 18, output), errors })
+    }
+
+    /// Waits for the program's end, which is near when its output has ended.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        let Self { running, output, errors } = self;
+        // Who still writes learns that nobody reads.
+        drop(output);
+        let mut last = VecDeque::new();
+        errors.iter().for_each(|line| remember(&mut last, line));
+        finish(running, last)
+    }
 }
 
 fn send_lines(output: impl Read, sender: &Sender<String>) {
