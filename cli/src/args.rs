@@ -433,11 +433,11 @@ pub struct Synth {
     /// Degree of the splats' spherical harmonics
     #[arg(long, value_name = "DEGREE", default_value_t = 3, requires = "splats")]
     pub sh_degree: u8,
-    /// Size of the pictures
-    #[arg(long, value_name = "WxH", default_value = "400x300", value_parser = parse_size)]
-    pub size: [u32; 2],
+    /// Size of the pictures [default: 400x300, 320x240 for the moving scene]
+    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    pub size: Option<[u32; 2]>,
     /// Number of camera positions; depends on the scene by default
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, alias = "cameras", value_parser = clap::value_parser!(u32).range(1..))]
     pub views: Option<u32>,
     /// Chooses how things are scattered
     #[arg(long, default_value_t = 0)]
@@ -448,9 +448,12 @@ pub struct Synth {
     /// Side of the terrain in metres
     #[arg(long, default_value_t = 200.0)]
     pub extent: f64,
-    /// Time steps of the animated scene
-    #[arg(long, default_value_t = 24)]
-    pub frames: u32,
+    /// Time steps of the animated scene (24 by default) and of the moving one (300)
+    #[arg(long)]
+    pub frames: Option<u32>,
+    /// Write the moving scene as a video for each camera, with an EasyVolcap calibration
+    #[arg(long)]
+    pub video: bool,
     /// Number of sparse points
     #[arg(long, default_value_t = 10_000)]
     pub points: usize,
@@ -478,15 +481,19 @@ pub enum SceneName {
     Terrain,
     /// Moving objects and a walking figure, filmed by a ring of cameras
     Animated,
+    /// Balls and boxes that move, repeat and rest, filmed by a ring of cameras for as long as wanted
+    Moving,
 }
 
-impl From<SceneName> for SceneKind {
-    fn from(name: SceneName) -> Self {
-        match name {
-            SceneName::StillLife => Self::StillLife,
-            SceneName::Room => Self::Room,
-            SceneName::Terrain => Self::Terrain,
-            SceneName::Animated => Self::Animated,
+impl SceneName {
+    /// The ray-traced scene, or `None` for the moving stage.
+    pub fn kind(self) -> Option<SceneKind> {
+        match self {
+            Self::StillLife => Some(SceneKind::StillLife),
+            Self::Room => Some(SceneKind::Room),
+            Self::Terrain => Some(SceneKind::Terrain),
+            Self::Animated => Some(SceneKind::Animated),
+            Self::Moving => None,
         }
     }
 }

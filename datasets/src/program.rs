@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// How many lines of output an error repeats.
@@ -48,8 +48,11 @@ impl Drop for Running {
 }
 
 fn start(program: &Path, arguments: &[String]) -> Result<Running, Failure> {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    spawn(Command::new(program).args(arguments).stdin(Stdio::null()))
+}
+
+fn spawn(command: &mut Command) -> Result<Running, Failure> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     // COLMAP's user interface library insists on a display otherwise.
     command.env("QT_QPA_PLATFORM", "offscreen");
     command.spawn().map(Running).map_err(|e| match e.kind() {
@@ -96,6 +99,29 @@ pub(crate) fn stream(
     let consumed = consume(&mut running.output);
     running.finish()?;
     consumed.map_err(Failure::Io)
+}
+
+/// Runs a program to its end while `produce` writes what it reads.
+pub(crate) fn feed(
+    program: &Path,
+    arguments: &[String],
+    produce: &mut dyn FnMut(&mut ChildStdin) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let mut running = spawn(Command::new(program).args(arguments).stdin(Stdio::piped()))?;
+    let (sender, lines) = channel();
+    let outputs: [Option<Box<dyn Read + Send>>; 2] =
+        [running.0.stdout.take().map(|o| Box::new(o) as _), running.0.stderr.take().map(|o| Box::new(o) as _)];
+    for output in outputs.into_iter().flatten() {
+        let sender = sender.clone();
+        std::thread::spawn(move || send_lines(output, &sender));
+    }
+    drop(sender);
+    let produced = running.0.stdin.take().map_or(Ok(()), |mut input| produce(&mut input));
+    let mut last = VecDeque::new();
+    lines.iter().for_each(|line| remember(&mut last, line));
+    // Its own words say more than that it does not listen any more.
+    finish(running, last)?;
+    produced.map_err(Failure::Io)
 }
 
 /// A program whose output is read bit by bit, while it waits for its reader.

@@ -1,7 +1,7 @@
 //! `tessera synth`: made captures with ground truth.
 
-use crate::args::Synth;
-use crate::console::Console;
+use crate::args::{LensName, Synth};
+use crate::console::{Console, UsageError};
 use crate::inputs::describe;
 use crate::progress::Progress;
 use crate::report::count;
@@ -11,30 +11,36 @@ use std::sync::{Mutex, PoisonError};
 use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::format::stream::{self, SplatSource};
 use tessera_engine::datasets::format::{self, Existing, WriteOptions};
-use tessera_engine::datasets::synthetic::{self, Options, SceneKind};
+use tessera_engine::datasets::synthetic::{self, MovingOptions, Options, SceneKind};
 
 /// Runs the command.
 ///
 /// # Errors
 /// When an option is out of range or the folder cannot be written.
 pub fn run(args: &Synth, console: &Console) -> Result<()> {
+    let Some(kind) = args.name.kind() else { return write_moving(args, console) };
+    if args.video {
+        return Err(UsageError("only the moving scene is written as videos; leave --video out".to_owned()).into());
+    }
+    let defaults = Options::default();
+    let [width, height] = args.size.unwrap_or([defaults.width, defaults.height]);
     let options = Options {
-        width: args.size[0],
-        height: args.size[1],
+        width,
+        height,
         views: args.views,
         seed: args.seed,
         lens: args.lens.into(),
         extent: args.extent,
-        frames: args.frames,
+        frames: args.frames.unwrap_or(defaults.frames),
         points: args.points,
         point_noise: args.point_noise,
         samples_per_pixel: args.samples,
         rgba: args.rgba,
     };
     if let Some(count) = args.splats {
-        return write_splats(args, &options, count, console);
+        return write_splats(args, kind, &options, count, console);
     }
-    write(args.name.into(), &options, &args.output, args.force, console)?;
+    write(kind, &options, &args.output, args.force, console)?;
     console.note(describe(&Capture::open(&args.output)?));
     console.result(args.output.display())
 }
@@ -49,10 +55,40 @@ pub fn write(kind: SceneKind, options: &Options, folder: &Path, force: bool, con
     Ok(synthetic::write(kind, options, folder, force, &show)?)
 }
 
-fn write_splats(args: &Synth, options: &Options, splats: u64, console: &Console) -> Result<()> {
+fn write_moving(args: &Synth, console: &Console) -> Result<()> {
+    let traced = Options::default();
+    let is_asked_for = [
+        (args.splats.is_some(), "--splats"),
+        (args.rgba, "--rgba"),
+        (args.lens != LensName::Pinhole, "--lens"),
+        (args.point_noise != traced.point_noise, "--point-noise"),
+        (args.samples != traced.samples_per_pixel, "--samples"),
+        (args.extent != traced.extent, "--extent"),
+    ];
+    if let Some((_, name)) = is_asked_for.into_iter().find(|(is_asked_for, _)| *is_asked_for) {
+        return Err(UsageError(format!("the moving scene knows no {name}; leave it out")).into());
+    }
+    let defaults = MovingOptions::default();
+    let options = MovingOptions {
+        size: args.size.unwrap_or(defaults.size),
+        cameras: args.views.unwrap_or(defaults.cameras),
+        frames: args.frames.unwrap_or(defaults.frames),
+        seed: args.seed,
+        points: args.points,
+        video: args.video,
+    };
+    let progress = Mutex::new(Progress::new(console, "filming"));
+    let show = |done, total| progress.lock().unwrap_or_else(PoisonError::into_inner).count(done, total);
+    synthetic::write_moving(&options, &args.output, args.force, &show)?;
+    drop(progress);
+    console.note(describe(&Capture::open(&args.output)?));
+    console.result(args.output.display())
+}
+
+fn write_splats(args: &Synth, kind: SceneKind, options: &Options, splats: u64, console: &Console) -> Result<()> {
     let progress = Mutex::new(Progress::new(console, "gathering light"));
     let show = |done, total| progress.lock().unwrap_or_else(PoisonError::into_inner).count(done, total);
-    let mut source = synthetic::splats(args.name.into(), options, splats, args.sh_degree, &show)?;
+    let mut source = synthetic::splats(kind, options, splats, args.sh_degree, &show)?;
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let mut sink = format::create_splats(&args.output, source.header(), &WriteOptions::default(), existing)?;
     let mut chunk = source.header().empty_cloud(stream::CHUNK_SPLATS);

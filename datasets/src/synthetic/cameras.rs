@@ -41,7 +41,7 @@ pub(super) fn camera(kind: SceneKind, options: &Options) -> Camera {
 }
 
 /// The pose of a camera at `eye` that looks at `target` with the world's z up.
-fn look_at(eye: Vector3<f64>, target: Vector3<f64>) -> Pose {
+pub(super) fn look_at(eye: Vector3<f64>, target: Vector3<f64>) -> Pose {
     let forward = (target - eye).normalize();
     let upright = if forward.z.abs() > 0.999 { Vector3::y() } else { Vector3::z() };
     let right = forward.cross(&upright).normalize();

@@ -8,6 +8,7 @@ mod bvh;
 mod cameras;
 mod geometry;
 mod light;
+mod moving;
 mod noise;
 mod render;
 mod scenes;
@@ -15,6 +16,7 @@ mod splats;
 mod texture;
 mod write;
 
+pub use moving::{MOVING_FRAME_RATE, MovingOptions, write_moving};
 pub use render::RenderedView;
 pub use splats::{MadeSplats, splats};
 pub use write::write;

@@ -12,7 +12,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 /// The first words of the README, by which a folder that may be replaced is known.
-const MARK: &str = "A synthetic capture made by Tessera";
+pub(super) const MARK: &str = "A synthetic capture made by Tessera";
 
 /// Makes a capture and writes it to `out_dir`:
 ///
@@ -36,20 +36,37 @@ pub fn write(
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<()> {
     let out_dir = out_dir.as_ref();
-    let replaces = check_place(out_dir, force)?;
+    check_place(out_dir, force)?;
     let capture = generate(kind, options, &|_, _| {})?;
-    let failed = |e: io::Error| DataError::unwritable(out_dir, &e);
-    let absolute = std::path::absolute(out_dir).map_err(failed)?;
-    let parent = absolute.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(parent).map_err(failed)?;
-    let temporary = tempfile::Builder::new().prefix(".synth-").tempdir_in(parent).map_err(failed)?;
-    // Built one level down, so that the folder has the permissions of any other and not of a temporary one.
-    let folder = temporary.path().join("capture");
-    write_files(&capture, &folder, progress).map_err(failed)?;
-    if replaces {
-        fs::rename(out_dir, temporary.path().join("replaced")).map_err(failed)?;
-    }
-    fs::rename(&folder, out_dir).map_err(failed)
+    let filled = fill_place(out_dir, force, &|folder| write_files(&capture, folder, progress))?;
+    filled.map_err(|e| DataError::unwritable(out_dir, &e))
+}
+
+/// Lets `fill` make a folder, which takes its name when it is complete. What is there makes room when it is empty, or a
+/// synthetic capture and `force` is given. The inner error is that of writing.
+///
+/// # Errors
+/// When something else is there.
+pub(super) fn fill_place(
+    out_dir: &Path,
+    force: bool,
+    fill: &dyn Fn(&Path) -> io::Result<()>,
+) -> Result<io::Result<()>> {
+    let replaces = check_place(out_dir, force)?;
+    let filled = || {
+        let absolute = std::path::absolute(out_dir)?;
+        let parent = absolute.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(parent)?;
+        let temporary = tempfile::Builder::new().prefix(".synth-").tempdir_in(parent)?;
+        // Built one level down, so that the folder has the permissions of any other and not of a temporary one.
+        let folder = temporary.path().join("capture");
+        fill(&folder)?;
+        if replaces {
+            fs::rename(out_dir, temporary.path().join("replaced"))?;
+        }
+        fs::rename(&folder, out_dir)
+    };
+    Ok(filled())
 }
 
 /// Whether something has to make room.
@@ -90,7 +107,8 @@ fn write_files(capture: &SyntheticCapture, folder: &Path, progress: &(dyn Fn(usi
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         write_mesh(path, &capture.surface(step), Existing::Keep).map_err(io::Error::other)?;
     }
-    write_points(create(&folder.join("points.ply"))?, capture)?;
+    let points: Vec<_> = capture.points.iter().map(|p| (p.position.map(|x| x as f32), p.colour)).collect();
+    write_points(&folder.join("points.ply"), &points)?;
     let mut json = serde_json::to_vec_pretty(&transforms(capture))?;
     json.push(b'\n');
     fs::write(folder.join("transforms.json"), json)?;
@@ -129,15 +147,17 @@ fn write_png(path: &Path, bytes: &[u8], view: &RenderedView, colour: ExtendedCol
     file.flush()
 }
 
-fn write_points(mut file: impl Write, capture: &SyntheticCapture) -> io::Result<()> {
-    writeln!(file, "ply\nformat binary_little_endian 1.0\nelement vertex {}", capture.points.len())?;
+/// A point cloud of positions and sRGB colours.
+pub(super) fn write_points(path: &Path, points: &[([f32; 3], [u8; 3])]) -> io::Result<()> {
+    let mut file = create(path)?;
+    writeln!(file, "ply\nformat binary_little_endian 1.0\nelement vertex {}", points.len())?;
     writeln!(file, "property float x\nproperty float y\nproperty float z")?;
     writeln!(file, "property uchar red\nproperty uchar green\nproperty uchar blue\nend_header")?;
-    for point in &capture.points {
-        for x in point.position {
-            file.write_all(&(x as f32).to_le_bytes())?;
+    for (position, colour) in points {
+        for x in position {
+            file.write_all(&x.to_le_bytes())?;
         }
-        file.write_all(&point.colour)?;
+        file.write_all(colour)?;
     }
     file.flush()
 }
@@ -157,7 +177,7 @@ fn transforms(capture: &SyntheticCapture) -> Value {
     Value::Object(root)
 }
 
-fn add_lens(root: &mut Map<String, Value>, lens: &Lens) {
+pub(super) fn add_lens(root: &mut Map<String, Value>, lens: &Lens) {
     root.insert("camera_model".into(), LensModel::describe(lens).0.name().into());
     let mut add = |name: &str, value: f64| root.insert(name.into(), value.into());
     add("fl_x", lens.focal[0]);
@@ -206,7 +226,7 @@ fn frame_entry(frame: &Frame) -> Value {
 }
 
 /// Camera-to-world with x right, y up, z backwards, row by row.
-fn opengl_matrix(camera_from_world: &Pose) -> [[f64; 4]; 4] {
+pub(super) fn opengl_matrix(camera_from_world: &Pose) -> [[f64; 4]; 4] {
     let matrix = camera_from_world.inverse().to_homogeneous();
     [0, 1, 2, 3].map(|row| {
         [0, 1, 2, 3]
