@@ -55,6 +55,7 @@ mod spz;
 mod staged;
 pub mod stream;
 pub mod tiles;
+pub mod volumetric;
 
 #[cfg(feature = "files")]
 pub use atomic::{AtomicFile, AtomicFolder, Existing, write_atomically};

@@ -114,7 +114,7 @@ fn table(low: f32, step: f32, largest: f32) -> Result<[f32; 256], PageError> {
 }
 
 /// Inflates to exactly `length` bytes: a stream that holds more is refused as soon as that shows.
-fn inflate(bytes: &[u8], length: usize) -> Result<Vec<u8>, PageError> {
+pub(in crate::format) fn inflate(bytes: &[u8], length: usize) -> Result<Vec<u8>, PageError> {
     // A byte of deflate stands for at most 1032 bytes.
     if bytes.len() < length / 1032 {
         return Err(PageError::Length);

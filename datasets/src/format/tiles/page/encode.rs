@@ -29,36 +29,42 @@ pub struct EncodedPage {
 
 /// Encodes at most [`crate::scene::tile_tree::MAX_PAGE_SPLATS`] splats with finite values, in Morton order.
 pub fn encode(cloud: &SplatCloud) -> EncodedPage {
-    let cloud = &cloud.select(&morton_order(&cloud.means));
+    encode_in_order(&cloud.select(&morton_order(&cloud.means)))
+}
+
+/// As [`encode`], of splats that are in the order that they shall have.
+pub(in crate::format) fn encode_in_order(cloud: &SplatCloud) -> EncodedPage {
     let harmonics = if cloud.sh_degree == 0 { Vec::new() } else { deflate(&harmonics(cloud)) };
     EncodedPage { core: deflate(&core(cloud)), harmonics }
 }
 
 /// Numbers of a range in equal steps.
-struct Scale {
-    low: f64,
-    step: f64,
+pub(in crate::format) struct Scale {
+    pub(in crate::format) low: f64,
+    pub(in crate::format) step: f64,
 }
 
 impl Scale {
-    fn over(values: impl Iterator<Item = f32>, steps: f64, least_step: f64) -> Self {
+    /// Of all values, in at most so many steps, none smaller than the least.
+    pub(in crate::format) fn over(values: impl Iterator<Item = f32>, steps: f64, least_step: f64) -> Self {
         let (low, high) = range(values);
         Self { low, step: ((high - low) / steps).max(least_step) }
     }
 
-    fn code(&self, value: f32, most: f64) -> u32 {
+    /// The number of the nearest step.
+    pub(in crate::format) fn code(&self, value: f32, most: f64) -> u32 {
         if self.step > 0.0 { ((f64::from(value) - self.low) / self.step).round().clamp(0.0, most) as u32 } else { 0 }
+    }
+
+    /// A scale whose numbers a reader of 32-bit headers sees as well.
+    pub(in crate::format) fn short(self) -> Self {
+        Self { low: f64::from(self.low as f32), step: f64::from(self.step as f32) }
     }
 }
 
 fn range(values: impl Iterator<Item = f32>) -> (f64, f64) {
     let (low, high) = values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     if low <= high { (f64::from(low), f64::from(high)) } else { (0.0, 0.0) }
-}
-
-/// A scale whose numbers a reader of 32-bit headers sees as well.
-fn short(scale: Scale) -> Scale {
-    Scale { low: f64::from(scale.low as f32), step: f64::from(scale.step as f32) }
 }
 
 fn core(cloud: &SplatCloud) -> Vec<u8> {
@@ -68,9 +74,9 @@ fn core(cloud: &SplatCloud) -> Vec<u8> {
     let log_scales = || cloud.log_scales.iter().flatten().map(|s| s.clamp(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE));
     let (_, largest) = range(log_scales());
     let flattest = largest as f32 - LOG_SCALE_RANGE;
-    let scales = short(Scale::over(log_scales().map(|s| s.max(flattest)), 255.0, 0.0));
+    let scales = Scale::over(log_scales().map(|s| s.max(flattest)), 255.0, 0.0).short();
     let coefficients = cloud.sh0.iter().flatten().map(|c| c.clamp(-LARGEST_COLOUR, LARGEST_COLOUR));
-    let colours = short(Scale::over(coefficients, 255.0, 0.0));
+    let colours = Scale::over(coefficients, 255.0, 0.0).short();
 
     let mut bytes = Vec::with_capacity(core_bytes(n));
     axes.iter().for_each(|axis| bytes.extend(axis.low.to_le_bytes()));
@@ -97,7 +103,7 @@ fn core(cloud: &SplatCloud) -> Vec<u8> {
 }
 
 /// To which step positions are rounded.
-fn position_precision(cloud: &SplatCloud) -> f64 {
+pub(in crate::format) fn position_precision(cloud: &SplatCloud) -> f64 {
     let mut middle: Vec<f32> = cloud.log_scales.iter().map(|s| s[0].max(s[1]).min(s[2].max(s[0].min(s[1])))).collect();
     if middle.is_empty() {
         return 0.0;
@@ -144,7 +150,8 @@ fn mix([r, g, b]: [f32; 3]) -> [f32; 3] {
     [third * (r + g + b), half * (r - b), sixth * (r - 2.0 * g + b)]
 }
 
-fn deflate(bytes: &[u8]) -> Vec<u8> {
+/// Deflates without a header.
+pub(in crate::format) fn deflate(bytes: &[u8]) -> Vec<u8> {
     let mut compress = Compress::new(Compression::new(LEVEL), false);
     let mut out = Vec::with_capacity(bytes.len() / 2 + 1024);
     loop {

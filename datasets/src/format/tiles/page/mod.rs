@@ -35,8 +35,11 @@
 mod decode;
 mod encode;
 
+pub(in crate::format) use decode::inflate;
 pub use decode::{PageError, decode};
 pub use encode::{EncodedPage, encode};
+#[cfg(feature = "files")]
+pub(in crate::format) use encode::{Scale, deflate, encode_in_order, position_precision};
 
 /// Bytes before the planes of the core.
 const CORE_HEADER: usize = 72;

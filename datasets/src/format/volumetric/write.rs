@@ -1,0 +1,170 @@
+//! Writing a moving scene.
+
+use super::motion::{self, influence};
+use super::{MAGIC, Precision, Segment, SegmentPage, VideoManifest};
+use crate::format::quantise::sigmoid;
+use crate::format::tiles::page::{encode_in_order, position_precision};
+use crate::format::{AtomicFile, Existing};
+use crate::scene::tile_tree::MAX_PAGE_SPLATS;
+use crate::scene::{MovingSplats, Place, TimeHierarchy, VolumetricVideo, morton_order};
+use crate::{DataError, Result};
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// Writes a moving scene to `path`, cut into segments by `hierarchy`, and returns the manifest with the stated precision. Pages
+/// wait in a temporary file beside it: memory holds the scene and one page.
+///
+/// # Errors
+/// When the scene contradicts itself or holds numbers that are not finite, there is a file that is to be kept, or the disk
+/// refuses.
+pub fn write_video(
+    path: impl AsRef<Path>,
+    video: &VolumetricVideo,
+    hierarchy: &TimeHierarchy,
+    existing: Existing,
+) -> Result<VideoManifest> {
+    let path = path.as_ref();
+    if !video.is_consistent() {
+        return Err(DataError::new(path, "is not written, because its splats contradict each other")
+            .remedy("report this as a bug"));
+    }
+    let mut out = AtomicFile::create(path, existing)?;
+    let moving = video.moving_splats();
+    if !is_finite(&moving) {
+        return Err(DataError::new(path, "is not written, because it has splats with numbers that are not finite")
+            .remedy("train it again with smaller learning rates"));
+    }
+    let folder = crate::format::atomic::folder_of(path);
+    let mut waiting = tempfile::tempfile_in(folder).map_err(|e| out.unwritable(&e))?;
+    let mut manifest = VideoManifest {
+        splats: video.len() as u64,
+        sh_degree: video.sh_degree,
+        antialiased: video.antialiased,
+        scene_from_world: video.scene_from_world,
+        timeline: video.timeline,
+        hierarchy: *hierarchy,
+        precision: Precision::default(),
+        segments: Vec::new(),
+    };
+    let mut places: BTreeMap<Place, Vec<u32>> = BTreeMap::new();
+    for i in 0..video.len() {
+        places.entry(hierarchy.place(video.influence(i))).or_default().push(i as u32);
+    }
+    let mut offset = 0;
+    for (place, ids) in places {
+        let pages = write_segment(&mut manifest, &select(&moving, &ids), &mut offset, &mut waiting)
+            .map_err(|e| out.unwritable(&e))?;
+        manifest.segments.push(Segment { place, pages });
+    }
+    let json = manifest.to_json();
+    out.put(&MAGIC)?;
+    out.put(&(json.len() as u64).to_le_bytes())?;
+    out.put(&json)?;
+    let copied = waiting.seek(SeekFrom::Start(0)).and_then(|_| io::copy(&mut waiting.take(offset), &mut out));
+    copied.map_err(|e| out.unwritable(&e))?;
+    out.commit()?;
+    Ok(manifest)
+}
+
+fn write_segment(
+    manifest: &mut VideoManifest,
+    moving: &MovingSplats,
+    offset: &mut u64,
+    out: &mut impl Write,
+) -> io::Result<Vec<SegmentPage>> {
+    let frame = 1.0 / manifest.timeline.frame_rate;
+    let order = morton_order(&moving.splats.means);
+    let mut pages = Vec::with_capacity(order.len().div_ceil(MAX_PAGE_SPLATS));
+    for ids in order.chunks(MAX_PAGE_SPLATS) {
+        let part = select(moving, ids);
+        let encoded = encode_in_order(&part.splats);
+        let motion = motion::encode(&part, position_precision(&part.splats), frame);
+        let parts = [encoded.core, motion, encoded.harmonics];
+        let page = SegmentPage {
+            splats: ids.len() as u32,
+            offset: *offset,
+            bytes: [0, 1, 2].map(|i| parts[i].len() as u32),
+            crc32: [0, 1, 2].map(|i| crc32fast::hash(&parts[i])),
+        };
+        *offset += page.length();
+        let bytes = parts.concat();
+        out.write_all(&bytes)?;
+        // What readers will see is what is measured.
+        let decoded = manifest.decode_page(&page, &bytes).map_err(io::Error::other)?;
+        manifest.precision = manifest.precision.largest(&Precision::between(&part, &decoded));
+        pages.push(page);
+    }
+    Ok(pages)
+}
+
+fn select(moving: &MovingSplats, ids: &[u32]) -> MovingSplats {
+    MovingSplats {
+        splats: moving.splats.select(ids),
+        times: ids.iter().map(|&i| moving.times[i as usize]).collect(),
+        velocities: ids.iter().map(|&i| moving.velocities[i as usize]).collect(),
+        time_variances: ids.iter().map(|&i| moving.time_variances[i as usize]).collect(),
+    }
+}
+
+fn is_finite(moving: &MovingSplats) -> bool {
+    let splats = &moving.splats;
+    let vectors = splats.means.iter().chain(&splats.log_scales).chain(&splats.sh0).chain(&moving.velocities).flatten();
+    let numbers = splats.opacity_logits.iter().chain(&splats.sh_rest).chain(splats.quats.iter().flatten());
+    vectors.chain(numbers).chain(&moving.times).all(|v| v.is_finite()) && moving.time_variances.iter().all(|v| *v > 0.0)
+}
+
+impl Precision {
+    fn largest(&self, other: &Self) -> Self {
+        Self {
+            position: self.position.max(other.position),
+            drift: self.drift.max(other.drift),
+            time: self.time.max(other.time),
+            log_time_scale: self.log_time_scale.max(other.log_time_scale),
+            rotation: self.rotation.max(other.rotation),
+            opacity: self.opacity.max(other.opacity),
+            colour: self.colour.max(other.colour),
+            harmonics: self.harmonics.max(other.harmonics),
+        }
+    }
+
+    /// Of the same splats before and after.
+    fn between(before: &MovingSplats, after: &MovingSplats) -> Self {
+        let (a, b) = (&before.splats, &after.splats);
+        let vectors = |a: &[[f32; 3]], b: &[[f32; 3]]| a.iter().zip(b).map(|(a, b)| apart(a, b)).fold(0.0, f64::max);
+        let numbers = |a: &mut dyn Iterator<Item = (f32, f32)>| {
+            a.map(|(a, b)| (f64::from(a) - f64::from(b)).abs()).fold(0.0, f64::max)
+        };
+        let moving = || (0..before.times.len()).filter(|&i| before.time_variances[i].is_finite());
+        let log = |variance: f32| 0.5 * f64::from(variance).ln();
+        let opacities = a.opacity_logits.iter().zip(&b.opacity_logits).map(|(a, b)| (sigmoid(*a), sigmoid(*b)));
+        Self {
+            position: vectors(&a.means, &b.means),
+            drift: moving()
+                .map(|i| {
+                    let reach = influence() * f64::from(before.time_variances[i]).sqrt();
+                    apart(&before.velocities[i], &after.velocities[i]) * reach
+                })
+                .fold(0.0, f64::max),
+            time: numbers(&mut moving().map(|i| (before.times[i], after.times[i]))),
+            log_time_scale: moving()
+                .map(|i| (log(before.time_variances[i]) - log(after.time_variances[i])).abs())
+                .fold(0.0, f64::max),
+            rotation: a.quats.iter().zip(&b.quats).map(|(a, b)| degrees(a, b)).fold(0.0, f64::max),
+            opacity: numbers(&mut opacities.map(|(a, b)| (a, b))),
+            colour: vectors(&a.sh0, &b.sh0),
+            harmonics: numbers(&mut a.sh_rest.iter().copied().zip(b.sh_rest.iter().copied())),
+        }
+    }
+}
+
+fn apart(a: &[f32; 3], b: &[f32; 3]) -> f64 {
+    (0..3).map(|k| (f64::from(a[k]) - f64::from(b[k])).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Between two rotations.
+fn degrees(a: &[f32; 4], b: &[f32; 4]) -> f64 {
+    let norm = |q: &[f32; 4]| q.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+    let dot: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+    2.0 * (dot.abs() / (norm(a) * norm(b))).clamp(0.0, 1.0).acos().to_degrees()
+}
