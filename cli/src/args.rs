@@ -3,21 +3,23 @@
 mod bench;
 mod fit;
 mod mesh;
+mod synth;
 mod view;
 mod web;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use tessera_engine::datasets::capture::Split;
 use tessera_engine::datasets::convert::Most;
 use tessera_engine::datasets::format::{SogVersion, SpzVersion};
-use tessera_engine::datasets::synthetic::{LensKind, SceneKind};
 use tessera_engine::render::Layer;
 use tessera_kernels::device::Request;
 
 pub use bench::{Bench, BenchKind, RbfSubject};
 pub use fit::{Fit, FitImage, FitOptions, FitSdf};
 pub use mesh::Mesh;
+pub use synth::{LensName, Synth};
 pub use view::View;
 pub use web::{Export, Serve};
 
@@ -340,7 +342,7 @@ impl From<LayerName> for Layer {
                         --min-opacity, --sh-degree, --max-splats, then rotation, scale and translation."
 )]
 pub struct Convert {
-    /// Splat file, mesh, point cloud or run folder
+    /// Splat file, moving scene (.t4d), mesh, point cloud or run folder
     pub input: PathBuf,
     /// File to write; its extension names the format. May be left out with --dry-run
     #[arg(required_unless_present = "dry_run")]
@@ -351,6 +353,9 @@ pub struct Convert {
     /// Write the splats' centres and colours as a point cloud
     #[arg(long)]
     pub points: bool,
+    /// Of a moving scene (.t4d), write these frames only, the last one included; the output is named like frame_%04d.ply
+    #[arg(long, value_name = "A-B", value_parser = parse_frames)]
+    pub frames: Option<RangeInclusive<u32>>,
     /// Keep what lies in this box, in the input's coordinates
     #[arg(long, value_name = "X0,Y0,Z0,X1,Y1,Z1", allow_hyphen_values = true, value_parser = parse_box)]
     pub crop: Option<[[f32; 3]; 2]>,
@@ -420,105 +425,6 @@ pub struct Convert {
 }
 
 #[derive(Debug, Args)]
-pub struct Synth {
-    /// Which scene
-    #[arg(value_enum)]
-    pub name: SceneName,
-    /// Folder to write; with --splats, the splat file
-    #[arg(short, long, value_name = "PATH")]
-    pub output: PathBuf,
-    /// Write this many splats on the scene's surfaces instead of a capture
-    #[arg(long, value_name = "N")]
-    pub splats: Option<u64>,
-    /// Degree of the splats' spherical harmonics
-    #[arg(long, value_name = "DEGREE", default_value_t = 3, requires = "splats")]
-    pub sh_degree: u8,
-    /// Size of the pictures [default: 400x300, 320x240 for the moving scene]
-    #[arg(long, value_name = "WxH", value_parser = parse_size)]
-    pub size: Option<[u32; 2]>,
-    /// Number of camera positions; depends on the scene by default
-    #[arg(long, alias = "cameras", value_parser = clap::value_parser!(u32).range(1..))]
-    pub views: Option<u32>,
-    /// Chooses how things are scattered
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// The cameras' lens
-    #[arg(long, value_enum, default_value_t = LensName::Pinhole)]
-    pub lens: LensName,
-    /// Side of the terrain in metres
-    #[arg(long, default_value_t = 200.0)]
-    pub extent: f64,
-    /// Time steps of the animated scene (24 by default) and of the moving one (300)
-    #[arg(long)]
-    pub frames: Option<u32>,
-    /// Write the moving scene as a video for each camera, with an EasyVolcap calibration
-    #[arg(long)]
-    pub video: bool,
-    /// Number of sparse points
-    #[arg(long, default_value_t = 10_000)]
-    pub points: usize,
-    /// Standard deviation of the sparse points in metres
-    #[arg(long, default_value_t = 0.0)]
-    pub point_noise: f64,
-    /// Samples per pixel
-    #[arg(long, default_value_t = 9)]
-    pub samples: u32,
-    /// Leave out the surroundings and write them transparent
-    #[arg(long)]
-    pub rgba: bool,
-    /// Replace a synthetic capture that is there
-    #[arg(long)]
-    pub force: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SceneName {
-    /// Objects on a table in a studio
-    StillLife,
-    /// A furnished room, seen from within
-    Room,
-    /// A landscape of any extent, seen from the air
-    Terrain,
-    /// Moving objects and a walking figure, filmed by a ring of cameras
-    Animated,
-    /// Balls and boxes that move, repeat and rest, filmed by a ring of cameras for as long as wanted
-    Moving,
-}
-
-impl SceneName {
-    /// The ray-traced scene, or `None` for the moving stage.
-    pub fn kind(self) -> Option<SceneKind> {
-        match self {
-            Self::StillLife => Some(SceneKind::StillLife),
-            Self::Room => Some(SceneKind::Room),
-            Self::Terrain => Some(SceneKind::Terrain),
-            Self::Animated => Some(SceneKind::Animated),
-            Self::Moving => None,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LensName {
-    /// No distortion
-    Pinhole,
-    /// Barrel and tangential distortion
-    Opencv,
-    /// A wide fisheye
-    Fisheye,
-}
-
-impl From<LensName> for LensKind {
-    fn from(name: LensName) -> Self {
-        match name {
-            LensName::Pinhole => Self::Pinhole,
-            LensName::Opencv => Self::OpenCv,
-            LensName::Fisheye => Self::Fisheye,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
 pub struct Info {
     /// Capture, run folder or scene file
     pub path: PathBuf,
@@ -579,6 +485,19 @@ fn parse_ball(text: &str) -> Result<([f32; 3], f32), String> {
     numbers
         .map(|[x, y, z, radius]| ([x, y, z], radius))
         .ok_or_else(|| "a sphere is four numbers, its centre and its radius, such as 0,0,0,2.5".to_owned())
+}
+
+/// Frames by their numbers, the last one included: `7` or `100-199`.
+fn parse_frames(text: &str) -> Result<RangeInclusive<u32>, String> {
+    let number = |text: &str| text.trim().parse::<u32>().ok();
+    let range = match text.split_once('-') {
+        Some((from, to)) => number(from).zip(number(to)),
+        None => number(text).map(|frame| (frame, frame)),
+    };
+    let range = range.filter(|(from, to)| from <= to);
+    range
+        .map(|(from, to)| from..=to)
+        .ok_or_else(|| "frames are a number, or two with a dash, such as 100-199".to_owned())
 }
 
 fn parse_most(text: &str) -> Result<Most, String> {

@@ -50,6 +50,11 @@ impl Facts {
         self.pairs.push((name.into(), value.into()));
     }
 
+    /// Adds all pairs of others.
+    pub fn extend(&mut self, others: Self) {
+        self.pairs.extend(others.pairs);
+    }
+
     /// Adds a pair when there is something to say.
     pub fn add_some(&mut self, name: &str, value: Option<String>) {
         if let Some(value) = value {

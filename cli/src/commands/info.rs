@@ -2,6 +2,8 @@
 
 mod fitted;
 mod mesh;
+mod moving;
+mod rig;
 
 use crate::args::Info;
 use crate::console::Console;
@@ -14,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use tessera_engine::datasets::camera::LensModel;
 use tessera_engine::datasets::capture::{Capture, Frame, MaskKind, OpenOptions, Split};
+use tessera_engine::datasets::format::volumetric::is_video_scene_name;
 use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::rbf::file::RbfFile;
@@ -29,6 +32,8 @@ pub fn run(args: &Info, console: &Console) -> Result<()> {
         about_run(&run)?
     } else if RbfFile::is_named(&args.path) {
         fitted::about(&args.path)?
+    } else if is_video_scene_name(&args.path) && args.path.is_file() {
+        moving::about(&args.path)?
     } else if is_scene(&args.path) {
         match Contents::of(&args.path)? {
             Contents::Splats => about_scene(&args.path)?,
@@ -37,7 +42,12 @@ pub fn run(args: &Info, console: &Console) -> Result<()> {
     } else {
         let capture = Capture::open_with(&args.path, OpenOptions { skip_bad: args.skipping.skip_bad })?;
         capture.warnings.iter().for_each(|warning| console.warn(warning));
-        about_capture(&capture)
+        let (mut facts, mut json) = about_capture(&capture);
+        if let Some((rig, report)) = rig::about(&capture, console)? {
+            facts.extend(rig);
+            json["rig"] = report;
+        }
+        (facts, json)
     };
     if args.json {
         return console.result(serde_json::to_string_pretty(&json).context("the report is no JSON")?);

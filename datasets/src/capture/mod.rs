@@ -16,7 +16,7 @@ mod rig;
 mod transforms_json;
 
 pub use detect::OpenOptions;
-pub use rig::{RigCamera, rig_cameras};
+pub use rig::{CameraReport, Coverage, RigCamera, RigReport, rig_cameras};
 pub use transforms_json::{StatedCamera, read_cameras};
 
 use crate::camera::{Camera, Pose, Similarity};

@@ -1,5 +1,6 @@
 //! `tessera convert`: between scene formats, with edits on the way.
 
+mod frames;
 mod meshes;
 mod progress;
 mod report;
@@ -10,6 +11,7 @@ use crate::console::{Console, UsageError};
 use crate::inputs::{Run, scene_file};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
+use tessera_engine::datasets::format::volumetric::is_video_scene_name;
 use tessera_engine::datasets::format::{Contents, Existing};
 
 /// Runs the command.
@@ -19,6 +21,24 @@ use tessera_engine::datasets::format::{Contents, Existing};
 pub fn run(args: &Convert, console: &Console) -> Result<()> {
     let input = input_file(&args.input)?;
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
+    if is_video_scene_name(&input) {
+        let moved = [
+            (args.points, "--points"),
+            (args.rotate.is_some(), "--rotate"),
+            (args.scale.is_some(), "--scale"),
+            (args.translate.is_some(), "--translate"),
+        ];
+        let moved = moved.into_iter().find(|(given, _)| *given).map(|(_, option)| option);
+        if let Some(option) = splats_only(args).or(moved) {
+            let message =
+                format!("{option} is for scenes that do not move; convert the frames of {} first", input.display());
+            return Err(UsageError(message).into());
+        }
+        return frames::convert(&input, args, console);
+    }
+    if args.frames.is_some() {
+        return Err(UsageError(format!("--frames is for moving scenes (.t4d), and {} is none", input.display())).into());
+    }
     let contents = Contents::of(&input)?;
     if contents != Contents::Splats || args.points {
         if let Some(option) = splats_only(args) {

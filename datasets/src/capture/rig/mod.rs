@@ -10,7 +10,10 @@ mod footage;
 mod neural_3d_video;
 mod opencv_yaml;
 mod qualisys;
+mod report;
 mod videos;
+
+pub use report::{CameraReport, Coverage, RigReport};
 
 pub(super) use easyvolcap::{is_here as is_easyvolcap, load as load_easyvolcap};
 pub(super) use neural_3d_video::{is_here as is_neural_3d_video, load as load_neural_3d_video};

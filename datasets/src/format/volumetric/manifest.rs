@@ -150,7 +150,7 @@ impl VideoManifest {
         let scene_from_world =
             placement::from_numbers(raw.scene_from_world).ok_or("has a placement that is no similarity")?;
         let RawTimeline { start, frame_rate, frames } = raw.timeline;
-        if !start.is_finite() || !(frame_rate.is_finite() && frame_rate > 0.0) || frames == 0 {
+        if !(start.is_finite() && frame_rate.is_finite() && frame_rate > 0.0 && frames > 0) {
             return Err("has a timeline without frames or rate".to_owned());
         }
         let RawHierarchy { levels, root_ticks, tick, shifted } = raw.hierarchy;

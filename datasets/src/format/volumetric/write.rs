@@ -137,7 +137,7 @@ impl Precision {
         };
         let moving = || (0..before.times.len()).filter(|&i| before.time_variances[i].is_finite());
         let log = |variance: f32| 0.5 * f64::from(variance).ln();
-        let opacities = a.opacity_logits.iter().zip(&b.opacity_logits).map(|(a, b)| (sigmoid(*a), sigmoid(*b)));
+        let mut opacities = a.opacity_logits.iter().zip(&b.opacity_logits).map(|(a, b)| (sigmoid(*a), sigmoid(*b)));
         Self {
             position: vectors(&a.means, &b.means),
             drift: moving()
@@ -151,7 +151,7 @@ impl Precision {
                 .map(|i| (log(before.time_variances[i]) - log(after.time_variances[i])).abs())
                 .fold(0.0, f64::max),
             rotation: a.quats.iter().zip(&b.quats).map(|(a, b)| degrees(a, b)).fold(0.0, f64::max),
-            opacity: numbers(&mut opacities.map(|(a, b)| (a, b))),
+            opacity: numbers(&mut opacities),
             colour: vectors(&a.sh0, &b.sh0),
             harmonics: numbers(&mut a.sh_rest.iter().copied().zip(b.sh_rest.iter().copied())),
         }
