@@ -11,6 +11,8 @@ use mutations::Mutations;
 use scenes::{Scene, scenes};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use tessera_datasets::Result;
+use tessera_datasets::format::volumetric::{VideoFile, is_video_scene_name};
 use tessera_datasets::format::{read_mesh, read_splats};
 use tessera_datasets::scene::{Mesh, SplatCloud};
 
@@ -22,6 +24,7 @@ const MUTATIONS: u64 = 150;
 /// Reads the scene; the sentence with which it is refused, if it is.
 fn refusal(scene: &Scene, what: &str) -> Option<String> {
     let read = || match scene.is_mesh {
+        _ if is_video_scene_name(&scene.path) => read_moving(&scene.path),
         true => read_mesh(&scene.path).map(|read| assert_possible_mesh(&read.mesh)),
         false => read_splats(&scene.path).map(|cloud| assert_possible_splats(&cloud)),
     };
@@ -40,6 +43,19 @@ fn refusal(scene: &Scene, what: &str) -> Option<String> {
     let said = error.to_string();
     assert!(!said.contains('\n') && !said.ends_with('.'), "{about}: is no sentence of one line: {said}");
     Some(said)
+}
+
+/// All segments of a moving scene, and one of its moments.
+fn read_moving(path: &Path) -> Result<()> {
+    let mut file = VideoFile::open(path)?;
+    for index in 0..file.manifest.segments.len() {
+        let moving = file.read_segment(index)?;
+        let all = moving.times.iter().chain(moving.velocities.iter().flatten());
+        assert!(all.into_iter().all(|v| v.is_finite()), "impossible motion was read");
+        assert!(moving.time_variances.iter().all(|v| *v > 0.0), "impossible durations were read");
+        assert_possible_splats(&moving.splats);
+    }
+    file.at(1.0).map(|cloud| assert!(cloud.is_consistent(), "impossible splats are seen"))
 }
 
 fn assert_possible_splats(cloud: &SplatCloud) {

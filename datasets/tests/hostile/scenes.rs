@@ -3,10 +3,11 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use tessera_datasets::format::stream::{CloudSource, SplatHeader, SplatSource};
+use tessera_datasets::format::volumetric::write_video;
 use tessera_datasets::format::{
     Existing, MeshFormat, SogVersion, SplatFormat, SpzVersion, WriteOptions, create_splats, write_mesh,
 };
-use tessera_datasets::scene::{Mesh, SplatCloud};
+use tessera_datasets::scene::{Mesh, SplatCloud, TimeHierarchy, Timeline, VolumetricVideo};
 
 /// A scene on disk: the path by which it is opened, and all its files.
 pub struct Scene {
@@ -62,7 +63,28 @@ pub fn scenes(root: &Path) -> Vec<Scene> {
     let embedded = embedded(gltf);
     scenes.push(Scene::of_bytes(root, "glTF with embedded data", "scene.gltf", embedded.as_bytes(), false));
     scenes.extend(meshes(root));
+    scenes.push(moving(root));
     scenes
+}
+
+/// Gaussians of which one in three is static and the others last from a tenth of a second to a few.
+fn moving(root: &Path) -> Scene {
+    let still = cloud(90, 1);
+    let n = still.len();
+    let mut video = VolumetricVideo::with_capacity(n, 1, Timeline { start: 0.0, frame_rate: 10.0, frames: 50 });
+    (video.means, video.log_scales, video.opacity_logits, video.sh0) =
+        (still.means, still.log_scales, still.opacity_logits, still.sh0);
+    video.times = (0..n).map(|i| 0.05 * i as f32).collect();
+    video.log_time_scales = (0..n).map(|i| if i % 3 == 0 { f32::INFINITY } else { -3.0 + 0.03 * i as f32 }).collect();
+    video.left_quats = still.quats.clone();
+    video.right_quats = still.quats;
+    video.residual_rows = vec![4];
+    video.residuals = vec![0.2; 9];
+    let folder = root.join("moving scene");
+    std::fs::create_dir(&folder).expect("folder");
+    let path = folder.join("scene.t4d");
+    write_video(&path, &video, &TimeHierarchy::of_duration(5.0, 0.5), Existing::Keep).expect("written");
+    Scene::new(path, false)
 }
 
 pub fn cloud(n: usize, sh_degree: u8) -> SplatCloud {

@@ -54,8 +54,8 @@ pub(in crate::capture) fn load(files: Arc<Files>, options: OpenOptions) -> Resul
     let offsets = offsets(&files)?;
     let synced = if offsets.is_empty() { "" } else { ", times by sync.json" };
     let layout = format!("EasyVolcap ({intrinsics}, {extrinsics}{synced})");
-    let rig = Rig { files, layout, source: extrinsics, cameras, offsets, points: Vec::new(), warnings: Vec::new() };
-    rig.finish(options)
+    let (points, warnings, source) = (Vec::new(), Vec::new(), extrinsics);
+    Rig { files, layout, source, cameras, prefers_photos: true, offsets, points, warnings }.finish(options)
 }
 
 fn wrong(files: &Files, path: &str, reason: String) -> DataError {

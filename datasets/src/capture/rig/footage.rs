@@ -71,11 +71,16 @@ impl Footage {
 ///
 /// # Errors
 /// When nothing was filmed, or a video cannot be opened and `options` do not say to go on.
-pub(super) fn find(files: &Files, names: &[&str], options: OpenOptions) -> Result<(Vec<Footage>, Vec<Problem>)> {
-    let found = match photo_folders(files)? {
-        folders if folders.is_empty() => videos(files)?,
-        folders => folders,
-    };
+pub(super) fn find(
+    files: &Files,
+    names: &[&str],
+    prefers_photos: bool,
+    options: OpenOptions,
+) -> Result<(Vec<Footage>, Vec<Problem>)> {
+    let mut found = if prefers_photos { photo_folders(files)? } else { videos(files)? };
+    if found.is_empty() {
+        found = if prefers_photos { videos(files)? } else { photo_folders(files)? };
+    }
     if found.is_empty() {
         let reason = "has calibrated cameras, but neither videos nor photos of them".to_owned();
         return Err(DataError::new(files.root(), reason)

@@ -82,6 +82,8 @@ struct Rig {
     /// The file with the calibration.
     source: String,
     cameras: Vec<Calibrated>,
+    /// Whether photos are wanted where there are videos too.
+    prefers_photos: bool,
     /// By how many seconds each camera's clock is ahead: the true time is that of the frame less this.
     offsets: HashMap<String, f64>,
     points: Vec<Point>,
@@ -96,7 +98,7 @@ impl Rig {
     fn finish(mut self, options: OpenOptions) -> Result<Capture> {
         self.cameras.sort_by(|a, b| a.name.cmp(&b.name));
         let names: Vec<&str> = self.cameras.iter().map(|camera| camera.name.as_str()).collect();
-        let (mut films, mut problems) = footage::find(&self.files, &names, options)?;
+        let (mut films, mut problems) = footage::find(&self.files, &names, self.prefers_photos, options)?;
         problems.extend(checks::compare(&films));
         if options.skip_bad {
             films.par_iter_mut().for_each(|film| film.drop_broken(&self.files));

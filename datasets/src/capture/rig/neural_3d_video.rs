@@ -35,7 +35,7 @@ pub(in crate::capture) fn load(files: Arc<Files>, options: OpenOptions) -> Resul
     let layout = format!("Neural 3D Video ({}, {} videos)", llff::POSES, stems.len());
     let source = llff::POSES.to_owned();
     let (offsets, points, warnings) = (HashMap::new(), Vec::new(), Vec::new());
-    Rig { files, layout, source, cameras, offsets, points, warnings }.finish(options)
+    Rig { files, layout, source, cameras, prefers_photos: false, offsets, points, warnings }.finish(options)
 }
 
 fn stem(path: &str) -> Option<String> {

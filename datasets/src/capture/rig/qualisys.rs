@@ -54,7 +54,17 @@ pub(in crate::capture) fn load(files: Arc<Files>, options: OpenOptions) -> Resul
     let cameras = cameras.into_iter().map(|c| c.calibrated()).collect::<std::result::Result<_, _>>().map_err(wrong)?;
     let layout = format!("videos with a Qualisys calibration ({source})");
     let (offsets, points, warnings) = (HashMap::new(), Vec::new(), Vec::new());
-    Rig { files: files.clone(), layout, source: source.clone(), cameras, offsets, points, warnings }.finish(options)
+    Rig {
+        files: files.clone(),
+        layout,
+        source: source.clone(),
+        cameras,
+        prefers_photos: false,
+        offsets,
+        points,
+        warnings,
+    }
+    .finish(options)
 }
 
 /// A camera of the file.

@@ -42,5 +42,6 @@ pub(in crate::capture) fn load(files: Arc<Files>, options: OpenOptions) -> Resul
     let cameras = cameras.into_values().collect();
     let layout = format!("videos with a COLMAP model in {}", model.place);
     let colmap::Posed { source, points, warnings, .. } = model;
-    Rig { files, layout, source, cameras, offsets: HashMap::new(), points, warnings }.finish(options)
+    Rig { files, layout, source, cameras, prefers_photos: false, offsets: HashMap::new(), points, warnings }
+        .finish(options)
 }

@@ -154,8 +154,9 @@ impl VideoManifest {
             return Err("has a timeline without frames or rate".to_owned());
         }
         let RawHierarchy { levels, root_ticks, tick, shifted } = raw.hierarchy;
-        let divisor = 1i64 << (levels.min(MOST_LEVELS) + u8::from(shifted));
-        let is_hierarchy = (1..=MOST_LEVELS).contains(&levels) && root_ticks > 0 && root_ticks % (divisor / 2) == 0;
+        // The shortest segments have whole ticks, and whole quarters when they are shifted.
+        let divisor = 1i64 << (levels.clamp(1, MOST_LEVELS) - 1 + if shifted { 2 } else { 0 });
+        let is_hierarchy = (1..=MOST_LEVELS).contains(&levels) && root_ticks > 0 && root_ticks % divisor == 0;
         if !is_hierarchy || root_ticks > 1 << 48 || !(tick.is_finite() && tick > 1e-9) {
             return Err("cuts time into impossible segments".to_owned());
         }
