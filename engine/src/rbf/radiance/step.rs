@@ -1,5 +1,6 @@
 //! One training step: rays through random pixels, compared with them, differentiated.
 
+use super::space::Space;
 use super::trace::{Traced, grows};
 use super::{Radiance, RadianceTraining};
 use crate::Result;
@@ -28,6 +29,8 @@ pub(super) struct Group {
     d_alphas: Vec<f32>,
     d_colours: Vec<[f32; 3]>,
     weights: Vec<f32>,
+    /// Whether gradients are evened out by distance: [`super::space::Space::evened`].
+    evens: bool,
     /// `[blocks, 3, 16]` and `[blocks, rows, 16]` of all samples.
     positions: Vec<f32>,
     of_features: Vec<f32>,
@@ -52,6 +55,7 @@ impl RadianceTraining {
         self.groups.par_iter_mut().enumerate().with_max_len(1).for_each(|(g, group)| {
             let range = (g * per_group).min(rays.len())..((g + 1) * per_group).min(rays.len());
             group.clear(radiance);
+            group.evens = radiance.space.unbounded;
             rays[range].chunks(RAYS).for_each(|rays| group.learn(radiance, rays, share));
         });
         self.descend(step);
@@ -102,7 +106,7 @@ impl Group {
         self.rays.extend(rays.iter().map(|r| r.traced));
         self.traced.trace(radiance, &self.rays);
         self.samples += self.traced.samples();
-        self.compare(rays, share);
+        self.compare(&radiance.space, rays, share);
         let field = &radiance.field;
         let count = (field.decoder.outputs() - 1) / 3;
         let (waves, traced) = self.traced.waves();
@@ -129,7 +133,7 @@ impl Group {
     }
 
     /// Compares rays with their pixels; gradients by the samples' opacities and colours.
-    fn compare(&mut self, rays: &[TrainingRay], share: f32) {
+    fn compare(&mut self, space: &Space, rays: &[TrainingRay], share: f32) {
         let n = self.traced.alphas.len();
         self.d_alphas.clear();
         self.d_alphas.resize(n, 0.0);
@@ -148,6 +152,13 @@ impl Group {
             }
             let (d_alphas, d_colours) = (&mut self.d_alphas[span.clone()], &mut self.d_colours[span.clone()]);
             blend_backward(&ray, &blended, &self.weights, &upstream, d_alphas, d_colours);
+            if let (true, Some(ray)) = (self.evens, &training.traced.ray) {
+                for ((alpha, colour), t) in d_alphas.iter_mut().zip(d_colours).zip(&self.traced.ts[span.clone()]) {
+                    let even = space.evened(ray, *t);
+                    *alpha *= even;
+                    colour.iter_mut().for_each(|c| *c *= even);
+                }
+            }
         }
     }
 }

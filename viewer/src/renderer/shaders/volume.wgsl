@@ -60,7 +60,8 @@ fn step_at(x: vec3<f32>) -> f32 {
     if volume.is_unbounded == 0u {
         return volume.step;
     }
-    return volume.step * max(largest(2.0 * x - 1.0), 1.0);
+    let growth = max(largest(2.0 * x - 1.0), 1.0);
+    return volume.step * growth * growth;
 }
 
 fn is_occupied(cell: vec3<f32>) -> bool {
