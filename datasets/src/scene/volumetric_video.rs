@@ -224,6 +224,22 @@ pub struct MovingSplats {
 }
 
 impl MovingSplats {
+    /// Whether the arrays agree in length.
+    pub fn is_consistent(&self) -> bool {
+        let lengths = [self.times.len(), self.velocities.len(), self.time_variances.len()];
+        self.splats.is_consistent() && lengths == [self.splats.len(); 3]
+    }
+
+    /// Where a splat is when it is first and last seen between two moments, in seconds.
+    pub fn path(&self, i: usize, during: [f64; 2]) -> [[f32; 3]; 2] {
+        let time = f64::from(self.times[i]);
+        let radius = (-2.0 * MIN_TIME_WEIGHT.ln() * f64::from(self.time_variances[i])).sqrt();
+        let seen = [(time - radius).max(during[0]), (time + radius).min(during[1])];
+        seen.map(|moment| {
+            std::array::from_fn(|k| self.splats.means[i][k] + self.velocities[i][k] * (moment - time) as f32)
+        })
+    }
+
     /// The splats that are seen `seconds` after the first frame, in the order of the Gaussians.
     pub fn at(&self, seconds: f64) -> SplatCloud {
         let mut out = SplatCloud::with_capacity(0, self.splats.sh_degree);

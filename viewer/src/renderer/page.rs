@@ -2,19 +2,21 @@
 //!
 //! A splat is 32 bytes of geometry and degree-0 colour (mean in `f32`, 3x15 bits of rotation, 16 bits for each
 //! logarithm of a scale, half-precision colour, 16 bits of opacity), and its other harmonics in half precision: 20, 48 or
-//! 92 bytes at degree 1, 2 or 3.
+//! 92 bytes at degree 1, 2 or 3. Splats of moving scenes have 16 bytes more, for their paths and when they are seen.
 
 use crate::ViewerError;
 use half::f16;
 use std::ops::Range;
 use tessera_datasets::format::quantise::{sigmoid, smallest_three, unorm};
-use tessera_datasets::scene::SplatCloud;
+use tessera_datasets::scene::{MovingSplats, SplatCloud};
 
 /// At most this many splats are in a page.
 pub const MAX_PAGE: usize = 65_536;
 
 /// Words of geometry for each splat.
-pub(super) const GEOMETRY_WORDS: usize = 8;
+const GEOMETRY_WORDS: usize = 8;
+/// Words more for one that moves.
+const MOTION_WORDS: usize = 4;
 /// Logarithms of scales lie between this and `MIN_LOG_SCALE + LOG_SCALE_RANGE`. As in `project.wgsl`.
 const MIN_LOG_SCALE: f32 = -24.0;
 const LOG_SCALE_RANGE: f32 = 36.0;
@@ -28,7 +30,9 @@ pub struct Page {
     pub(super) sh_degree: u8,
     /// Whether they were trained with the antialiased filter.
     pub(super) antialiased: bool,
-    /// `[count, 8]`
+    /// Whether they move.
+    pub(super) moves: bool,
+    /// `[count, geometry_words(moves)]`
     pub(super) geometry: Vec<u32>,
     /// `[count, harmonic_words(sh_degree)]`
     pub(super) harmonics: Vec<u32>,
@@ -42,16 +46,13 @@ impl Page {
     /// # Errors
     /// When the cloud's arrays disagree, or the range is too long or outside the cloud.
     pub fn of_cloud(cloud: &SplatCloud, range: Range<usize>) -> Result<Self, ViewerError> {
-        if !cloud.is_consistent() || range.end > cloud.len() || range.len() > MAX_PAGE {
-            let n = cloud.len();
-            let text = format!("a page of splats {}..{} of {n} is not possible", range.start, range.end);
-            return Err(ViewerError::BadScene(text));
-        }
+        check(cloud, &range)?;
         let words = harmonic_words(cloud.sh_degree);
         let mut page = Self {
             count: range.len(),
             sh_degree: cloud.sh_degree,
             antialiased: cloud.antialiased,
+            moves: false,
             geometry: Vec::with_capacity(range.len() * GEOMETRY_WORDS),
             harmonics: Vec::with_capacity(range.len() * words),
             bounds: bounds(&cloud.means[range.clone()]),
@@ -62,6 +63,21 @@ impl Page {
             pack_harmonics(&cloud.sh_rest[i * rest..][..rest], words, &mut page.harmonics);
         }
         Ok(page)
+    }
+
+    /// Splats `range` of a moving scene, at most [`MAX_PAGE`], to be drawn between two moments, in seconds.
+    ///
+    /// # Errors
+    /// When its arrays disagree, or the range is too long or outside the scene.
+    pub fn of_moving(moving: &MovingSplats, range: Range<usize>, during: [f64; 2]) -> Result<Self, ViewerError> {
+        if !moving.is_consistent() {
+            return Err(ViewerError::BadScene("the paths of splats are not as many as the splats".to_owned()));
+        }
+        let still = Self::of_cloud(&moving.splats, range.clone())?;
+        let geometry = range.clone().zip(still.geometry.chunks_exact(GEOMETRY_WORDS));
+        let geometry = geometry.flat_map(|(i, words)| words.iter().copied().chain(motion(moving, i))).collect();
+        let ends: Vec<[f32; 3]> = range.flat_map(|i| moving.path(i, during)).collect();
+        Ok(Self { moves: true, geometry, bounds: bounds(&ends), ..still })
     }
 
     /// A whole cloud, page by page, in its own order.
@@ -92,6 +108,19 @@ impl Page {
     pub fn bounds(&self) -> [[f32; 3]; 2] {
         self.bounds
     }
+}
+
+/// Words of geometry for each splat.
+pub(super) fn geometry_words(moves: bool) -> usize {
+    if moves { GEOMETRY_WORDS + MOTION_WORDS } else { GEOMETRY_WORDS }
+}
+
+fn check(cloud: &SplatCloud, range: &Range<usize>) -> Result<(), ViewerError> {
+    if cloud.is_consistent() && range.end <= cloud.len() && range.len() <= MAX_PAGE {
+        return Ok(());
+    }
+    let (from, to, n) = (range.start, range.end, cloud.len());
+    Err(ViewerError::BadScene(format!("a page of splats {from}..{to} of {n} is not possible")))
 }
 
 /// Words of harmonics above degree 0 for each splat. One half more than there are coefficients, because shaders read pairs.
@@ -128,6 +157,13 @@ fn geometry(cloud: &SplatCloud, i: usize) -> [u32; GEOMETRY_WORDS] {
         colour[0] | colour[1] << 16,
         colour[2] | opacity << 16,
     ]
+}
+
+/// Half-precision velocity, when it is most opaque, and one by the standard deviation of that in seconds: zero for static ones.
+fn motion(moving: &MovingSplats, i: usize) -> [u32; MOTION_WORDS] {
+    let [x, y, z] = moving.velocities[i].map(half_bits);
+    let sharpness = moving.time_variances[i].sqrt().recip();
+    [x | y << 16, z, moving.times[i].to_bits(), if sharpness.is_finite() { sharpness } else { 0.0 }.to_bits()]
 }
 
 fn half_bits(value: f32) -> u32 {

@@ -4,7 +4,7 @@
 //! so no single limit bounds a scene. Pages are placed in a slab in units of 256 splats, first fit.
 
 use super::gpu::Gpu;
-use super::page::{GEOMETRY_WORDS, MAX_PAGE, Page, harmonic_words};
+use super::page::{MAX_PAGE, Page, geometry_words, harmonic_words};
 use super::shaders::{Binding, bind, group_layout};
 use super::uniforms::{PAGE_ANTIALIASED, PAGE_HIGHLIGHTED, PageEntry};
 use crate::ViewerError;
@@ -40,9 +40,27 @@ impl Placed {
     }
 }
 
+/// What pages of a slab have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Form {
+    sh_degree: u8,
+    moves: bool,
+}
+
+impl Form {
+    fn of(page: &Page) -> Self {
+        Self { sh_degree: page.sh_degree, moves: page.moves }
+    }
+
+    /// Bytes of geometry and of harmonics for each splat.
+    fn strides(self) -> [usize; 2] {
+        [4 * geometry_words(self.moves), 4 * harmonic_words(self.sh_degree)]
+    }
+}
+
 #[derive(Debug)]
 struct Slab {
-    sh_degree: u8,
+    form: Form,
     geometry: wgpu::Buffer,
     harmonics: wgpu::Buffer,
     states: wgpu::Buffer,
@@ -81,7 +99,7 @@ impl Pool {
 
     pub fn add(&mut self, page: &Page) -> Result<PageId, ViewerError> {
         let units = page.count.div_ceil(UNIT);
-        let (slab, first) = match self.find(page.sh_degree, units) {
+        let (slab, first) = match self.find(Form::of(page), units) {
             Some(place) => place,
             None => (self.grow(page)?, 0),
         };
@@ -98,9 +116,9 @@ impl Pool {
         held.taken[first..first + units].fill(true);
         let queue = &self.gpu.queue;
         let splats = placed.first as u64;
-        queue.write_buffer(&held.geometry, splats * 4 * GEOMETRY_WORDS as u64, bytemuck::cast_slice(&page.geometry));
-        let stride = 4 * harmonic_words(page.sh_degree) as u64;
-        queue.write_buffer(&held.harmonics, splats * stride, bytemuck::cast_slice(&page.harmonics));
+        let [geometry, harmonics] = held.form.strides().map(|stride| splats * stride as u64);
+        queue.write_buffer(&held.geometry, geometry, bytemuck::cast_slice(&page.geometry));
+        queue.write_buffer(&held.harmonics, harmonics, bytemuck::cast_slice(&page.harmonics));
         queue.write_buffer(&held.states, splats / 32 * 8, &vec![0; units * UNIT / 32 * 8]);
         let free = self.pages.iter().position(Option::is_none);
         let index = free.unwrap_or_else(|| {
@@ -202,9 +220,9 @@ impl Pool {
     }
 
     /// The first run of free units that is long enough.
-    fn find(&self, sh_degree: u8, units: usize) -> Option<(usize, usize)> {
+    fn find(&self, form: Form, units: usize) -> Option<(usize, usize)> {
         self.slabs.iter().enumerate().find_map(|(index, slab)| {
-            let slab = slab.as_ref().filter(|slab| slab.sh_degree == sh_degree)?;
+            let slab = slab.as_ref().filter(|slab| slab.form == form)?;
             let mut run = 0;
             let end = slab.taken.iter().position(|taken| {
                 run = if *taken { 0 } else { run + 1 };
@@ -216,7 +234,9 @@ impl Pool {
 
     /// Makes a slab that has room for the page and for some more like it.
     fn grow(&mut self, page: &Page) -> Result<usize, ViewerError> {
-        let bytes_each = (4 * GEOMETRY_WORDS).max(4 * harmonic_words(page.sh_degree)) as u64;
+        let form = Form::of(page);
+        let [geometry, harmonics] = form.strides();
+        let bytes_each = geometry.max(harmonics) as u64;
         let largest = (self.gpu.binding_limit().min(self.gpu.device.limits().max_buffer_size) / bytes_each) as usize;
         let largest = largest.min(MAX_SLAB) / UNIT * UNIT;
         // The first slab is for small scenes, later ones are for large ones.
@@ -224,8 +244,8 @@ impl Pool {
         let wish = wish.min(largest).max(page.count.next_multiple_of(UNIT)).max(UNIT);
         let least = page.count.next_multiple_of(UNIT).max(UNIT);
         let index = self.slabs.iter().position(Option::is_none).unwrap_or(self.slabs.len());
-        let slab = match self.slab(page.sh_degree, wish) {
-            Err(ViewerError::OutOfMemory { .. }) if wish > least => self.slab(page.sh_degree, least)?,
+        let slab = match self.slab(form, wish) {
+            Err(ViewerError::OutOfMemory { .. }) if wish > least => self.slab(form, least)?,
             other => other?,
         };
         self.used += slab.bytes;
@@ -236,9 +256,10 @@ impl Pool {
         Ok(index)
     }
 
-    fn slab(&self, sh_degree: u8, splats: usize) -> Result<Slab, ViewerError> {
-        let words = harmonic_words(sh_degree);
-        let sizes = [4 * GEOMETRY_WORDS * splats, (4 * words * splats).max(16), splats / 32 * 8];
+    fn slab(&self, form: Form, splats: usize) -> Result<Slab, ViewerError> {
+        let [geometry, harmonics] = form.strides();
+        let rows = geometry as u32 / 16;
+        let sizes = [geometry * splats, (harmonics * splats).max(16), splats / 32 * 8];
         let bytes = sizes.iter().sum::<usize>() as u64;
         let full = ViewerError::OutOfMemory { wanted: bytes.div_ceil(1 << 20), used: self.used.div_ceil(1 << 20) };
         if self.used + bytes > self.budget {
@@ -265,12 +286,17 @@ impl Pool {
         drop(scope);
         let shape = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("slab shape"),
-            contents: bytemuck::cast_slice(&[words as u32, u32::from(sh_degree), 0, 0]),
+            contents: bytemuck::cast_slice(&[
+                harmonic_words(form.sh_degree) as u32,
+                u32::from(form.sh_degree),
+                rows,
+                0,
+            ]),
             usage: wgpu::BufferUsages::UNIFORM,
         });
         let buffers = [&pages, &geometry, &harmonics, &states, &shape].map(wgpu::Buffer::as_entire_binding);
         let group = bind(device, &self.layout, &buffers);
-        Ok(Slab { sh_degree, geometry, harmonics, states, pages, group, taken: vec![false; splats / UNIT], bytes })
+        Ok(Slab { form, geometry, harmonics, states, pages, group, taken: vec![false; splats / UNIT], bytes })
     }
 }
 

@@ -24,7 +24,8 @@ pub(super) struct ViewUniform {
     pub capacity: u32,
     pub point_size: f32,
     pub depth_scale: f32,
-    pub pad: [f32; 3],
+    pub time: f32,
+    pub pad: [f32; 2],
 }
 
 /// Mirrors `Page` of `project.wgsl`.

@@ -61,6 +61,8 @@ pub struct Style {
     pub point_size: f32,
     /// Show depth as grey, with this depth as white, in place of colours.
     pub depth: Option<f32>,
+    /// The moment at which moving splats are shown, seconds.
+    pub time: f32,
 }
 
 impl Default for Style {
@@ -74,6 +76,7 @@ impl Default for Style {
             crop: None,
             point_size: 3.0,
             depth: None,
+            time: 0.0,
         }
     }
 }
@@ -126,7 +129,8 @@ pub(super) fn uniform(view: &View, style: &Style, far: f32, capacity: u32) -> Vi
         capacity,
         point_size: style.point_size,
         depth_scale: style.depth.unwrap_or(1.0).max(1e-12),
-        pad: [0.0; 3],
+        time: style.time,
+        pad: [0.0; 2],
     }
 }
 

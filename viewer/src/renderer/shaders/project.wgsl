@@ -15,6 +15,8 @@ struct Splat {
     quat_scale: vec3<u32>,
     // f16 red and green; f16 blue, unorm16 opacity.
     colour: vec2<u32>,
+    // What its opacity is multiplied by at this moment.
+    weight: f32,
 }
 
 @group(0) @binding(0) var<uniform> view: View;
@@ -27,7 +29,7 @@ struct Splat {
 @group(1) @binding(1) var<storage, read> geometry: array<vec4<u32>>;
 @group(1) @binding(2) var<storage, read> harmonics: array<u32>;
 @group(1) @binding(3) var<storage, read> states: array<vec2<u32>>;
-// x: words of harmonics for each splat; y: their degree.
+// x: words of harmonics for each splat; y: their degree; z: vectors of geometry for each splat, three when they move.
 @group(1) @binding(4) var<uniform> slab: vec4<u32>;
 
 const PAGE_ANTIALIASED: u32 = 1u;
@@ -35,6 +37,8 @@ const PAGE_HIGHLIGHTED: u32 = 2u;
 const LOW_PASS: f32 = 0.3;
 const MIN_COMPENSATION_SQUARED: f32 = 2.5e-5;
 const MIN_ALPHA: f32 = 1.0 / 255.0;
+// As in `camera::spacetime`: splats are trained without what they would show when they are fainter.
+const MIN_TIME_WEIGHT: f32 = 0.05;
 const MIN_LOG_SCALE: f32 = -24.0;
 const LOG_SCALE_RANGE: f32 = 36.0;
 const MAX_KEY: u32 = 0xffffffu;
@@ -43,9 +47,18 @@ var<workgroup> group_count: atomic<u32>;
 var<workgroup> group_start: u32;
 
 fn load(index: u32) -> Splat {
-    let a = geometry[2u * index];
-    let b = geometry[2u * index + 1u];
-    return Splat(bitcast<vec3<f32>>(a.xyz), vec3<u32>(a.w, b.x, b.y), b.zw);
+    let first = slab.z * index;
+    let a = geometry[first];
+    let b = geometry[first + 1u];
+    var splat = Splat(bitcast<vec3<f32>>(a.xyz), vec3<u32>(a.w, b.x, b.y), b.zw, 1.0);
+    if slab.z == 3u {
+        let m = geometry[first + 2u];
+        let since = view.time - bitcast<f32>(m.z);
+        let spread = since * bitcast<f32>(m.w);
+        splat.mean += since * vec3<f32>(unpack2x16float(m.x), unpack2x16float(m.y).x);
+        splat.weight = exp(-0.5 * spread * spread);
+    }
+    return splat;
 }
 
 // The quaternion (w, x, y, z) from the three components that are not the largest.
@@ -137,7 +150,7 @@ fn hidden() -> Footprint {
 
 fn project(splat: Splat, antialiased: bool) -> Footprint {
     let p = to_camera(splat.mean);
-    if p.z <= view.centre.w || is_cropped(splat.mean) {
+    if p.z <= view.centre.w || splat.weight <= MIN_TIME_WEIGHT || is_cropped(splat.mean) {
         return hidden();
     }
     let uv = p.xy / p.z;
@@ -157,7 +170,7 @@ fn project(splat: Splat, antialiased: bool) -> Footprint {
     let yy0 = dot(t1, t1);
     let xy = dot(t0, t1);
     let det = det0 + LOW_PASS * (xx0 + yy0) + LOW_PASS * LOW_PASS;
-    var opacity = f32(splat.colour.y >> 16u) / 65535.0;
+    var opacity = splat.weight * f32(splat.colour.y >> 16u) / 65535.0;
     if antialiased {
         opacity *= sqrt(max(det0 / det, MIN_COMPENSATION_SQUARED));
     }

@@ -29,9 +29,10 @@ struct View {
     point_size: f32,
     // The depth that a depth picture shows as one.
     depth_scale: f32,
+    // The moment that is shown, seconds.
+    time: f32,
     pad0: f32,
     pad1: f32,
-    pad2: f32,
 }
 
 const CROPPED: u32 = 1u;
