@@ -144,6 +144,9 @@ pub fn open_surface(run: &Run) -> Result<Surface> {
     Ok(Surface::read(&file)?)
 }
 
+/// The moving scene in a run folder.
+pub const MOVING_SCENE: &str = "scene.t4d";
+
 /// The splat file or mesh that `path` stands for.
 pub fn scene_file(path: &Path, is_run: bool) -> Result<PathBuf> {
     let name = path.display();
@@ -151,7 +154,7 @@ pub fn scene_file(path: &Path, is_run: bool) -> Result<PathBuf> {
     if !path.is_dir() || (!is_run && SplatFormat::to_read(path).is_ok()) {
         return Ok(path.to_owned());
     }
-    let files = [RUN_SCENE, RADIANCE_FILE, MESH_FILE].map(|name| path.join(name));
+    let files = [RUN_SCENE, MOVING_SCENE, RADIANCE_FILE, MESH_FILE].map(|name| path.join(name));
     match (is_run, files.into_iter().find(|file| file.is_file())) {
         (true, Some(file)) => Ok(file),
         (true, None) => bail!("{name}: holds a run that has no {RUN_SCENE} yet; complete it with --resume"),

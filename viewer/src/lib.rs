@@ -3,6 +3,7 @@
 //! - [`renderer`]: splats, meshes and point clouds on any adapter that wgpu can use;
 //! - [`camera`]: orbiting, flying and framing as pure logic;
 //! - [`streamed`]: a scene that arrives page by page;
+//! - [`moving`]: a moving scene that is played;
 //! - `window` (feature `window`): the desktop program around them;
 //! - `page` (feature `serve`): the files of the web page;
 //! - `export` (feature `serve`): scenes as pages that need no server;
@@ -15,6 +16,7 @@ pub mod camera;
 pub mod error;
 #[cfg(feature = "serve")]
 pub mod export;
+pub mod moving;
 #[cfg(feature = "serve")]
 pub mod page;
 pub mod renderer;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub struct View {
-    /// Run folder, splat file, mesh, point cloud or fitted field (.rbf)
+    /// Run folder, splat file, moving scene (.t4d), mesh, point cloud or fitted field (.rbf)
     #[arg(value_name = "RUN|FILE")]
     pub scene: PathBuf,
     /// Draw one picture into this PNG file and open no window; needs no display
@@ -24,6 +24,9 @@ pub struct View {
     /// Which camera of --cameras, from 0
     #[arg(long, value_name = "N", default_value_t = 0, requires = "cameras")]
     pub frame: usize,
+    /// Moment of a moving scene that is shown first, in seconds after its first frame
+    #[arg(long, value_name = "SECONDS")]
+    pub time: Option<f64>,
     /// Colour behind the scene, as R,G,B in [0, 1]; as in the run by default
     #[arg(long, value_parser = parse_colour, value_name = "R,G,B")]
     pub background: Option<[f32; 3]>,
@@ -45,6 +48,7 @@ impl View {
             camera: None,
             cameras: None,
             frame: 0,
+            time: None,
             background: None,
             sh_degree: 3,
             force: false,

@@ -227,7 +227,14 @@ impl Session {
 
     /// Shows pages that have come; whether there may be more.
     fn hear_pages(&mut self) -> bool {
-        let Some(streaming) = &mut self.document.streaming else { return false };
+        let mut is_waiting = false;
+        if let Some(playback) = &mut self.document.playback {
+            if playback.is_news() {
+                self.window.request_redraw();
+            }
+            is_waiting = playback.is_waiting();
+        }
+        let Some(streaming) = &mut self.document.streaming else { return is_waiting };
         if streaming.is_news() || streaming.is_retry_due() {
             self.window.request_redraw();
         }
@@ -456,6 +463,9 @@ impl Session {
             KeyCode::KeyX | KeyCode::Delete => Command::Delete,
             KeyCode::KeyK => Command::AddKeyframe,
             KeyCode::KeyP => Command::Play,
+            KeyCode::Space => Command::PlayTime,
+            KeyCode::Comma => Command::StepFrames(-1),
+            KeyCode::Period => Command::StepFrames(1),
             KeyCode::KeyO if self.state.comparison.is_some() => Command::EndCompare,
             KeyCode::KeyO => Command::CompareNearest,
             KeyCode::KeyN => Command::ComparePast(if self.modifiers.shift { -1 } else { 1 }),

@@ -77,7 +77,7 @@ impl Session {
     /// Makes some more pictures of the film, if there is one.
     pub(super) fn advance_film(&mut self) {
         let Some(mut film) = self.film.take() else { return };
-        match film.advance(&mut self.graphics.renderer) {
+        match film.advance(&mut self.document, &mut self.graphics.renderer) {
             Ok(false) => self.film = Some(film),
             Ok(true) => {
                 let (path, (count, _)) = (film.path.clone(), film.progress());
@@ -127,6 +127,16 @@ impl Session {
             Command::Play => {
                 let can_play = self.state.path.keyframes().len() > 1 && self.state.playing.is_none();
                 self.state.playing = can_play.then_some(0.0);
+            }
+            Command::PlayTime => {
+                if let Some(playback) = &mut self.document.playback {
+                    playback.toggle();
+                }
+            }
+            Command::StepFrames(frames) => {
+                if let Some(playback) = &mut self.document.playback {
+                    playback.step(frames);
+                }
             }
             Command::StopFilming => {
                 self.film = None;
@@ -218,12 +228,17 @@ impl Session {
         let video = host.begin_video([width, height], self.state.fps, path)?;
         self.state.playing = None;
         self.state.notices.dismiss();
-        self.film = Some(Film::new(path.to_owned(), views, self.style(), video));
+        let frames =
+            views.iter().enumerate().map(|(i, view)| (*view, self.style_after(i as f64 / f64::from(self.state.fps))));
+        self.film = Some(Film::new(path.to_owned(), frames.collect(), video));
         Ok(())
     }
 
     fn compare(&mut self, index: usize) {
-        let Some(photo) = self.document.photo(index) else { return };
+        let Some(photo) = self.document.photo(index).cloned() else { return };
+        if let (Some(playback), Some(time)) = (&mut self.document.playback, photo.time) {
+            (playback.seconds, playback.is_playing) = (time.clamp(0.0, playback.length()), false);
+        }
         let (sender, receiver) = channel();
         let decode = photo.decode.clone();
         // The window may be closed before the photo is there.

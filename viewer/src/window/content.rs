@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use tessera_datasets::camera::{Camera, Pose};
 use tessera_datasets::format::tiles::Manifest;
+use tessera_datasets::format::volumetric::VideoManifest;
 use tessera_datasets::image::Image8;
-use tessera_datasets::scene::{Mesh, SplatCloud};
+use tessera_datasets::scene::{Mesh, MovingSplats, SplatCloud};
 
 /// A scene.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Content {
     pub cloud: Option<SplatCloud>,
     /// Splats at many levels of detail, read as views need them. They can be looked at but not edited.
     pub streamed: Option<Streamed>,
+    /// Splats that move, read as they are seen. They can be looked at but not edited.
+    pub moving: Option<Moving>,
     /// Mesh or point cloud, if there is one.
     pub mesh: Option<Mesh>,
     /// Fitted shape or picture, if there is one.
@@ -43,9 +46,10 @@ impl Content {
     pub fn surroundings(&self) -> Option<Surroundings> {
         let splats = self.cloud.as_ref().and_then(|cloud| Surroundings::of_splats(&cloud.means));
         let streamed = || self.streamed.as_ref().and_then(|streamed| streamed.surroundings);
+        let moving = || self.moving.as_ref().and_then(|moving| moving.surroundings);
         let surfaces = || self.mesh.as_ref().and_then(|mesh| Surroundings::of_surfaces(&mesh.positions));
         let field = || self.field.as_ref().and_then(|field| Surroundings::of_surfaces(&field.bounds()));
-        splats.or_else(streamed).or_else(surfaces).or_else(field)
+        splats.or_else(streamed).or_else(moving).or_else(surfaces).or_else(field)
     }
 
     /// Whether it is a picture, which is shifted and not turned.
@@ -74,6 +78,28 @@ impl fmt::Debug for Streamed {
     }
 }
 
+/// A moving scene whose segments stay where they are until they are seen.
+#[derive(Clone)]
+pub struct Moving {
+    /// What is known of it.
+    pub manifest: VideoManifest,
+    /// Where most of it is at the moment that is shown first; none of a scene without splats.
+    pub surroundings: Option<Surroundings>,
+    /// The moment that is shown first, seconds after the first frame.
+    pub start: f64,
+    /// Reads a segment by its number.
+    pub read: ReadSegment,
+}
+
+/// The splats of a segment, or why they cannot be had.
+pub type ReadSegment = Arc<dyn Fn(usize) -> Result<MovingSplats, String> + Send + Sync>;
+
+impl fmt::Debug for Moving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Moving").field("timeline", &self.manifest.timeline).finish_non_exhaustive()
+    }
+}
+
 /// Decodes a photo when it is looked at.
 pub type Decode = Arc<dyn Fn() -> Result<Image8, String> + Send + Sync>;
 
@@ -86,6 +112,8 @@ pub struct Photo {
     pub camera: Camera,
     /// Where it stood.
     pub camera_from_world: Pose,
+    /// When it was taken: seconds after the first frame of a moving scene.
+    pub time: Option<f64>,
     /// Its pixels.
     pub decode: Decode,
 }

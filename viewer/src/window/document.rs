@@ -2,6 +2,7 @@
 
 use super::content::{Content, Photo};
 use super::edits::{Combine, Edits};
+use super::playback::Playback;
 use super::selection::{Region, in_region};
 use super::streaming::Streaming;
 use crate::ViewerError;
@@ -20,6 +21,8 @@ pub struct Document {
     pub complaint: Option<String>,
     /// Pages that come as they are needed.
     pub streaming: Option<Streaming>,
+    /// The clock and the segments of a scene that moves.
+    pub playback: Option<Playback>,
     /// Where most of it is; none of an empty scene.
     pub surroundings: Option<Surroundings>,
     pages: Vec<PageId>,
@@ -37,6 +40,7 @@ impl Document {
             content,
             complaint: None,
             streaming: None,
+            playback: None,
             pages: Vec::new(),
             mesh: None,
             field: None,
@@ -57,6 +61,14 @@ impl Document {
         if let (Some(streaming), Some(limits)) = (&mut self.streaming, limits) {
             streaming.set_limits(limits);
         }
+        let now = self.playback.take();
+        self.playback = self.content.moving.as_ref().map(|moving| {
+            let mut playback = Playback::open(moving, now.as_ref().map_or(moving.start, |now| now.seconds));
+            if let Some(now) = now {
+                (playback.is_playing, playback.rate, playback.is_looped) = (now.is_playing, now.rate, now.is_looped);
+            }
+            playback
+        });
         self.mark(renderer);
     }
 
@@ -72,11 +84,22 @@ impl Document {
                  of it (tessera convert {name} scene.ply), edit that, and convert it back"
             ));
         }
+        if self.content.moving.is_some() {
+            let name = &self.content.name;
+            return Some(format!(
+                "a moving scene cannot be edited; make a file of one of its frames (tessera convert {name} frame.ply --time SECONDS) \
+                 and edit that"
+            ));
+        }
         Some("there are no splats to select or delete".to_owned())
     }
 
     /// Shows the pages that a view needs, as far as they have come.
     pub fn advance(&mut self, view: &View, renderer: &mut Renderer) {
+        if let Some(playback) = &mut self.playback {
+            playback.advance(renderer);
+            self.complaint = playback.take_problem().or_else(|| self.complaint.take());
+        }
         let Some(streaming) = &mut self.streaming else { return };
         streaming.advance(view, renderer);
         if let Some(problem) = streaming.take_problem() {
@@ -110,6 +133,9 @@ impl Document {
         }
         if let Some(streaming) = self.streaming.take() {
             streaming.close(renderer);
+        }
+        if let Some(playback) = self.playback.take() {
+            playback.close(renderer);
         }
     }
 
@@ -193,6 +219,7 @@ mod tests {
             name: "test".to_owned(),
             cloud: None,
             streamed: None,
+            moving: None,
             mesh: None,
             field: None,
             photos: Vec::new(),

@@ -3,7 +3,7 @@
 use super::app::Session;
 use super::content::{Host, Photo};
 use super::film::Film;
-use super::panels::{Panel, distance};
+use super::panels::{Panel, distance, timeline};
 use super::state::State;
 use super::{notices, overlay};
 use crate::ViewerError;
@@ -77,6 +77,7 @@ impl Session {
     fn travel(&mut self, seconds: Option<f64>) -> bool {
         let step = seconds.unwrap_or(1.0 / 60.0).min(LONGEST_STEP);
         let fast = self.egui.egui_ctx().input(|input| input.modifiers.shift);
+        let played = self.film.is_none() && self.document.playback.as_mut().is_some_and(|playback| playback.pass(step));
         let flying = self.controls.fly(self.sight.navigator.moved(), step, fast);
         if flying {
             self.state.playing = None;
@@ -89,7 +90,7 @@ impl Session {
             self.state.playing = (next < self.state.path.duration()).then_some(next);
             return true;
         }
-        self.sight.navigator.moved().update(step) || flying
+        self.sight.navigator.moved().update(step) || flying || played
     }
 
     /// What the window shows, at its own resolution.
@@ -138,8 +139,14 @@ impl Session {
 
     /// How the scene is drawn now.
     pub(super) fn style(&self) -> Style {
+        self.style_after(0.0)
+    }
+
+    /// How it is drawn after so many seconds, if it moves.
+    pub(super) fn style_after(&self, seconds: f64) -> Style {
         let near = self.document.surroundings.map_or(Style::default().near, |around| around.near);
-        Style { near, crop: self.state.crop.on.then(|| self.state.crop_box()), ..self.state.style }
+        let time = self.document.playback.as_ref().map_or(0.0, |playback| playback.after(seconds).0 as f32);
+        Style { near, time, crop: self.state.crop.on.then(|| self.state.crop_box()), ..self.state.style }
     }
 
     fn panels(&mut self) -> egui::FullOutput {
@@ -155,6 +162,9 @@ impl Session {
                     let renderer = &graphics.renderer;
                     Panel { state, controls, document, renderer, commands: &mut sight.commands }.show(ui);
                 });
+            }
+            if let Some(playback) = &mut document.playback {
+                egui::Panel::bottom("timeline").show(ui, |ui| timeline(ui, playback));
             }
             *free = ui.available_rect_before_wrap();
             let painter = ui.ctx().layer_painter(egui::LayerId::background()).with_clip_rect(*free);

@@ -16,11 +16,12 @@ mod notices;
 mod overlay;
 mod pace;
 mod panels;
+mod playback;
 mod recovery;
 mod selection;
 mod state;
 mod streaming;
 
 pub use app::run;
-pub use content::{Content, Decode, Host, Options, Photo, ReadPage, Streamed, Update, Video};
+pub use content::{Content, Decode, Host, Moving, Options, Photo, ReadPage, ReadSegment, Streamed, Update, Video};
 pub use overlay::KEYS;

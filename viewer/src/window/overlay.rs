@@ -9,7 +9,7 @@ use tessera_datasets::camera::Camera;
 const INK: Color32 = Color32::from_rgb(255, 220, 80);
 
 /// Keys and what they do.
-pub const KEYS: [(&str, &str); 16] = [
+pub const KEYS: [(&str, &str); 17] = [
     ("Drag, wheel", "turn, shift, move nearer: by the habit chosen under View"),
     ("W A S D, Q E, arrows", "fly; Shift is faster"),
     ("F, Home", "show all; back to the start"),
@@ -21,6 +21,7 @@ pub const KEYS: [(&str, &str); 16] = [
     ("M", "measure between two places"),
     ("O, N", "compare with the photo of this view, with the next; Shift+N: the one before"),
     ("K, P", "add a keyframe, play the path"),
+    ("Space, comma, period", "play what moves, or stop; one frame back, one on"),
     ("Ctrl+S, F12, Ctrl+F12", "save the splats, the picture, a film of the path"),
     ("[ and ]", "smaller and larger splats"),
     ("Tab", "hide and show the panel"),

@@ -1,6 +1,7 @@
 //! The side panel: statistics, quality, crop, selection, photos, path, files.
 
 use super::document::Document;
+use super::playback::Playback;
 use super::state::{Command, State, Tool};
 use crate::camera::{Controls, Habit, Preset};
 use crate::renderer::{FieldScene, Renderer};
@@ -54,6 +55,9 @@ impl Panel<'_> {
         if let Some(streaming) = &mut self.document.streaming {
             ui.label(format!("{}, {} MB", streaming.status(), load.bytes >> 20));
         }
+        if let Some(playback) = &self.document.playback {
+            ui.label(format!("{}, {} MB", playback.status(load.splats), load.bytes >> 20));
+        }
         if let Some(mesh) = &self.document.content.mesh {
             let (points, triangles) = (mesh.positions.len(), mesh.triangles.len());
             ui.label(match triangles {
@@ -99,7 +103,8 @@ impl Panel<'_> {
         let style = &mut self.state.style;
         let content = &self.document.content;
         let streamed = content.streamed.as_ref().map(|streamed| streamed.manifest.header.sh_degree);
-        let degree = content.cloud.as_ref().map(|cloud| cloud.sh_degree).or(streamed).unwrap_or(0);
+        let moving = content.moving.as_ref().map(|moving| moving.manifest.sh_degree);
+        let degree = content.cloud.as_ref().map(|cloud| cloud.sh_degree).or(streamed).or(moving).unwrap_or(0);
         if degree > 0 {
             style.sh_degree = style.sh_degree.min(degree);
             ui.add(Slider::new(&mut style.sh_degree, 0..=degree).text("SH degree"));
@@ -266,6 +271,25 @@ impl Panel<'_> {
             self.commands.push(command);
         }
     }
+}
+
+/// The clock of a moving scene.
+pub fn timeline(ui: &mut Ui, playback: &mut Playback) {
+    ui.horizontal(|ui| {
+        if ui.button(if playback.is_playing { "Pause" } else { "Play" }).on_hover_text("Space").clicked() {
+            playback.toggle();
+        }
+        ui.add(DragValue::new(&mut playback.rate).range(-8.0..=8.0).speed(0.02).suffix(" times as fast"));
+        ui.checkbox(&mut playback.is_looped, "loop");
+        let (frame, frames) = playback.frame();
+        ui.label(format!("frame {} of {frames}", frame + 1));
+        let length = playback.length();
+        ui.spacing_mut().slider_width = (ui.available_width() - 90.0).max(40.0);
+        let slider = Slider::new(&mut playback.seconds, 0.0..=length.max(1e-3)).suffix(" s").fixed_decimals(2);
+        if ui.add(slider).dragged() {
+            playback.is_playing = false;
+        }
+    });
 }
 
 /// A field in a line.

@@ -69,6 +69,10 @@ pub enum Command {
     RemoveKeyframe(usize),
     /// Goes along the path, or stops.
     Play,
+    /// Lets a moving scene's time pass, or stops it.
+    PlayTime,
+    /// Goes so many frames on in a moving scene.
+    StepFrames(i64),
     /// Gives up the film that is being made.
     StopFilming,
 }

@@ -14,6 +14,7 @@ use tessera_engine::datasets::DataError;
 use tessera_engine::datasets::camera::{Camera, Pose, Similarity};
 use tessera_engine::datasets::capture::{Capture, Frame};
 use tessera_engine::datasets::format::tiles::{PageFiles, open_manifest};
+use tessera_engine::datasets::format::volumetric::{VideoFile, is_video_scene_name};
 use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::image::read_photo;
 use tessera_engine::datasets::scene::{Mesh, SplatCloud, camera_from_scene};
@@ -23,7 +24,7 @@ use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_viewer::camera::looking_at;
 use tessera_viewer::renderer::FieldScene;
 use tessera_viewer::streamed::Surroundings;
-use tessera_viewer::window::{Content, Photo, Streamed};
+use tessera_viewer::window::{Content, Moving, Photo, Streamed};
 
 /// Field of view of a camera that is given by where it stands, radians.
 const FIELD_OF_VIEW: f64 = 0.9;
@@ -40,10 +41,15 @@ pub struct Opened {
 pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     if RbfFile::is_named(path) {
+        refuse_time(path, args)?;
         return of_fitted(path, None, name, args, console);
     }
     let run = Run::of(path)?;
     let file = scene_file(path, run.is_some())?;
+    if is_video_scene_name(&file) {
+        return of_moving(&file, run, name, args, console);
+    }
+    refuse_time(&file, args)?;
     if RbfFile::is_named(&file) {
         return of_fitted(&file, run, name, args, console);
     }
@@ -115,6 +121,37 @@ fn of_tiles(path: &Path, name: String, args: &Arguments, console: &Console) -> R
     Ok(opened)
 }
 
+/// A moving scene: only what is seen first is read here, to find a first view.
+fn of_moving(path: &Path, run: Option<Run>, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
+    let mut file = VideoFile::open(path)?;
+    let manifest = file.manifest.clone();
+    let (start, length) = (args.time.unwrap_or(0.0), manifest.timeline.duration());
+    if !(0.0..=length).contains(&start) {
+        bail!("{}: lasts {length:.2} seconds; --time {start} is not among them", path.display());
+    }
+    let cloud = file.at(start)?;
+    let surroundings = Surroundings::of_splats(&cloud.means);
+    let mut opened = of_scene(Scene { cloud, run }, name, None, args, console)?;
+    opened.shown.cloud = None;
+    for photo in &mut opened.shown.photos {
+        photo.time = photo.time.map(|time| manifest.timeline.seconds_at(time));
+    }
+    let file = Mutex::new(file);
+    let read = move |segment| {
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.read_segment(segment).map_err(|error| error.to_string())
+    };
+    opened.shown.moving = Some(Moving { manifest, surroundings, start, read: Arc::new(read) });
+    Ok(opened)
+}
+
+fn refuse_time(path: &Path, args: &Arguments) -> Result<()> {
+    if args.time.is_some() {
+        bail!("{}: does not move; --time is for moving scenes", path.display());
+    }
+    Ok(())
+}
+
 fn with_vertical_fov([width, height]: [u32; 2], fov: f64) -> Camera {
     let across = f64::from(width) / f64::from(height) * (0.5 * fov).tan();
     Camera::from_horizontal_fov(width, height, 2.0 * across.atan())
@@ -164,7 +201,20 @@ fn opened(name: String, shown: Shown, background: [f32; 3], first: &FirstLook, u
     let start = first.camera_from_world;
     let Shown { cloud, mesh, field, photos } = shown;
     let distance = *distance;
-    let shown = Content { name, cloud, streamed: None, mesh, field, photos, background, start, distance, fov, up };
+    let shown = Content {
+        name,
+        cloud,
+        streamed: None,
+        moving: None,
+        mesh,
+        field,
+        photos,
+        background,
+        start,
+        distance,
+        fov,
+        up,
+    };
     Opened { shown, camera: first.camera }
 }
 
@@ -211,6 +261,7 @@ pub fn photos(capture: Capture) -> Vec<Photo> {
             name: frame.name.clone(),
             camera: frame.camera,
             camera_from_world: frame.camera_from_world,
+            time: frame.time,
             decode: Arc::new(pixels),
         }
     };

@@ -117,6 +117,7 @@ pub fn show(capture: &Path, updates: Receiver<Update>, console: &Console) -> Res
         name: capture.file_name().unwrap_or(capture.as_os_str()).to_string_lossy().into_owned(),
         cloud: None,
         streamed: None,
+        moving: None,
         mesh: None,
         field: None,
         background: DEFAULT_BACKGROUND,

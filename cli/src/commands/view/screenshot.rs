@@ -8,9 +8,10 @@ use std::path::Path;
 use tessera_engine::datasets::image::{Image8, save_png};
 use tessera_engine::datasets::scene::tile_tree::StreamLimits;
 use tessera_viewer::ViewerError;
+use tessera_viewer::moving::{MovingScene, Playhead, pages_of};
 use tessera_viewer::renderer::{Gpu, MeshData, Page, Renderer, Style, View};
 use tessera_viewer::streamed::StreamedScene;
-use tessera_viewer::window::Streamed;
+use tessera_viewer::window::{Moving, Streamed};
 
 /// Draws the scene into a PNG file.
 ///
@@ -38,9 +39,13 @@ pub fn write(opened: Opened, file: &Path, args: &Arguments, console: &Console) -
     if let Some(streamed) = &opened.shown.streamed {
         stream(streamed, &view, &mut renderer, console)?;
     }
+    if let Some(moving) = &opened.shown.moving {
+        show_moment(moving, &mut renderer)?;
+    }
     let style = Style {
         background: opened.shown.background,
         sh_degree: args.sh_degree,
+        time: opened.shown.moving.as_ref().map_or(0.0, |moving| moving.start as f32),
         near: opened.shown.surroundings().map_or(Style::default().near, |around| around.near),
         ..Style::default()
     };
@@ -59,5 +64,17 @@ fn stream(streamed: &Streamed, view: &View, renderer: &mut Renderer, console: &C
     }
     let (drawn, total) = (scene.stream().cut_splats(), scene.manifest().header.count);
     console.note(format_args!("{drawn} of {total} splats"));
+    Ok(())
+}
+
+/// Puts the segments of the first moment on the device.
+fn show_moment(moving: &Moving, renderer: &mut Renderer) -> Result<()> {
+    let mut scene = MovingScene::new(moving.manifest.clone());
+    let at = Playhead { seconds: moving.start, rate: 0.0 };
+    for segment in scene.wanted(at) {
+        let splats = (moving.read)(segment).map_err(ViewerError::BadScene)?;
+        scene.add(segment, &pages_of(&splats, &moving.manifest)?, renderer)?;
+    }
+    scene.show(at, renderer);
     Ok(())
 }
