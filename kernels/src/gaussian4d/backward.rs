@@ -74,7 +74,7 @@ pub fn condition_backward<R: Real>(seen: &Conditional<R>, since: R, v: &SeenGrad
     let d_variance = through_weight - half * inv_variance * sum3(d_velocity, velocity);
     let across = dot(d_h, h);
     let d_a =
-        each!(4, |i| { moves(inv_length * (d_h[i] - across * h[i]) + two * d_variance * rotation[3][i] * scale[i]) });
+        each!(4, |i| moves(inv_length * (d_h[i] - across * h[i]) + two * d_variance * rotation[3][i] * scale[i]));
 
     let rows = [d_b[0], d_b[1], d_b[2], d_a];
     let log_scale = each!(4, |i| {
@@ -94,7 +94,7 @@ fn quaternions_backward<R: Real>(seen: &Conditional<R>, d: &[[R; 4]; 4]) -> [[R;
     let (l, m) = (left_matrix(left), right_matrix(right));
     let d_l: [[R; 4]; 4] = each!(4, |i| each!(4, |j| dot(d[i], m[j])));
     let d_m: [[R; 4]; 4] =
-        each!(4, |i| each!(4, |j| { dot([l[0][i], l[1][i], l[2][i], l[3][i]], [d[0][j], d[1][j], d[2][j], d[3][j]]) }));
+        each!(4, |i| each!(4, |j| dot([l[0][i], l[1][i], l[2][i], l[3][i]], [d[0][j], d[1][j], d[2][j], d[3][j]])));
     let d_left = [
         d_l[0][0] + d_l[1][1] + d_l[2][2] + d_l[3][3],
         d_l[1][0] - d_l[0][1] + d_l[3][2] - d_l[2][3],
@@ -114,8 +114,7 @@ fn quaternions_backward<R: Real>(seen: &Conditional<R>, d: &[[R; 4]; 4]) -> [[R;
     let along = dot(d_left, left);
     let of_left = each!(4, |i| (d_left[i] - along * left[i]) * seen.inv_norms[0]);
     let along = dot(d_right, right);
-    let of_right =
-        each!(4, |i| { R::select(seen.is_static, zero, (d_right[i] - along * right[i]) * seen.inv_norms[1]) });
+    let of_right = each!(4, |i| R::select(seen.is_static, zero, (d_right[i] - along * right[i]) * seen.inv_norms[1]));
     [of_left, of_right]
 }
 
