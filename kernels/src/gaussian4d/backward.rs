@@ -73,8 +73,7 @@ pub fn condition_backward<R: Real>(seen: &Conditional<R>, since: R, v: &SeenGrad
     // |a|⁻¹ enters the velocity, and the variance is |a|²; h = a / |a| turns only across itself.
     let d_variance = through_weight - half * inv_variance * sum3(d_velocity, velocity);
     let across = dot(d_h, h);
-    let d_a =
-        each!(4, |i| moves(inv_length * (d_h[i] - across * h[i]) + two * d_variance * rotation[3][i] * scale[i]));
+    let d_a = each!(4, |i| moves(inv_length * (d_h[i] - across * h[i]) + two * d_variance * rotation[3][i] * scale[i]));
 
     let rows = [d_b[0], d_b[1], d_b[2], d_a];
     let log_scale = each!(4, |i| {
