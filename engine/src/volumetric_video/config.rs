@@ -22,6 +22,8 @@ crate::config! {
         sh_degree: u8 = 1,
         /// Colour behind the scene, on which photos with transparency are also evaluated.
         background: [f32; 3] = [1.0, 1.0, 1.0],
+        /// Where much of the photos' borders has one colour, take that for what is behind the scene, whatever `background` says.
+        find_background: bool = true,
         /// Share of SSIM in the loss; the rest is L1.
         ssim_weight: f32 = 0.2,
         /// Render with opacity that makes up for the screen-space low-pass filter. Viewers must do the same, and few do.

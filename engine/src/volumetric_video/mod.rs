@@ -9,6 +9,7 @@
 //!
 //! [`TimeHierarchy`]: tessera_datasets::scene::TimeHierarchy
 
+mod backdrop;
 pub mod config;
 pub mod density;
 pub mod init;
@@ -72,6 +73,14 @@ impl VideoTraining {
             image_cache_mb: config.image_cache_mb,
         };
         let (frames, held_out) = FrameSet::split(capture, &split)?;
+        let mut config = config.clone();
+        if config.find_background
+            && let Some(colour) = backdrop::common_backdrop(&frames)?
+        {
+            tracing::info!(?colour, "taking the colour of the photos' borders for the background");
+            config.background = colour;
+        }
+        let config = &config;
         let timeline = timeline_of(capture)?;
         let video = init::first_gaussians(capture, &frames, timeline, config)?;
         let model = VideoModel::new(&video, config);
@@ -227,3 +236,6 @@ pub fn read_checkpoint(checkpoint: &CheckpointReader, config: &VideoConfig) -> R
     model.load(checkpoint)?;
     Ok(model.to_video(config.antialiased, checkpoint.state("scene_from_world")?))
 }
+
+#[cfg(test)]
+mod tests;
