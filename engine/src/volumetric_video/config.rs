@@ -9,9 +9,9 @@ crate::config! {
     /// All schedules are shares of `steps`, so another number of steps stretches every one of them.
     pub struct VideoConfig {
         /// Training steps; each renders one photo.
-        steps: u64 = 10_000,
+        steps: u64 = 8000,
         /// How many Gaussians the scene grows to, static ones among them.
-        max_splats: usize = 60_000,
+        max_splats: usize = 30_000,
         /// Longest side, in pixels, to which photos are reduced; 0 keeps their size.
         resolution: u32 = 1600,
         /// Hold out every so many photos for testing; 0 trains on all that the capture does not itself hold out.
@@ -85,7 +85,7 @@ crate::config! {
 /// When there is no such preset.
 pub fn preset(name: &str) -> crate::Result<&'static str> {
     match name {
-        "fast" => Ok("steps = 3000\nmax_splats = 30000\nresolution = 800\n"),
+        "fast" => Ok("steps = 2000\nmax_splats = 20000\nresolution = 800\n"),
         "balanced" => Ok(""),
         "quality" => Ok("steps = 40000\nmax_splats = 300000\nsh_degree = 3\n"),
         _ => Err(crate::Error::setting(format!("there is no preset '{name}'; known are fast, balanced and quality"))),
