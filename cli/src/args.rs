@@ -162,6 +162,8 @@ pub enum Method {
     Surface,
     /// A small field of density and colours, decoded by radial basis functions
     Rbf,
+    /// A moving scene: Gaussians in space and time, from photos with times
+    Video,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -296,6 +298,12 @@ pub struct Render {
     /// So many cameras on a circle around the scene
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub orbit: Option<u32>,
+    /// When a moving scene is looked at, in the capture's own time, in all pictures
+    #[arg(long, value_name = "T", allow_negative_numbers = true, conflicts_with = "frames")]
+    pub time: Option<f64>,
+    /// One picture for each frame of a moving scene, by the cameras one after the other
+    #[arg(long)]
+    pub frames: bool,
     /// Size of the pictures with --orbit
     #[arg(long, value_name = "WxH", default_value = "800x600", value_parser = parse_size)]
     pub size: [u32; 2],

@@ -1,4 +1,4 @@
-//! Fields that were learned from photos: surfaces and radiance, wherever their kind makes no difference.
+//! What was learned from photos and is no still splats: surfaces, radiance and volumetric video, wherever their kind makes no difference.
 
 use crate::inputs::{Run, open_surface};
 use crate::settings::Settings;
@@ -6,13 +6,15 @@ use anyhow::{Result, bail};
 use std::path::Path;
 use tessera_engine::datasets::camera::Similarity;
 use tessera_engine::datasets::capture::Capture;
+use tessera_engine::datasets::scene::{Bulk, Timeline, VolumetricVideo};
 use tessera_engine::evaluate::{EvalOptions, EvalReport};
-use tessera_engine::rays::SceneBox;
 use tessera_engine::rbf::file::{Content, RbfFile};
 use tessera_engine::rbf::radiance::{RADIANCE_FILE, Radiance, RadiancePainter};
 use tessera_engine::render::{Painter, PathCamera, orbit_of_points, orbit_past_photos};
 use tessera_engine::surface::{Surface, SurfacePainter};
 use tessera_engine::target::DEFAULT_BACKGROUND;
+use tessera_engine::train::RunFolder;
+use tessera_engine::volumetric_video::{self, VideoConfig, VideoPainter, evaluate_video};
 
 /// A field, and the run that it is from.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub struct LearnedField {
 enum Kind {
     Surface(Box<Surface>),
     Radiance(Box<Radiance>),
+    Video(Box<VolumetricVideo>),
 }
 
 impl LearnedField {
@@ -47,6 +50,7 @@ impl LearnedField {
                 Settings::Splats(_) => return Ok(None),
                 Settings::Surface(_) => Kind::Surface(Box::new(open_surface(run)?)),
                 Settings::Radiance(_) => Kind::Radiance(Box::new(open_radiance(run)?)),
+                Settings::Video(config) => Kind::Video(Box::new(open_video(run, config)?)),
             },
         };
         Ok(Some(Self { field, run }))
@@ -62,6 +66,7 @@ impl LearnedField {
         match &self.field {
             Kind::Surface(surface) => Box::new(SurfacePainter::new(surface, background)),
             Kind::Radiance(radiance) => Box::new(RadiancePainter::new(radiance, background)),
+            Kind::Video(video) => Box::new(VideoPainter::new(video, background)),
         }
     }
 
@@ -78,14 +83,15 @@ impl LearnedField {
         Ok(match &self.field {
             Kind::Surface(surface) => surface.evaluate(capture, options, progress)?,
             Kind::Radiance(radiance) => radiance.evaluate(capture, options, progress)?,
+            Kind::Video(video) => evaluate_video(video, capture, options, progress)?,
         })
     }
 
     /// Cameras on a circle around its box, as the photos of `capture` suggest it if there is one.
     pub fn orbit(&self, capture: Option<&Capture>, count: u32, size: [u32; 2]) -> Vec<PathCamera> {
-        let (scene_box, scene_from_world) = self.place();
+        let (corners, scene_from_world) = self.place();
         let world_from_scene = scene_from_world.inverse();
-        let [low, high] = scene_box.corners;
+        let [low, high] = corners;
         let corner = |i: usize| {
             let scene = nalgebra::Point3::from(std::array::from_fn(|k| if i >> k & 1 == 0 { low[k] } else { high[k] }));
             world_from_scene * scene
@@ -99,10 +105,23 @@ impl LearnedField {
         })
     }
 
-    fn place(&self) -> (&SceneBox, &Similarity) {
+    /// The frames of a moving scene.
+    pub fn timeline(&self) -> Option<Timeline> {
         match &self.field {
-            Kind::Surface(surface) => (&surface.scene_box, &surface.scene_from_world),
-            Kind::Radiance(radiance) => (&radiance.space.scene_box, &radiance.scene_from_world),
+            Kind::Video(video) => Some(video.timeline),
+            Kind::Surface(_) | Kind::Radiance(_) => None,
+        }
+    }
+
+    /// Two corners of what is worth looking at, in the scene's coordinates.
+    fn place(&self) -> ([[f64; 3]; 2], &Similarity) {
+        match &self.field {
+            Kind::Surface(surface) => (surface.scene_box.corners, &surface.scene_from_world),
+            Kind::Radiance(radiance) => (radiance.space.scene_box.corners, &radiance.scene_from_world),
+            Kind::Video(video) => {
+                let Bulk { centre, distance } = Bulk::of(&video.means);
+                ([-distance, distance].map(|by| centre.map(|c| c + by).into()), &video.scene_from_world)
+            }
         }
     }
 }
@@ -117,4 +136,12 @@ pub fn open_radiance(run: &Run) -> Result<Radiance> {
         bail!("{}: holds a run that has no {RADIANCE_FILE} yet; complete it with --resume", run.folder.display());
     }
     Ok(Radiance::read(&mut RbfFile::open(&file)?)?)
+}
+
+/// The volumetric video of a run, as its newest checkpoint has it.
+fn open_video(run: &Run, config: &VideoConfig) -> Result<VolumetricVideo> {
+    let Some(checkpoint) = RunFolder::newest_checkpoint(&run.folder)? else {
+        bail!("{}: holds a run that has no checkpoint yet; complete it with --resume", run.folder.display());
+    };
+    Ok(volumetric_video::read_checkpoint(&checkpoint, config)?)
 }

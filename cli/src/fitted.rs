@@ -66,7 +66,7 @@ fn before_picture(picture: [u32; 2], size: [u32; 2], number: usize) -> PathCamer
     let distance = MARGIN * (0.5 * shape / reach[0]).max(0.5 / reach[1]);
     let x = SHIFT * number as f64;
     let camera_from_world = looking_at([x, 0.0, distance], [x, 0.0, 0.0], UP);
-    PathCamera { name: String::new(), camera, camera_from_world }
+    PathCamera { name: String::new(), camera, camera_from_world, time: None }
 }
 
 /// Reads a fitted shape or picture for the renderer.

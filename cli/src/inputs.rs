@@ -48,7 +48,11 @@ impl Scene {
                 "{}: holds {}, not splats; draw it with tessera render, make a mesh of it with tessera mesh, measure it with tessera eval, \
                  or look at it with tessera view",
                 path.display(),
-                if run.is_surface() { "a surface" } else { "radiance" }
+                match run.settings {
+                    Settings::Surface(_) => "a surface",
+                    Settings::Video(_) => "a moving scene",
+                    _ => "radiance",
+                }
             );
         }
         let file = scene_file(path, run.is_some())?;

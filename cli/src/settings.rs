@@ -9,6 +9,7 @@ use tessera_engine::rbf::radiance::{self, RadianceConfig};
 use tessera_engine::splats::{self, SplatsConfig};
 use tessera_engine::surface::{self, SurfaceConfig};
 use tessera_engine::train::RunConfig;
+use tessera_engine::volumetric_video::{self, VideoConfig};
 use toml::Table;
 
 /// The settings of a training, by its method.
@@ -17,6 +18,7 @@ pub enum Settings {
     Splats(SplatsConfig),
     Surface(SurfaceConfig),
     Radiance(RadianceConfig),
+    Video(VideoConfig),
 }
 
 /// Does the same with the settings of any method.
@@ -26,6 +28,7 @@ macro_rules! of_any {
             Settings::Splats($config) => $value,
             Settings::Surface($config) => $value,
             Settings::Radiance($config) => $value,
+            Settings::Video($config) => $value,
         }
     };
 }
@@ -43,6 +46,7 @@ impl Settings {
             Method::Splats => Self::Splats(SplatsConfig::default()),
             Method::Surface => Self::Surface(SurfaceConfig::default()),
             Method::Rbf => Self::Radiance(RadianceConfig::default()),
+            Method::Video => Self::Video(VideoConfig::default()),
         }
     }
 
@@ -95,6 +99,7 @@ impl Settings {
             Self::Splats(config) => config.apply_toml(splats::preset(name)?, "preset"),
             Self::Surface(config) => config.apply_toml(surface::preset(name)?, "preset"),
             Self::Radiance(config) => config.apply_toml(radiance::preset(name)?, "preset"),
+            Self::Video(config) => config.apply_toml(volumetric_video::preset(name)?, "preset"),
         }
     }
 
@@ -144,6 +149,7 @@ fn method_of(run: &RunConfig) -> Result<Method> {
         "splats" => Ok(Method::Splats),
         "surface" => Ok(Method::Surface),
         "rbf" => Ok(Method::Rbf),
+        "video" => Ok(Method::Video),
         unknown => bail!("the run was trained with the method '{unknown}', which this version does not know"),
     }
 }
@@ -198,6 +204,7 @@ fn changes(before: &Settings, after: &Settings) -> Vec<String> {
         (Settings::Splats(before), Settings::Splats(after)) => of(before, after),
         (Settings::Surface(before), Settings::Surface(after)) => of(before, after),
         (Settings::Radiance(before), Settings::Radiance(after)) => of(before, after),
+        (Settings::Video(before), Settings::Video(after)) => of(before, after),
         _ => Vec::new(),
     }
 }

@@ -18,7 +18,7 @@ use tessera_datasets::scene::SplatCloud;
 use tessera_kernels::camera_projection::View;
 
 /// Photos are looked at once each: there is no use in keeping many.
-const CACHE_BYTES: usize = 256 << 20;
+pub(crate) const CACHE_BYTES: usize = 256 << 20;
 
 /// What an evaluation found: means over the images, and each image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -117,6 +117,15 @@ pub fn evaluate_capture(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<EvalReport> {
     let split = split_name(options.split);
+    let indices = part_of_capture(capture, options)?;
+    let cache = Arc::new(ImageCache::new(capture.files.clone(), CACHE_BYTES, options.max_side));
+    let frames = FrameSet::new(capture, &indices, &cache, 1);
+    evaluate_painter(&frames, split, options.background, painter, progress)
+}
+
+/// The frames of the part of a capture that is evaluated.
+pub(crate) fn part_of_capture(capture: &Capture, options: &EvalOptions) -> Result<Vec<usize>> {
+    let split = split_name(options.split);
     let indices = split_indices(capture, options.split, options.test_every);
     if indices.is_empty() {
         return Err(Error::setting(format!(
@@ -125,9 +134,7 @@ pub fn evaluate_capture(
             capture.files.root().display(),
         )));
     }
-    let cache = Arc::new(ImageCache::new(capture.files.clone(), CACHE_BYTES, options.max_side));
-    let frames = FrameSet::new(capture, &indices, &cache, 1);
-    evaluate_painter(&frames, split, options.background, painter, progress)
+    Ok(indices)
 }
 
 /// [`evaluate_frames`] of what a painter draws.

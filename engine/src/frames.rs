@@ -113,6 +113,16 @@ impl FrameSet {
         }
     }
 
+    /// Some of these frames as a set of their own, behind the same cache.
+    ///
+    /// # Panics
+    /// When an index is out of range.
+    #[must_use]
+    pub fn subset(&self, capture: &Capture, indices: &[usize]) -> Self {
+        let of_capture: Vec<usize> = indices.iter().map(|&i| self.frames[i].index).collect();
+        Self::new(capture, &of_capture, &self.cache, 1)
+    }
+
     /// Number of frames.
     pub fn len(&self) -> usize {
         self.frames.len()

@@ -9,6 +9,7 @@
 //! - [`frames`]: which photo each step looks at, decoded ahead of time.
 //! - [`splats`]: Gaussian splats, the first method.
 //! - [`surface`]: neural surfaces, the second, and the meshes that they become.
+//! - [`volumetric_video`]: Gaussians in space and time for captures that move.
 //! - [`rbf`]: fields of radial basis functions: images, shapes and radiance.
 //! - [`rays`]: rays of photos through the box that a field fills.
 //! - [`mesh_distance`], [`meshing`]: from meshes to signed distances, and back.
@@ -30,6 +31,7 @@ pub mod surface;
 pub mod target;
 pub mod train;
 pub mod verify;
+pub mod volumetric_video;
 
 pub use error::{Error, Result};
 pub use tessera_datasets as datasets;

@@ -7,6 +7,7 @@
 pub mod adam;
 pub mod camera_projection;
 pub mod device;
+pub mod gaussian4d;
 pub mod hash_grid;
 pub mod image_loss;
 pub mod marching_cubes;

@@ -157,7 +157,7 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
     facts.add("steps", format!("{} of {}", count(steps.unwrap_or(0.0) as u128), count(run.settings.steps())));
     facts.add_some("training time", number(&metrics.step, "seconds").map(duration));
     facts.add_some(
-        if matches!(run.settings, Settings::Splats(_)) { "splats" } else { "rays a step" },
+        if matches!(run.settings, Settings::Splats(_) | Settings::Video(_)) { "splats" } else { "rays a step" },
         number(&metrics.step, "count").map(|n| count(n as u128)),
     );
     facts.add_some("loss", number(&metrics.step, "loss").map(|loss| format!("{loss:.5}")));

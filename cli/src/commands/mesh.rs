@@ -60,6 +60,7 @@ fn make(args: &Mesh, console: &Console) -> Result<SceneMesh> {
         );
     };
     match run.settings {
+        Settings::Video(_) => bail!("{}: holds a moving scene, of which there is no mesh", args.run.display()),
         Settings::Radiance(_) => Ok(open_radiance(&run)?.mesh(&options, &mut count)?),
         _ => Ok(extract(&open_surface(&run)?, &options, &mut count)?),
     }

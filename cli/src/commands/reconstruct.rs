@@ -18,6 +18,7 @@ use tessera_engine::rbf::radiance::RadianceTraining;
 use tessera_engine::splats::SplatTraining;
 use tessera_engine::surface::SurfaceTraining;
 use tessera_engine::train::{self, Event, Existing, Outcome, RunFolder, RunOptions};
+use tessera_engine::volumetric_video::VideoTraining;
 use tessera_kernels::device::{Choice, Device, Request, choose};
 use tessera_viewer::window::Update;
 
@@ -44,7 +45,7 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
 
     let device = match &settings {
         Settings::Splats(_) => chosen(args.device, console)?,
-        Settings::Surface(_) | Settings::Radiance(_) => no_device(args)?,
+        Settings::Surface(_) | Settings::Radiance(_) | Settings::Video(_) => no_device(args)?,
     };
     let device = device.as_ref();
     let job = Job {
@@ -89,6 +90,9 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
                 Settings::Surface(_) => {
                     format!("next: tessera view {run} · tessera mesh {run} -o {run}/fine.glb --resolution 1024")
                 }
+                Settings::Video(_) => {
+                    format!("next: tessera eval {run} · tessera render {run} --orbit 120 -o {run}/orbit.mp4")
+                }
                 Settings::Radiance(_) => {
                     format!("next: tessera view {run} · tessera render {run} --orbit 60 -o {run}/orbit.mp4")
                 }
@@ -104,13 +108,17 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     }
 }
 
-/// Surfaces and radiance are trained on the CPU.
+/// All but splats of still scenes is trained on the CPU.
 fn no_device(args: &Reconstruct) -> Result<Option<Device>> {
     if let Request::Cuda(_) = args.device {
-        return Err(UsageError("surfaces and radiance are trained on the CPU; leave --device out".to_owned()).into());
+        return Err(UsageError(
+            "surfaces, radiance and volumetric video are trained on the CPU; leave --device out".to_owned(),
+        )
+        .into());
     }
     if args.view || args.serve.is_some() {
-        let message = "--view and --serve show splats as they are trained, not surfaces or radiance; leave them out";
+        let message =
+            "--view and --serve show splats of still scenes as they are trained, nothing else; leave them out";
         return Err(UsageError(message.to_owned()).into());
     }
     Ok(None)
@@ -152,6 +160,7 @@ enum Training {
     Splats(Box<SplatTraining>),
     Surface(Box<SurfaceTraining>),
     Radiance(Box<RadianceTraining>),
+    Video(Box<VideoTraining>),
 }
 
 /// One training from its capture to its run folder.
@@ -203,6 +212,7 @@ impl Job<'_> {
             Settings::Splats(config) => Training::Splats(Box::new(SplatTraining::on(self.device, &capture, config)?)),
             Settings::Surface(config) => Training::Surface(Box::new(SurfaceTraining::new(&capture, config)?)),
             Settings::Radiance(config) => Training::Radiance(Box::new(RadianceTraining::new(&capture, config)?)),
+            Settings::Video(config) => Training::Video(Box::new(VideoTraining::new(&capture, config)?)),
         };
         let folder = folder.map_or_else(|| RunFolder::create(self.output, self.existing), Ok)?;
         let [checkpoint_every, eval_every, preview_every] = self.settings.intervals();
@@ -230,6 +240,7 @@ impl Job<'_> {
             (Training::Splats(training), None) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
             (Training::Surface(training), _) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
             (Training::Radiance(training), _) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
+            (Training::Video(training), _) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
         });
         match unwritable {
             Some(error) => Err(error),

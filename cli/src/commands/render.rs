@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use tessera_engine::datasets::capture::{Capture, StatedCamera, read_cameras};
 use tessera_engine::datasets::format::Existing;
+use tessera_engine::datasets::scene::Timeline;
 use tessera_engine::evaluate::split_indices;
 use tessera_engine::rbf::file::RbfFile;
 use tessera_engine::rbf::image::write_picture;
@@ -63,6 +64,7 @@ fn write_fitted(args: &Render, console: &Console) -> Result<()> {
 fn of_splats(args: &Render, scene: &Scene, console: &Console) -> Result<Vec<PathBuf>> {
     let orbit = |count| orbit_cameras(scene, count, args.size, console);
     let path = cameras(args, scene.settings(), &orbit, console)?;
+    refuse_times(args)?;
     let background = args.background.unwrap_or_else(|| scene.background());
     let mut painter = SplatPainter::new(&scene.cloud, &scene_of_cloud(&scene.cloud), background);
     write(&mut painter, &path, args, console)
@@ -71,9 +73,45 @@ fn of_splats(args: &Render, scene: &Scene, console: &Console) -> Result<Vec<Path
 fn of_field(args: &Render, field: &LearnedField, console: &Console) -> Result<Vec<PathBuf>> {
     let capture = || field.run.as_ref().and_then(|run| capture_of(run, console));
     let orbit = |count| field.orbit(capture().as_ref(), count, args.size);
-    let path = cameras(args, field.run.as_ref().map(|run| &run.settings), &orbit, console)?;
+    let mut path = cameras(args, field.run.as_ref().map(|run| &run.settings), &orbit, console)?;
+    match field.timeline() {
+        Some(timeline) => path = at_times(path, &timeline, args),
+        None => refuse_times(args)?,
+    }
     let background = args.background.unwrap_or_else(|| field.background());
     write(field.painter(background).as_mut(), &path, args, console)
+}
+
+/// The cameras of a moving scene, each with its time: the one that is asked for, those of all frames, its own, or the scene's from
+/// beginning to end.
+fn at_times(path: Vec<PathCamera>, timeline: &Timeline, args: &Render) -> Vec<PathCamera> {
+    if path.is_empty() {
+        return path;
+    }
+    if args.frames {
+        let frames = timeline.frames as usize;
+        let of_frame = |i: usize| PathCamera {
+            name: format!("{i:06}"),
+            time: Some(timeline.start + timeline.seconds_of(i as u32)),
+            ..path[i * path.len() / frames].clone()
+        };
+        return (0..frames).map(of_frame).collect();
+    }
+    let count = path.len();
+    let spread = |i: usize| timeline.start + timeline.duration() * i as f64 / count as f64;
+    let timed =
+        |(i, camera): (usize, PathCamera)| PathCamera { time: args.time.or(camera.time).or(Some(spread(i))), ..camera };
+    path.into_iter().enumerate().map(timed).collect()
+}
+
+fn refuse_times(args: &Render) -> Result<()> {
+    if args.time.is_some() || args.frames {
+        return Err(UsageError(
+            "--time and --frames are for moving scenes (--method video); leave them out".to_owned(),
+        )
+        .into());
+    }
+    Ok(())
 }
 
 fn cameras(
@@ -103,7 +141,7 @@ pub fn stated_cameras(file: &Path) -> Result<Vec<PathCamera>> {
             let name = file.display();
             bail!("{name}: the frame {} has no size in pixels; add \"w\" and \"h\" to the file", stated.name);
         }
-        Ok(PathCamera { name: stated.name, camera, camera_from_world: stated.camera_from_world })
+        Ok(PathCamera { name: stated.name, camera, camera_from_world: stated.camera_from_world, time: None })
     };
     read_cameras(file)?.into_iter().map(path_camera).collect()
 }

@@ -15,6 +15,8 @@ pub struct PathCamera {
     pub camera: Camera,
     /// Where it is.
     pub camera_from_world: Pose,
+    /// When it looks, in the capture's own time; `None` when that makes no difference or is not said.
+    pub time: Option<f64>,
 }
 
 /// The cameras of the photos with these indices, each reduced until its longer side has at most `max_side` pixels.
@@ -27,7 +29,12 @@ pub fn of_frames(capture: &Capture, indices: &[usize], max_side: Option<u32>) ->
         if scale < 1.0 { camera.resized(scaled(camera.width), scaled(camera.height)) } else { *camera }
     };
     frames
-        .map(|f| PathCamera { name: f.name.clone(), camera: camera(&f.camera), camera_from_world: f.camera_from_world })
+        .map(|f| PathCamera {
+            name: f.name.clone(),
+            camera: camera(&f.camera),
+            camera_from_world: f.camera_from_world,
+            time: f.time,
+        })
         .collect()
 }
 
@@ -42,8 +49,12 @@ pub fn from_file(path: impl AsRef<Path>) -> Result<Vec<PathCamera>> {
         let reason = format!("does not say how large the picture of camera '{}' is", camera.name);
         return Err(Error::file(path, reason, "add \"w\" and \"h\", in pixels"));
     }
-    let camera =
-        |s: StatedCamera| PathCamera { name: s.name, camera: s.camera, camera_from_world: s.camera_from_world };
+    let camera = |s: StatedCamera| PathCamera {
+        name: s.name,
+        camera: s.camera,
+        camera_from_world: s.camera_from_world,
+        time: None,
+    };
     Ok(stated.into_iter().map(camera).collect())
 }
 
@@ -59,7 +70,12 @@ pub fn interpolated(keys: &[PathCamera], count: usize) -> Vec<PathCamera> {
             let time = if count > 1 { end * i as f64 / (count - 1) as f64 } else { 0.0 };
             let (position, rotation) = spline(&places, &knots, time);
             let world_from_camera = Pose::from_parts(Translation3::from(position), rotation);
-            PathCamera { name: number(i), camera: first.camera, camera_from_world: world_from_camera.inverse() }
+            PathCamera {
+                name: number(i),
+                camera: first.camera,
+                camera_from_world: world_from_camera.inverse(),
+                time: None,
+            }
         })
         .collect()
 }

@@ -134,7 +134,7 @@ impl Circle {
                 let outward = Rotation3::from_axis_angle(&around, angle) * start;
                 let position = self.centre + self.radius * outward + self.height * self.up;
                 let camera_from_world = looking_at(&position, &self.centre, &self.up, &outward);
-                PathCamera { name: number(i), camera, camera_from_world }
+                PathCamera { name: number(i), camera, camera_from_world, time: None }
             })
             .collect()
     }

@@ -66,7 +66,11 @@ pub fn render_path(
     let views = path.iter().map(|c| painter.view(&c.camera, &c.camera_from_world)).collect::<Result<Vec<_>>>()?;
     let (files, sink) = prepare(path, out, options)?;
     let range = if median_depth { depth_range(painter, &views) } else { [0.0; 2] };
-    let mut draw = |view: &View| picture_of(painter.draw(view, median_depth), options.layer, range);
+    let times: Vec<Option<f64>> = path.iter().map(|c| c.time).collect();
+    let mut draw = |i: usize, view: &View| {
+        times[i].into_iter().for_each(|time| painter.set_time(time));
+        picture_of(painter.draw(view, median_depth), options.layer, range)
+    };
     let (sender, receiver) = sync_channel(QUEUE);
     // Pictures are compressed and written while the next ones are drawn.
     let written = std::thread::scope(|scope| {
@@ -112,12 +116,12 @@ fn prepare(path: &[PathCamera], out: &Path, options: &PathOptions) -> Result<(Ve
 fn feed(
     sender: &SyncSender<Image8>,
     views: &[View],
-    draw: &mut dyn FnMut(&View) -> Image8,
+    draw: &mut dyn FnMut(usize, &View) -> Image8,
     progress: &mut dyn FnMut(usize, usize),
     stop: &AtomicBool,
 ) {
     for (i, view) in views.iter().enumerate() {
-        if stop.load(Ordering::Relaxed) || sender.send(draw(view)).is_err() {
+        if stop.load(Ordering::Relaxed) || sender.send(draw(i, view)).is_err() {
             return;
         }
         progress(i + 1, views.len());

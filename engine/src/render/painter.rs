@@ -29,6 +29,9 @@ pub trait Painter {
     /// Draws what the view sees: colours, transmittance, and median depth if that is asked for.
     fn draw(&mut self, view: &View, median_depth: bool) -> &Rendering;
 
+    /// Draws what there is at this time of the capture from now on. Still scenes are always the same.
+    fn set_time(&mut self, _capture_time: f64) {}
+
     /// The view of a camera that is placed in the world.
     ///
     /// # Errors

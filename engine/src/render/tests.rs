@@ -23,7 +23,7 @@ fn ball(at: [f32; 3]) -> SplatCloud {
 /// A camera at the origin that looks along z.
 fn ahead(width: u32, height: u32) -> PathCamera {
     let camera = Camera::from_horizontal_fov(width, height, 1.0);
-    PathCamera { name: "ahead".to_owned(), camera, camera_from_world: Pose::identity() }
+    PathCamera { name: "ahead".to_owned(), camera, camera_from_world: Pose::identity(), time: None }
 }
 
 fn write(cloud: &SplatCloud, path: &[PathCamera], out: &Path, options: &PathOptions) -> crate::Result<usize> {

@@ -16,13 +16,13 @@ use rayon::prelude::*;
 use tessera_kernels::splat::{Rasterizer, SplatGradients};
 
 /// Splats with less opacity are dead.
-pub(super) const DEAD_OPACITY: f32 = 0.005;
+pub(crate) const DEAD_OPACITY: f32 = 0.005;
 /// Children of a split stand this many standard deviations from the parent's mean.
-pub(super) const SPLIT_OFFSET: f32 = 0.6;
+pub(crate) const SPLIT_OFFSET: f32 = 0.6;
 /// Their standard deviation along the split axis, as a share of the parent's: keeps the second moment.
-pub(super) const SPLIT_SHRINK: f32 = 0.8;
+pub(crate) const SPLIT_SHRINK: f32 = 0.8;
 /// Exponent of a child's transparency: 1 - (1 - opacity)^this, which keeps the light that the parent held back.
-pub(super) const SPLIT_TRANSPARENCY: f32 = 0.625;
+pub(crate) const SPLIT_TRANSPARENCY: f32 = 0.625;
 /// Steps between re-orderings, in refinements.
 const REORDER_EVERY: u64 = 10;
 
@@ -115,6 +115,14 @@ impl DensityControl {
         self.scores.resize(gradients.scores.len(), 0.0);
         for (sum, score) in self.scores.iter_mut().zip(&gradients.scores) {
             *sum += score;
+        }
+    }
+
+    /// Adds the scores of some of `count` splats: `scores[i]` is that of `rows[i]`.
+    pub fn observe_rows(&mut self, count: usize, rows: &[u32], scores: &[f32]) {
+        self.scores.resize(count, 0.0);
+        for (&row, score) in rows.iter().zip(scores) {
+            self.scores[row as usize] += score;
         }
     }
 

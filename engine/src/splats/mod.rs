@@ -280,7 +280,7 @@ fn with_masks(capture: &Capture, masks: MaskUse) -> Capture {
 }
 
 /// 1.1 times the largest distance of a camera from the cameras' centroid, as in the original 3DGS.
-fn camera_extent(frames: &FrameSet) -> f64 {
+pub(crate) fn camera_extent(frames: &FrameSet) -> f64 {
     let centres: Vec<_> = (0..frames.len()).map(|i| frames.camera_from_scene(i).inverse().translation.vector).collect();
     let centroid = centres.iter().sum::<nalgebra::Vector3<f64>>() / centres.len().max(1) as f64;
     let farthest = centres.iter().map(|c| (c - centroid).norm()).fold(0.0, f64::max);

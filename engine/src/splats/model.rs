@@ -18,7 +18,7 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    fn new(values: Vec<f32>, columns: usize, capacity: usize) -> Self {
+    pub(crate) fn new(values: Vec<f32>, columns: usize, capacity: usize) -> Self {
         let mut parameter = Self { moments: Moments::zeros(values.len()), values, columns };
         for values in parameter.planes() {
             values.reserve_exact((capacity * columns).saturating_sub(values.len()));
@@ -27,7 +27,7 @@ impl Parameter {
     }
 
     /// The values and both moments, which every change of rows must treat alike.
-    fn planes(&mut self) -> [&mut Vec<f32>; 3] {
+    pub(crate) fn planes(&mut self) -> [&mut Vec<f32>; 3] {
         [&mut self.values, &mut self.moments.first, &mut self.moments.second]
     }
 
@@ -41,13 +41,23 @@ impl Parameter {
         &mut self.values[i * self.columns..][..self.columns]
     }
 
-    fn forget(&mut self, row: usize) {
+    /// Numbers in a row.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Adam's first and second moments.
+    pub(crate) fn moments(&self) -> [&[f32]; 2] {
+        [&self.moments.first, &self.moments.second]
+    }
+
+    pub(crate) fn forget(&mut self, row: usize) {
         for moments in [&mut self.moments.first, &mut self.moments.second] {
             moments[row * self.columns..][..self.columns].fill(0.0);
         }
     }
 
-    fn copy_row(&mut self, from: usize, to: usize) {
+    pub(crate) fn copy_row(&mut self, from: usize, to: usize) {
         let from = from * self.columns..(from + 1) * self.columns;
         self.values.copy_within(from, to * self.columns);
     }
@@ -60,12 +70,12 @@ impl Parameter {
         }
     }
 
-    fn resize(&mut self, rows: usize) {
+    pub(crate) fn resize(&mut self, rows: usize) {
         let len = rows * self.columns;
         self.planes().into_iter().for_each(|plane| plane.resize(len, 0.0));
     }
 
-    fn permute(&mut self, order: &[u32], scratch: &mut Vec<f32>) {
+    pub(crate) fn permute(&mut self, order: &[u32], scratch: &mut Vec<f32>) {
         let columns = self.columns;
         for plane in self.planes() {
             scratch.clear();

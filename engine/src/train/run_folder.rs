@@ -8,7 +8,7 @@
 //! scene.ply, ...   the result
 //! ```
 
-use super::checkpoint::CheckpointStore;
+use super::checkpoint::{CheckpointReader, CheckpointStore};
 use super::durable;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -154,6 +154,18 @@ impl RunFolder {
     /// When there is no run, or its `config.toml` is damaged.
     pub fn read_config(path: impl AsRef<Path>) -> Result<RunConfig> {
         RunConfig::read(path.as_ref().join(CONFIG))
+    }
+
+    /// The newest checkpoint of the run in the folder `path` that is whole, if there is any.
+    ///
+    /// # Errors
+    /// When there are checkpoints but none is whole.
+    pub fn newest_checkpoint(path: impl AsRef<Path>) -> Result<Option<CheckpointReader>> {
+        let folder = path.as_ref().join(CHECKPOINTS);
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        Ok(CheckpointStore::new(folder).newest()?.0)
     }
 
     pub(super) fn write_config(&self, method: &str, capture: &Path, settings: &str) -> Result<()> {

@@ -14,7 +14,7 @@
 pub mod cuda;
 mod sparse;
 
-pub use sparse::{SparseMoments, step_touched};
+pub use sparse::{SparseMoments, step_listed, step_touched};
 
 use crate::dispatch;
 use crate::image_loss::rows::{load, store};

@@ -66,6 +66,37 @@ pub fn step_touched<const COLUMNS: usize>(
     }
 }
 
+/// Changes the rows `rows[i]` of a tensor `[N, columns]`, for `i` in `touched`, by one step against row `i` of `gradient`: for
+/// gradients that are as short as the list of rows that may have one. `planes` are the parameters and their two moments, `ages`
+/// says for each row how many steps it has taken, this one included.
+///
+/// # Panics
+/// When slices do not fit each other.
+pub fn step_listed(
+    [params, first, second]: [&mut [f32]; 3],
+    columns: usize,
+    (rows, touched): (&[u32], &[u32]),
+    gradient: &[f32],
+    ages: &[u32],
+    settings: &AdamSettings,
+    learning_rate: f32,
+) {
+    assert_eq!(gradient.len(), rows.len() * columns, "one gradient for each listed row");
+    let corrections = corrections(settings, learning_rate);
+    for &i in touched {
+        let row = rows[i as usize] as usize;
+        let [rate, root_correction] = corrections[(ages[row].max(1) as usize).min(CORRECTED) - 1];
+        let gradient = &gradient[i as usize * columns..][..columns];
+        let part = row * columns..(row + 1) * columns;
+        let moments = first[part.clone()].iter_mut().zip(&mut second[part.clone()]);
+        for ((p, g), (m, v)) in params[part].iter_mut().zip(gradient).zip(moments) {
+            *m = settings.beta1 * *m + (1.0 - settings.beta1) * g;
+            *v = settings.beta2 * *v + (1.0 - settings.beta2) * g * g;
+            *p -= rate * *m / (v.sqrt() * root_correction + settings.epsilon);
+        }
+    }
+}
+
 /// For each number of steps, from 1: the rate, and what the root of the second moment is multiplied with.
 fn corrections(settings: &AdamSettings, learning_rate: f32) -> Vec<[f32; 2]> {
     let (mut power1, mut power2) = (1.0, 1.0);
@@ -82,6 +113,25 @@ fn corrections(settings: &AdamSettings, learning_rate: f32) -> Vec<[f32; 2]> {
 mod tests {
     use super::super::{Moments, step};
     use super::*;
+
+    #[test]
+    fn listed_rows_step_as_adam_does_and_others_stay() {
+        let settings = AdamSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-15 };
+        let (mut params, mut first, mut second) = (vec![1.0f32, 2.0, 0.5, -0.5], vec![0.0; 4], vec![0.0; 4]);
+        let (mut dense, mut moments) = ([0.5f32, -0.5], Moments::zeros(2));
+        for t in 1..=30 {
+            let g = [(t as f32).sin(), 0.1 * (t as f32).cos()];
+            // Row 1 is the second of the list, and the only one that is touched.
+            let gradient = [9.0, 9.0, g[0], g[1]];
+            let planes = [&mut params[..], &mut first[..], &mut second[..]];
+            step_listed(planes, 2, (&[0, 1], &[1]), &gradient, &[0, t], &settings, 0.01);
+            step(&mut dense, &g, &mut moments, &settings, 0.01, u64::from(t));
+        }
+        assert_eq!(params[..2], [1.0, 2.0]);
+        for (a, b) in params[2..].iter().zip(dense) {
+            assert!((a - b).abs() < 1e-5, "{a} instead of {b}");
+        }
+    }
 
     #[test]
     fn touched_rows_step_as_adam_does_and_others_stay() {

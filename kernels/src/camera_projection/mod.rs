@@ -3,7 +3,10 @@
 pub mod cuda;
 mod ewa;
 
-pub use ewa::{Footprint, FootprintGradient, Gaussian, GaussianGradient, LOW_PASS, project, project_backward};
+pub use ewa::{
+    Ellipsoid, EllipsoidGradient, Footprint, FootprintGradient, Gaussian, GaussianGradient, LOW_PASS, project,
+    project_backward, project_ellipsoid, project_ellipsoid_backward,
+};
 use tessera_camera::{Camera, Lens, Pose};
 
 /// A camera at a place: everything that projection needs, in `f32`.

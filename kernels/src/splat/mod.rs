@@ -24,7 +24,7 @@ pub mod cuda;
 pub mod spherical_harmonics;
 
 pub use crate::camera_projection::View;
-pub use cpu::{Counts, Rasterizer};
+pub use cpu::{Counts, Primitives, Rasterizer};
 
 /// Contributions with less opacity than this are skipped.
 pub const MIN_ALPHA: f32 = 1.0 / 255.0;
@@ -65,6 +65,23 @@ impl Splats<'_> {
     pub fn is_empty(&self) -> bool {
         self.opacity_logits.is_empty()
     }
+}
+
+/// `N` Gaussians by their covariances, with their harmonics: what is seen of Gaussians in space and time at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Ellipsoids<'a> {
+    /// `[N, 3]`, world units.
+    pub means: &'a [f32],
+    /// `[N, 6]`, xx, xy, xz, yy, yz, zz, square world units.
+    pub covariances: &'a [f32],
+    /// `[N]`, 0 to 1.
+    pub opacities: &'a [f32],
+    /// As in [`Splats`].
+    pub sh0: &'a [f32],
+    /// As in [`Splats`].
+    pub sh_rest: &'a [f32],
+    /// As in [`Splats`].
+    pub sh_degree: u8,
 }
 
 /// How splats are drawn.
@@ -127,7 +144,8 @@ pub struct RenderingGradient<'a> {
     pub score: Option<&'a [f32]>,
 }
 
-/// Gradients with respect to [`Splats`], and what else one backward pass finds out.
+/// Gradients with respect to [`Splats`] or [`Ellipsoids`], and what else one backward pass finds out. The tensors that the
+/// other kind has are empty.
 #[derive(Clone, Debug, Default)]
 pub struct SplatGradients {
     /// `[N, 3]`
@@ -138,6 +156,10 @@ pub struct SplatGradients {
     pub quats: Vec<f32>,
     /// `[N]`
     pub opacity_logits: Vec<f32>,
+    /// `[N, 6]`, off-diagonals counted once.
+    pub covariances: Vec<f32>,
+    /// `[N]`
+    pub opacities: Vec<f32>,
     /// `[N, 3]`
     pub sh0: Vec<f32>,
     /// `[N, K - 1, 3]`

@@ -104,8 +104,9 @@ pub fn the_order_of_blocks_changes_no_bit(device: &Device) {
     let case = &Case::all()[0];
     let bits = || {
         let (rendering, gradients, background) = case.run(&mut OnDevice::new(device));
-        let SplatGradients { means, log_scales, quats, opacity_logits, sh0, sh_rest, scores, mean2d_norms, pose } =
-            gradients;
+        let SplatGradients {
+            means, log_scales, quats, opacity_logits, sh0, sh_rest, scores, mean2d_norms, pose, ..
+        } = gradients;
         let all = [rendering.rgb, means, log_scales, quats, opacity_logits, sh0, sh_rest, scores, mean2d_norms];
         (all.concat().iter().map(|v| v.to_bits()).collect::<Vec<u32>>(), pose, background)
     };

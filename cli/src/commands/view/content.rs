@@ -240,7 +240,7 @@ fn stated_camera(args: &Arguments, up: [f64; 3]) -> Result<Option<PathCamera>> {
     if let Some([x, y, z, tx, ty, tz]) = args.camera {
         let camera = Camera::from_horizontal_fov(args.size[0], args.size[1], FIELD_OF_VIEW);
         let camera_from_world = looking_at([x, y, z], [tx, ty, tz], up);
-        return Ok(Some(PathCamera { name: String::new(), camera, camera_from_world }));
+        return Ok(Some(PathCamera { name: String::new(), camera, camera_from_world, time: None }));
     }
     let Some(file) = &args.cameras else { return Ok(None) };
     let mut cameras = stated_cameras(file)?;

@@ -3,12 +3,15 @@
 mod accumulate;
 mod composite;
 mod parameters;
+mod primitives;
 mod project;
 mod tile;
 mod tiles;
 
-use super::{RenderSettings, Rendering, RenderingGradient, SplatGradients, Splats};
+use super::{RenderSettings, Rendering, RenderingGradient, SplatGradients};
 use crate::camera_projection::View;
+pub use primitives::Primitives;
+use primitives::Shapes;
 use tiles::Tiles;
 
 /// Splats are projected in groups of this many; also the grain of every parallel loop over splats.
@@ -105,13 +108,19 @@ impl Rasterizer {
         Self::default()
     }
 
-    /// Renders `splats` as seen from `view`.
+    /// Renders [`Splats`](super::Splats) or [`Ellipsoids`](super::Ellipsoids) as seen from `view`.
     ///
     /// # Panics
     /// When the lengths of the tensors disagree, or the picture has more than 65,535 pixels on a side.
-    pub fn forward(&mut self, splats: &Splats<'_>, view: &View, settings: &RenderSettings) -> &Rendering {
-        check_shapes(splats, view);
-        project::project_all(splats, view, settings, &mut self.records, &mut self.visible);
+    pub fn forward<'a>(
+        &mut self,
+        splats: impl Into<Primitives<'a>>,
+        view: &View,
+        settings: &RenderSettings,
+    ) -> &Rendering {
+        let splats = splats.into();
+        splats.check(view);
+        project::project_all(&splats, view, settings, &mut self.records, &mut self.visible);
         self.tiles.build(view, &mut self.records, &self.visible);
         self.rendering.resize(view, settings);
         composite::composite_all(&self.tiles, &self.records, settings, &mut self.rendering, &mut self.progress);
@@ -123,15 +132,16 @@ impl Rasterizer {
     ///
     /// # Panics
     /// When the lengths of the tensors disagree, or a depth gradient is given but no depth was rendered.
-    pub fn backward(
+    pub fn backward<'a>(
         &mut self,
-        splats: &Splats<'_>,
+        splats: impl Into<Primitives<'a>>,
         view: &View,
         settings: &RenderSettings,
         gradient: &RenderingGradient<'_>,
         out: &mut SplatGradients,
     ) {
-        check_shapes(splats, view);
+        let splats = &splats.into();
+        splats.check(view);
         let pixels = view.width * view.height;
         assert_eq!(gradient.rgb.len(), 3 * pixels, "the colour gradient must be [3, H, W]");
         assert!(gradient.depth.is_none() || settings.depth, "a depth gradient needs a rendered depth");
@@ -187,19 +197,6 @@ impl Rasterizer {
     }
 }
 
-fn check_shapes(splats: &Splats<'_>, view: &View) {
-    let n = splats.len();
-    let rest = super::spherical_harmonics::count(splats.sh_degree) - 1;
-    assert_eq!(splats.means.len(), 3 * n, "means must be [N, 3]");
-    assert_eq!(splats.log_scales.len(), 3 * n, "log_scales must be [N, 3]");
-    assert_eq!(splats.quats.len(), 4 * n, "quats must be [N, 4]");
-    assert_eq!(splats.sh0.len(), 3 * n, "sh0 must be [N, 3]");
-    assert_eq!(splats.sh_rest.len(), 3 * rest * n, "sh_rest must be [N, {rest}, 3]");
-    assert!(splats.filter_3d.is_none_or(|f| f.len() == n), "filter_3d must be [N]");
-    assert!(n < u32::MAX as usize / 64, "more than 67 million splats in one call");
-    assert!(view.width <= 65_535 && view.height <= 65_535, "pictures have at most 65,535 pixels on a side");
-}
-
 impl Rendering {
     fn resize(&mut self, view: &View, settings: &RenderSettings) {
         let pixels = view.width * view.height;
@@ -213,12 +210,18 @@ impl Rendering {
 }
 
 impl SplatGradients {
-    fn resize(&mut self, splats: &Splats<'_>) {
+    fn resize(&mut self, splats: &Primitives<'_>) {
         let n = splats.len();
+        let (turned, whole) = match splats.shapes {
+            Shapes::Turned { .. } => (n, 0),
+            Shapes::Covariances { .. } => (0, n),
+        };
         self.means.resize(3 * n, 0.0);
-        self.log_scales.resize(3 * n, 0.0);
-        self.quats.resize(4 * n, 0.0);
-        self.opacity_logits.resize(n, 0.0);
+        self.log_scales.resize(3 * turned, 0.0);
+        self.quats.resize(4 * turned, 0.0);
+        self.opacity_logits.resize(turned, 0.0);
+        self.covariances.resize(6 * whole, 0.0);
+        self.opacities.resize(whole, 0.0);
         self.sh0.resize(3 * n, 0.0);
         self.sh_rest.resize(splats.sh_rest.len(), 0.0);
         self.scores.resize(n, 0.0);

@@ -1,18 +1,19 @@
 //! From the sums over pixels back through colour and projection to the parameters, eight splats at a time.
 
-use super::project::{Shading, load_gaussians};
+use super::primitives::{GeometryGradient, Primitives, ShapeGradient};
+use super::project::Shading;
 use super::tiles::Tiles;
 use super::{CHUNK, Record, Shared, TileSums};
-use crate::camera_projection::{FootprintGradient, GaussianGradient, View, project, project_backward};
+use crate::camera_projection::{Footprint, FootprintGradient, View};
 use crate::simd::{Lanes, flush_denormals};
 use crate::splat::spherical_harmonics::{Y0, count, direction_gradient};
-use crate::splat::{RenderSettings, SplatGradients, Splats};
+use crate::splat::{RenderSettings, SplatGradients};
 use rayon::prelude::*;
 use tessera_camera::each;
 
 /// What the forward pass was given and found visible.
 pub(super) struct Scene<'a> {
-    pub splats: &'a Splats<'a>,
+    pub splats: &'a Primitives<'a>,
     pub view: &'a View,
     pub settings: &'a RenderSettings,
     pub records: &'a [Record],
@@ -32,6 +33,9 @@ pub(super) fn parameter_gradients(
         log_scales: Shared::new(&mut out.log_scales),
         quats: Shared::new(&mut out.quats),
         opacity_logits: Shared::new(&mut out.opacity_logits),
+        covariances: Shared::new(&mut out.covariances),
+        opacities: Shared::new(&mut out.opacities),
+        has_covariances: !out.covariances.is_empty(),
         sh0: Shared::new(&mut out.sh0),
         sh_rest: Shared::new(&mut out.sh_rest),
         scores: Shared::new(&mut out.scores),
@@ -52,6 +56,10 @@ struct Targets {
     log_scales: Shared<f32>,
     quats: Shared<f32>,
     opacity_logits: Shared<f32>,
+    covariances: Shared<f32>,
+    opacities: Shared<f32>,
+    /// Whether covariances have gradients and not scales and rotations.
+    has_covariances: bool,
     sh0: Shared<f32>,
     sh_rest: Shared<f32>,
     scores: Shared<f32>,
@@ -62,17 +70,13 @@ struct Targets {
 
 impl Targets {
     fn clear(&self, splats: std::ops::Range<usize>) {
-        let tensors = [
-            (&self.means, 3),
-            (&self.log_scales, 3),
-            (&self.quats, 4),
-            (&self.opacity_logits, 1),
-            (&self.sh0, 3),
-            (&self.sh_rest, self.rest),
-            (&self.scores, 1),
-            (&self.mean2d_norms, 1),
-        ];
-        for (tensor, width) in tensors {
+        let shapes = match self.has_covariances {
+            false => [(&self.log_scales, 3), (&self.quats, 4), (&self.opacity_logits, 1)],
+            true => [(&self.covariances, 6), (&self.opacities, 1), (&self.opacities, 1)],
+        };
+        let others =
+            [(&self.means, 3), (&self.sh0, 3), (&self.sh_rest, self.rest), (&self.scores, 1), (&self.mean2d_norms, 1)];
+        for (tensor, width) in shapes.into_iter().chain(others) {
             // SAFETY: chunks own disjoint ranges of splats.
             unsafe { tensor.range(splats.start * width, splats.len() * width) }.fill(0.0);
         }
@@ -162,7 +166,7 @@ fn gather_sums(tiles: &Tiles, sums: &[TileSums], slot: usize, lanes: usize) -> G
 
 /// Gradients of eight splats.
 struct Group<V> {
-    geometry: GaussianGradient<V>,
+    geometry: GeometryGradient<V>,
     /// With respect to the colour before its clamp at zero.
     colour: [V; 3],
     basis: [V; 15],
@@ -172,21 +176,26 @@ struct Group<V> {
 #[inline(always)]
 fn group_gradients<V: Lanes>(scene: &Scene<'_>, centre: [f32; 3], ids: &[u32; 8], sums: &Gathered) -> Group<V> {
     let (view, settings) = (scene.view, scene.settings);
-    let gaussian = load_gaussians::<V>(scene.splats, ids);
-    let filtered = scene.splats.filter_3d.is_some();
-    let f = project(view, &gaussian, settings.near, settings.antialiased, filtered);
     let load = V::from_array;
-    let [a, b, c] = f.conic;
     let (dx, dy) = (load(sums.s_d[0]), load(sums.s_d[1]));
-    let half = V::all(-0.5);
-    let mean2d = [a * dx + b * dy, b * dx + c * dy];
-    let footprint = FootprintGradient {
-        mean2d,
-        conic: [half * load(sums.s_dd[0]), -load(sums.s_dd[1]), half * load(sums.s_dd[2])],
-        z: load(sums.z),
-        opacity: load(sums.s) / f.opacity.max(V::all(1e-12)),
-    };
-    let mut geometry = project_backward(view, &gaussian, settings.antialiased, filtered, &footprint);
+    let mut mean2d = [dx, dy];
+    let mut geometry = scene.splats.project_backward(
+        view,
+        settings,
+        ids,
+        #[inline(always)]
+        |f: &Footprint<V>| {
+            let [a, b, c] = f.conic;
+            mean2d = [a * dx + b * dy, b * dx + c * dy];
+            let half = V::all(-0.5);
+            FootprintGradient {
+                mean2d,
+                conic: [half * load(sums.s_dd[0]), -load(sums.s_dd[1]), half * load(sums.s_dd[2])],
+                z: load(sums.z),
+                opacity: load(sums.s) / f.opacity.max(V::all(1e-12)),
+            }
+        },
+    );
 
     let degree = settings.active_sh_degree;
     let shading = Shading::<V>::new(scene.splats, centre, degree, ids);
@@ -206,7 +215,7 @@ fn group_gradients<V: Lanes>(scene: &Scene<'_>, centre: [f32; 3], ids: &[u32; 8]
 /// The gradient with respect to mean minus camera centre through the direction in which colour is seen.
 #[inline(always)]
 fn offset_gradient<V: Lanes>(
-    splats: &Splats<'_>,
+    splats: &Primitives<'_>,
     degree: u8,
     ids: &[u32; 8],
     shading: &Shading<V>,
@@ -239,9 +248,19 @@ fn write_group<V: Lanes>(
 ) {
     let geometry = &group.geometry;
     write_rows(&targets.means, 3, ids, lanes, &each!(3, |i| geometry.mean[i].to_array()));
-    write_rows(&targets.log_scales, 3, ids, lanes, &each!(3, |i| geometry.log_scale[i].to_array()));
-    write_rows(&targets.quats, 4, ids, lanes, &each!(4, |i| geometry.quat[i].to_array()));
-    write_rows(&targets.opacity_logits, 1, ids, lanes, &[geometry.opacity_logit.to_array()]);
+    match geometry.shape {
+        ShapeGradient::Turned { log_scale, quat, opacity_logit } => {
+            write_rows(&targets.log_scales, 3, ids, lanes, &each!(3, |i| log_scale[i].to_array()));
+            write_rows(&targets.quats, 4, ids, lanes, &each!(4, |i| quat[i].to_array()));
+            write_rows(&targets.opacity_logits, 1, ids, lanes, &[opacity_logit.to_array()]);
+        }
+        ShapeGradient::Covariances { covariance, opacity } => {
+            let [xx, xy, xz, yy, yz, zz] = covariance;
+            let columns = [xx.to_array(), xy.to_array(), xz.to_array(), yy.to_array(), yz.to_array(), zz.to_array()];
+            write_rows(&targets.covariances, 6, ids, lanes, &columns);
+            write_rows(&targets.opacities, 1, ids, lanes, &[opacity.to_array()]);
+        }
+    }
     write_rows(&targets.scores, 1, ids, lanes, &[sums.score]);
     write_rows(&targets.mean2d_norms, 1, ids, lanes, &[group.mean2d_norm.to_array()]);
     write_rows(&targets.sh0, 3, ids, lanes, &each!(3, |i| (group.colour[i] * V::splat(Y0)).to_array()));

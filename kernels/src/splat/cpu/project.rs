@@ -2,17 +2,17 @@
 //!
 //! About 250 floating-point operations for a splat's geometry and 200 for its colour at degree 3.
 
-use super::{CHUNK, Record};
-use crate::camera_projection::{Gaussian, View, project};
+use super::{CHUNK, Primitives, Record};
+use crate::camera_projection::View;
 use crate::simd::{Lanes, flush_denormals};
 use crate::splat::spherical_harmonics::{Y0, basis, count};
-use crate::splat::{MIN_ALPHA, RenderSettings, Splats};
+use crate::splat::{MIN_ALPHA, RenderSettings};
 use rayon::prelude::*;
 use tessera_camera::each;
 
 /// Fills `records` and the number of visible splats of each chunk.
 pub(super) fn project_all(
-    splats: &Splats<'_>,
+    splats: &Primitives<'_>,
     view: &View,
     settings: &RenderSettings,
     records: &mut Vec<Record>,
@@ -34,11 +34,11 @@ struct Viewpoint<'a> {
 }
 
 crate::dispatch! {
-    fn project_chunk(splats: &Splats<'_>, camera: &Viewpoint<'_>, start: usize, out: &mut [Record]) -> usize = chunk_kernel;
+    fn project_chunk(splats: &Primitives<'_>, camera: &Viewpoint<'_>, start: usize, out: &mut [Record]) -> usize = chunk_kernel;
 }
 
 #[inline(always)]
-fn chunk_kernel<V: Lanes>(splats: &Splats<'_>, camera: &Viewpoint<'_>, start: usize, out: &mut [Record]) -> usize {
+fn chunk_kernel<V: Lanes>(splats: &Primitives<'_>, camera: &Viewpoint<'_>, start: usize, out: &mut [Record]) -> usize {
     let end = (start + CHUNK).min(splats.len());
     let mut n = 0;
     for first in (start..end).step_by(8) {
@@ -50,30 +50,10 @@ fn chunk_kernel<V: Lanes>(splats: &Splats<'_>, camera: &Viewpoint<'_>, start: us
     n
 }
 
-/// Loads the geometry of eight splats.
-#[inline(always)]
-pub(super) fn load_gaussians<V: Lanes>(splats: &Splats<'_>, ids: &[u32; 8]) -> Gaussian<V> {
-    let threes = ids.map(|i| 3 * i);
-    let fours = ids.map(|i| 4 * i);
-    // SAFETY: ids are below N and `check_shapes` has compared the lengths of all tensors with N.
-    unsafe {
-        Gaussian {
-            mean: each!(3, |k| V::gather(splats.means.as_ptr(), threes, k as u32)),
-            log_scale: each!(3, |k| V::gather(splats.log_scales.as_ptr(), threes, k as u32)),
-            quat: each!(4, |k| V::gather(splats.quats.as_ptr(), fours, k as u32)),
-            opacity_logit: V::gather(splats.opacity_logits.as_ptr(), *ids, 0),
-            filter_variance: match splats.filter_3d {
-                Some(filter) => V::gather(filter.as_ptr(), *ids, 0).squared(),
-                None => V::all(0.0),
-            },
-        }
-    }
-}
-
 /// Projects eight splats and appends those that touch the picture to `out`.
 #[inline(always)]
 fn project_group<V: Lanes>(
-    splats: &Splats<'_>,
+    splats: &Primitives<'_>,
     camera: &Viewpoint<'_>,
     ids: &[u32; 8],
     lanes: usize,
@@ -81,9 +61,7 @@ fn project_group<V: Lanes>(
 ) -> usize {
     const HALF_LOG2_E: f32 = 0.5 * std::f32::consts::LOG2_E;
     let (view, settings) = (camera.view, camera.settings);
-    let gaussian = load_gaussians::<V>(splats, ids);
-    let filtered = splats.filter_3d.is_some();
-    let f = project(view, &gaussian, settings.near, settings.antialiased, filtered);
+    let f = splats.project::<V>(view, settings, ids);
     let candidates = V::bits(f.in_view & V::all(MIN_ALPHA).lt(f.opacity)) & ((1 << lanes) - 1);
     if candidates == 0 {
         return 0;
@@ -147,7 +125,7 @@ fn covered<V: Lanes>(mean: V, extent_squared: V, size: usize) -> (V, V) {
 
 /// Colours the visible splats of a chunk.
 #[inline(always)]
-fn colour_kernel<V: Lanes>(splats: &Splats<'_>, camera: &Viewpoint<'_>, records: &mut [Record]) {
+fn colour_kernel<V: Lanes>(splats: &Primitives<'_>, camera: &Viewpoint<'_>, records: &mut [Record]) {
     for group in records.chunks_mut(8) {
         let ids: [u32; 8] = std::array::from_fn(|lane| group[lane.min(group.len() - 1)].splat);
         let shading = Shading::<V>::new(splats, camera.centre, camera.settings.active_sh_degree, &ids);
@@ -172,10 +150,10 @@ pub(super) struct Shading<V> {
 
 impl<V: Lanes> Shading<V> {
     #[inline(always)]
-    pub fn new(splats: &Splats<'_>, camera_centre: [f32; 3], degree: u8, ids: &[u32; 8]) -> Self {
+    pub fn new(splats: &Primitives<'_>, camera_centre: [f32; 3], degree: u8, ids: &[u32; 8]) -> Self {
         let threes = ids.map(|i| 3 * i);
         let offset: [V; 3] = each!(3, |k| {
-            // SAFETY: as in `load_gaussians`.
+            // SAFETY: ids are below N and `Primitives::check` has compared the lengths of all tensors with N.
             unsafe { V::gather(splats.means.as_ptr(), threes, k as u32) - V::all(camera_centre[k]) }
         });
         let squared = offset[0] * offset[0] + offset[1] * offset[1] + offset[2] * offset[2];
@@ -184,7 +162,7 @@ impl<V: Lanes> Shading<V> {
         let basis = basis(degree, direction);
         let y0 = V::splat(Y0);
         let mut colour: [V; 3] = each!(3, |k| {
-            // SAFETY: as in `load_gaussians`.
+            // SAFETY: ids are below N and `Primitives::check` has compared the lengths of all tensors with N.
             unsafe { V::gather(splats.sh0.as_ptr(), threes, k as u32).mul_add(y0, V::all(0.5)) }
         });
         let stride = 3 * (count(splats.sh_degree) - 1) as u32;

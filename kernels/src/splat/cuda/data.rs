@@ -204,6 +204,7 @@ impl SplatGradients {
             scores: part(&self.scores, 1)?,
             mean2d_norms: part(&self.mean2d_norms, 1)?,
             pose: std::array::from_fn(|i| pose[i]),
+            ..Default::default()
         })
     }
 }

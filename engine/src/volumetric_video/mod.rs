@@ -1,0 +1,241 @@
+//! Volumetric video: photos with poses and times become Gaussians in space and time.
+//!
+//! - [`config`]: all settings, which are the command line, the TOML file and the documentation at once.
+//! - [`init`]: the first Gaussians; what does not change is static from the beginning.
+//! - [`model`]: parameters and their optimiser, ordered by the segments of a [`TimeHierarchy`], so that a step touches only
+//!   what may be seen at its moment; [`density`]: growth and relocation.
+//! - `step`: one training step; [`slicer`]: which Gaussians a moment shows, and their picture.
+//! - [`painter`]: pictures at any time, and evaluation against photos with times.
+//!
+//! [`TimeHierarchy`]: tessera_datasets::scene::TimeHierarchy
+
+mod backdrop;
+pub mod config;
+pub mod density;
+pub mod init;
+pub mod model;
+pub mod painter;
+pub mod slicer;
+mod step;
+
+pub use config::{VideoConfig, preset};
+pub use painter::{VideoPainter, evaluate_video};
+
+use crate::config::Config;
+use crate::evaluate::{EvalReport, evaluate_frames};
+use crate::frames::{FrameSet, FrameTarget, Sampler, SamplerState, Split};
+use crate::splats::SplatsConfig;
+use crate::splats::density::DensityControl;
+use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
+use crate::{Error, Result};
+use model::VideoModel;
+use slicer::Slicer;
+use std::path::{Path, PathBuf};
+use tessera_datasets::camera::Similarity;
+use tessera_datasets::capture::Capture;
+use tessera_datasets::image::Image8;
+use tessera_datasets::scene::{NEAR, Timeline, VolumetricVideo};
+use tessera_kernels::image_loss::ImageLoss;
+use tessera_kernels::splat::RenderSettings;
+
+/// Gaussians in space and time being trained on a capture.
+#[derive(Debug)]
+pub struct VideoTraining {
+    config: VideoConfig,
+    /// What the density control of splats is told.
+    growth: SplatsConfig,
+    frames: FrameSet,
+    held_out: FrameSet,
+    scene_from_world: Similarity,
+    timeline: Timeline,
+    extent: f64,
+    sampler: Sampler,
+    model: VideoModel,
+    slicer: Slicer,
+    density: DensityControl,
+    first_count: usize,
+    loss: ImageLoss,
+    target: FrameTarget,
+    v_rgb: Vec<f32>,
+    errors: Vec<f32>,
+}
+
+impl VideoTraining {
+    /// Prepares training on the CPU: finds the first Gaussians.
+    ///
+    /// # Errors
+    /// When a setting is impossible, the capture has no photos to train on, or one of them cannot be read.
+    pub fn new(capture: &Capture, config: &VideoConfig) -> Result<Self> {
+        config.check()?;
+        let split = Split {
+            test_every: config.test_every,
+            resolution: config.resolution,
+            image_cache_mb: config.image_cache_mb,
+        };
+        let (frames, held_out) = FrameSet::split(capture, &split)?;
+        let mut config = config.clone();
+        if config.find_background
+            && let Some(colour) = backdrop::common_backdrop(&frames)?
+        {
+            tracing::info!(?colour, "taking the colour of the photos' borders for the background");
+            config.background = colour;
+        }
+        let config = &config;
+        let timeline = timeline_of(capture)?;
+        let video = init::first_gaussians(capture, &frames, timeline, config)?;
+        let model = VideoModel::new(&video, config);
+        Ok(Self {
+            growth: config.growth(),
+            extent: crate::splats::camera_extent(&frames),
+            sampler: Sampler::new(frames.len(), config.seed),
+            first_count: model.len(),
+            slicer: Slicer::default(),
+            density: DensityControl::default(),
+            loss: ImageLoss::new(),
+            target: FrameTarget::default(),
+            v_rgb: Vec::new(),
+            errors: Vec::new(),
+            scene_from_world: capture.scene_from_world,
+            config: config.clone(),
+            timeline,
+            frames,
+            held_out,
+            model,
+        })
+    }
+
+    /// The Gaussians as they are, in scene coordinates.
+    pub fn video(&self) -> VolumetricVideo {
+        self.model.to_video(self.config.antialiased, self.scene_from_world)
+    }
+
+    fn render_settings(&self) -> RenderSettings {
+        render_settings(self.config.sh_degree, self.config.antialiased, self.config.background)
+    }
+}
+
+/// How a finished scene is drawn.
+fn render_settings(active_sh_degree: u8, antialiased: bool, background: [f32; 3]) -> RenderSettings {
+    RenderSettings { active_sh_degree, antialiased, background, near: NEAR, ..RenderSettings::default() }
+}
+
+/// The frames of a capture: times that photos have in common, and the rate that most of them are apart.
+///
+/// # Errors
+/// When some photos have times and others do not.
+pub fn timeline_of(capture: &Capture) -> Result<Timeline> {
+    let mut times: Vec<f64> = capture.frames.iter().filter_map(|frame| frame.time).collect();
+    if !times.is_empty() && times.len() < capture.frames.len() {
+        return Err(Error::setting(format!(
+            "{}: {} of {} photos have no time; give all of them one, or none for a still scene",
+            capture.files.root().display(),
+            capture.frames.len() - times.len(),
+            capture.frames.len()
+        )));
+    }
+    times.sort_by(f64::total_cmp);
+    let (Some(&start), Some(&end)) = (times.first(), times.last()) else {
+        return Ok(Timeline { start: 0.0, frame_rate: 1.0, frames: 1 });
+    };
+    let same = 1e-6 * (end - start);
+    let mut gaps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).filter(|&gap| gap > same).collect();
+    gaps.sort_by(f64::total_cmp);
+    let Some(&gap) = gaps.get(gaps.len() / 2) else {
+        return Ok(Timeline { start, frame_rate: 1.0, frames: 1 });
+    };
+    let frames = ((end - start) / gap).round().min(f64::from(u32::MAX - 1)) as u32 + 1;
+    Ok(Timeline { start, frame_rate: 1.0 / gap, frames })
+}
+
+impl Method for VideoTraining {
+    fn name(&self) -> &'static str {
+        "video"
+    }
+
+    fn total_steps(&self) -> u64 {
+        self.config.steps
+    }
+
+    fn memory_plan(&self) -> MemoryPlan {
+        let n = self.config.max_splats.max(self.model.len());
+        let pixels = self.frames.views().map(|v| v.width * v.height).max().unwrap_or(0);
+        let photos: usize = self.frames.views().map(|v| 3 * v.width * v.height).sum();
+        let cache = photos.min(self.config.image_cache_mb << 20);
+        let (parameters, optimiser, gradients) = VideoModel::bytes(n, self.config.sh_degree);
+        MemoryPlan::default()
+            .with("parameters", parameters as u64, format!("{n} Gaussians"))
+            .with("optimiser", optimiser as u64, "two moments for every parameter")
+            .with("gradients", gradients as u64, "and the Gaussians of a moment")
+            .with("activations", (n * 240 + pixels * 80) as u64, format!("largest photo has {pixels} pixels"))
+            .with("photos", cache as u64, format!("{} photos, 8 bits a channel", self.frames.len()))
+    }
+
+    fn step(&mut self, step: u64) -> Result<StepReport> {
+        self.train_step(step)
+    }
+
+    fn evaluate(&mut self) -> Result<Option<EvalReport>> {
+        if self.held_out.is_empty() {
+            return Ok(None);
+        }
+        let settings = self.render_settings();
+        let Self { held_out, timeline, model, slicer, .. } = self;
+        let mut draw = |i: usize, view: &_, out: &mut Vec<f32>| {
+            out.clear();
+            let rendering = slicer.draw(model, init::seconds(held_out, i, timeline), view, &settings);
+            out.extend_from_slice(&rendering.rgb);
+            Ok(())
+        };
+        evaluate_frames(held_out, "test", self.config.background, &mut draw, &mut |_, _| {}).map(Some)
+    }
+
+    fn preview(&mut self) -> Result<Option<Image8>> {
+        let frames = if self.held_out.is_empty() { &self.frames } else { &self.held_out };
+        let middle = frames.len() / 2;
+        let (view, seconds) = (frames.view(middle, 1), init::seconds(frames, middle, &self.timeline));
+        let settings = self.render_settings();
+        Ok(Some(crate::render::to_image(self.slicer.draw(&self.model, seconds, &view, &settings))))
+    }
+
+    fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {
+        self.model.save(checkpoint);
+        checkpoint.f32("scores", &[self.density.scores().len()], self.density.scores());
+        checkpoint.state("sampler", &self.sampler.state())?;
+        checkpoint.state("first_count", &self.first_count)?;
+        checkpoint.state("scene_from_world", &self.scene_from_world)?;
+        let Timeline { start, frame_rate, frames } = self.timeline;
+        checkpoint.state("timeline", &(start, frame_rate, frames))
+    }
+
+    fn load(&mut self, checkpoint: &CheckpointReader) -> Result<()> {
+        self.model.load(checkpoint)?;
+        self.density.restore(checkpoint.f32("scores")?);
+        let sampler: SamplerState = checkpoint.state("sampler")?;
+        self.sampler = Sampler::restore(self.frames.len(), sampler);
+        self.first_count = checkpoint.state("first_count")?;
+        Ok(())
+    }
+
+    fn export(&self, _: &Path) -> Result<Vec<PathBuf>> {
+        Ok(Vec::new())
+    }
+
+    fn config_toml(&self) -> String {
+        self.config.to_toml()
+    }
+}
+
+/// The Gaussians that a checkpoint holds, in scene coordinates.
+///
+/// # Errors
+/// When something is missing or does not fit the settings of its run.
+pub fn read_checkpoint(checkpoint: &CheckpointReader, config: &VideoConfig) -> Result<VolumetricVideo> {
+    let (start, frame_rate, frames) = checkpoint.state("timeline")?;
+    let empty = VolumetricVideo::with_capacity(0, config.sh_degree, Timeline { start, frame_rate, frames });
+    let mut model = VideoModel::new(&empty, config);
+    model.load(checkpoint)?;
+    Ok(model.to_video(config.antialiased, checkpoint.state("scene_from_world")?))
+}
+
+#[cfg(test)]
+mod tests;

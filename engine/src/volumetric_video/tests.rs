@@ -1,0 +1,115 @@
+use super::*;
+use crate::train::{Event, Existing, Outcome, RunFolder, RunOptions, run};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tessera_datasets::camera::spacetime::MIN_TIME_WEIGHT;
+use tessera_datasets::synthetic::{MovingOptions, write_moving};
+
+fn made_capture(folder: &Path) -> Capture {
+    let path = folder.join("capture");
+    let options = MovingOptions { size: [64, 48], cameras: 6, frames: 12, points: 600, ..MovingOptions::default() };
+    write_moving(&options, &path, false, &|_, _| {}).expect("a made capture");
+    Capture::open(&path).expect("the made capture")
+}
+
+fn small() -> VideoConfig {
+    VideoConfig { steps: 60, max_splats: 1500, initial_splats: 600, refine_every: 5, ..VideoConfig::default() }
+}
+
+fn train(folder: &Path, existing: Existing, training: &mut VideoTraining, stop_at: u64) -> Outcome {
+    let folder = RunFolder::create(folder, existing).expect("the folder is usable");
+    let options = RunOptions { capture: "capture".into(), checkpoint_every: 20, ..RunOptions::default() };
+    let stop = AtomicBool::new(false);
+    let mut show = |event: Event| {
+        if matches!(event, Event::Checkpointed { step, .. } if step == stop_at) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    run(training, &options, &folder, &mut show, &stop).expect("nothing disturbs it")
+}
+
+#[test]
+fn an_interrupted_training_goes_on_bit_for_bit_and_its_checkpoint_is_the_scene() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = made_capture(folder.path());
+    let config = small();
+    let mut whole = VideoTraining::new(&capture, &config).expect("trains");
+    train(&folder.path().join("whole"), Existing::Refuse, &mut whole, u64::MAX);
+
+    let run = folder.path().join("halved");
+    let mut first = VideoTraining::new(&capture, &config).expect("trains");
+    let outcome = train(&run, Existing::Refuse, &mut first, 20);
+    assert!(matches!(outcome, Outcome::Interrupted { .. }), "{outcome:?}");
+    let mut second = VideoTraining::new(&capture, &config).expect("trains");
+    train(&run, Existing::Resume, &mut second, u64::MAX);
+    assert!(whole.video() == second.video(), "the resumed run has other Gaussians");
+
+    let checkpoint = RunFolder::newest_checkpoint(&run).expect("readable").expect("there is one");
+    assert!(read_checkpoint(&checkpoint, &config).expect("whole") == second.video(), "the checkpoint is another scene");
+}
+
+#[test]
+fn every_gaussian_is_active_whenever_it_is_seen_and_all_are_somewhere() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = made_capture(folder.path());
+    let mut training = VideoTraining::new(&capture, &small()).expect("trains");
+    for step in 0..30 {
+        training.step(step).expect("a step");
+    }
+    let model = &mut training.model;
+    model.place();
+    let rows: usize = model.segments().iter().map(|(_, rows)| rows.len()).sum();
+    assert_eq!(rows, model.len(), "every Gaussian has one place");
+    let moving = model.to_video(false, training.scene_from_world).moving_splats();
+    let mut active = model::Active::default();
+    for frame in 0..4 * training.timeline.frames {
+        let seconds = 0.25 * training.timeline.seconds_of(frame);
+        model.activate(seconds, &mut active);
+        for i in 0..model.len() {
+            let since = seconds - f64::from(moving.times[i]);
+            let weight = (-0.5 * since * since / f64::from(moving.time_variances[i])).exp();
+            let is_active = active.rows.contains(&(i as u32));
+            assert!(weight <= MIN_TIME_WEIGHT || is_active, "Gaussian {i} has weight {weight} at {seconds} s");
+        }
+    }
+}
+
+#[test]
+fn training_brings_the_pictures_closer_and_keeps_what_rests_static() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = made_capture(folder.path());
+    let config = VideoConfig { steps: 300, ..small() };
+    let mut training = VideoTraining::new(&capture, &config).expect("trains");
+    let statics = (0..training.model.len()).filter(|&i| training.model.is_static(i)).count();
+    assert!(0 < statics && statics < training.model.len(), "{statics} of {} are static", training.model.len());
+    // Every photo once, then the whole training, then every photo once more.
+    let photos = training.frames.len() as u64;
+    let mut epoch = |from: u64| {
+        (from..from + photos).map(|step| training.step(step).expect("a step").psnr).sum::<f64>() / photos as f64
+    };
+    let before = epoch(0);
+    let after = (1..5).map(|k| epoch(k * photos)).last().expect("four more epochs");
+    assert!(after > before + 2.0, "from {before:.2} to {after:.2} dB");
+    let kept = (0..training.model.len()).filter(|&i| training.model.is_static(i)).count();
+    assert!(kept > 0, "no static Gaussians are left");
+}
+
+#[test]
+fn a_capture_without_times_is_one_frame_of_static_gaussians() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut capture = made_capture(folder.path());
+    capture.frames.retain(|frame| frame.time == Some(0.0));
+    capture.frames.iter_mut().for_each(|frame| frame.time = None);
+    let training = VideoTraining::new(&capture, &small()).expect("trains");
+    assert_eq!(training.timeline.frames, 1);
+    assert!((0..training.model.len()).all(|i| training.model.is_static(i)));
+    assert_eq!(training.model.segments().len(), 1, "all are global");
+}
+
+#[test]
+fn some_photos_without_times_are_refused_in_words() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut capture = made_capture(folder.path());
+    capture.frames[0].time = None;
+    let said = timeline_of(&capture).expect_err("contradictory").to_string();
+    assert!(said.contains("1 of 72 photos have no time"), "{said}");
+}
