@@ -14,6 +14,7 @@ use tessera_engine::rbf::radiance::RADIANCE_FILE;
 use tessera_engine::surface::{MESH_FILE, SURFACE_FILE, Surface};
 use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_engine::train::{RunConfig, RunFolder, available_memory};
+use tessera_engine::volumetric_video::MOVING_SCENE;
 
 /// The file in a run folder that holds its splats.
 pub const RUN_SCENE: &str = "scene.ply";
@@ -147,9 +148,6 @@ pub fn open_surface(run: &Run) -> Result<Surface> {
     }
     Ok(Surface::read(&file)?)
 }
-
-/// The moving scene in a run folder.
-pub const MOVING_SCENE: &str = "scene.t4d";
 
 /// The splat file or mesh that `path` stands for.
 pub fn scene_file(path: &Path, is_run: bool) -> Result<PathBuf> {

@@ -22,6 +22,7 @@ use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::rbf::file::RbfFile;
 use tessera_engine::rbf::radiance::RADIANCE_FILE;
 use tessera_engine::surface::{MESH_FILE, SURFACE_FILE};
+use tessera_engine::volumetric_video::MOVING_SCENE;
 
 /// Runs the command.
 ///
@@ -166,7 +167,7 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
     for chosen in run.settings.chosen() {
         facts.add(format!("setting {}", chosen.name), chosen.value);
     }
-    let results = [RUN_SCENE, RADIANCE_FILE, MESH_FILE, SURFACE_FILE].map(|name| run.folder.join(name));
+    let results = [RUN_SCENE, MOVING_SCENE, RADIANCE_FILE, MESH_FILE, SURFACE_FILE].map(|name| run.folder.join(name));
     let scene_json = if let Some(scene) = results.iter().find(|file| file.is_file()) {
         let more =
             if scene.ends_with(SURFACE_FILE) { "tessera mesh makes a mesh of it" } else { "tessera info says more" };

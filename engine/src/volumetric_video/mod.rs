@@ -33,6 +33,8 @@ use slicer::Slicer;
 use std::path::{Path, PathBuf};
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::capture::Capture;
+use tessera_datasets::format::Existing;
+use tessera_datasets::format::volumetric::write_video;
 use tessera_datasets::image::Image8;
 use tessera_datasets::scene::{NEAR, Timeline, VolumetricVideo};
 use tessera_kernels::image_loss::ImageLoss;
@@ -59,6 +61,9 @@ pub struct VideoTraining {
     v_rgb: Vec<f32>,
     errors: Vec<f32>,
 }
+
+/// The file in a run folder that holds the moving scene.
+pub const MOVING_SCENE: &str = "scene.t4d";
 
 impl VideoTraining {
     /// Prepares training on the CPU: finds the first Gaussians.
@@ -216,8 +221,10 @@ impl Method for VideoTraining {
         Ok(())
     }
 
-    fn export(&self, _: &Path) -> Result<Vec<PathBuf>> {
-        Ok(Vec::new())
+    fn export(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        let path = folder.join(MOVING_SCENE);
+        write_video(&path, &self.video(), &self.model.hierarchy, Existing::Replace)?;
+        Ok(vec![path])
     }
 
     fn config_toml(&self) -> String {
