@@ -255,8 +255,7 @@ impl MovingSplats {
         for i in range {
             let since = (seconds - f64::from(self.times[i])) as f32;
             let weight = (-0.5 * f64::from(since).powi(2) / f64::from(self.time_variances[i])).exp();
-            // The negation also leaves out what is no number.
-            if !(weight > MIN_TIME_WEIGHT) {
+            if weight.is_nan() || weight <= MIN_TIME_WEIGHT {
                 continue;
             }
             out.append_range(&self.splats, i..i + 1);

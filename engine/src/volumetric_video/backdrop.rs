@@ -31,7 +31,9 @@ pub fn common_backdrop(frames: &FrameSet) -> Result<Option<[f32; 3]>> {
         let image = &frame.pixels.image;
         let (width, height) = (image.width as usize, image.height as usize);
         let pixels = image.data.chunks_exact(usize::from(image.channels)).enumerate();
-        let at_border = |i: usize| i < width || i >= width * (height - 1) || i % width == 0 || (i + 1) % width == 0;
+        let at_border = |i: usize| {
+            i < width || i >= width * (height - 1) || i.is_multiple_of(width) || (i + 1).is_multiple_of(width)
+        };
         borders.extend(
             pixels.filter(|(i, _)| at_border(*i)).map(|(_, p)| [p[0], p[p.len().min(3) / 2], p[p.len().min(3) - 1]]),
         );
