@@ -1,6 +1,6 @@
 //! Moving scenes in one file, `NAME.t4d`, to be played from any moment while it is fetched.
 //!
-//! What is seen at a moment is the global bucket and one segment of each level ([`TimeHierarchy`]), and each of these lies in
+//! What is seen at a moment is the global bucket and one segment of each level ([`TimeHierarchy`](crate::scene::TimeHierarchy)), and each of these lies in
 //! one piece: whoever plays needs so many ranges of the file, however long the scene is.
 //!
 //! | at | what |
