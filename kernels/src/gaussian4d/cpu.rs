@@ -27,7 +27,7 @@ pub fn slice(gaussians: &Gaussians4d<'_>, rows: &[u32], seconds: f32, out: &mut 
         });
 }
 
-/// The gradient with respect to the Gaussians `rows`, from that with respect to their [`slice`] at `seconds`.
+/// The gradient with respect to the Gaussians `rows`, from that with respect to their [`slice()`] at `seconds`.
 ///
 /// # Panics
 /// When the lengths of the tensors disagree, or a row is not there.

@@ -5,7 +5,7 @@
 //! [`crate::splat::Rasterizer`] draws as [`crate::splat::Ellipsoids`]. Below a share of [`MIN_TIME_WEIGHT`] of its opacity a
 //! Gaussian is not there: its opacity is zero, and so is its gradient.
 //!
-//! - [`slice`]: reads 68 bytes and writes 40 for each Gaussian, about 260 operations, most of them for the rotation of four
+//! - [`slice()`]: reads 68 bytes and writes 40 for each Gaussian, about 260 operations, most of them for the rotation of four
 //!   dimensions.
 //! - [`slice_backward`]: reads 108 bytes and writes 68, about 700 operations, those of the slice again among them.
 //!
