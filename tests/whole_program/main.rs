@@ -6,6 +6,7 @@ mod fits;
 mod full_disk;
 mod interruption;
 mod journey;
+mod moving;
 mod rigs;
 mod scenes;
 mod shared_data;

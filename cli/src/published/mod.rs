@@ -8,11 +8,12 @@ use crate::console::Console;
 use crate::inputs::{Run, scene_file, up_of_mesh};
 use crate::progress::Progress;
 use crate::report::count;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tessera_engine::datasets::format::stream::{CHUNK_SPLATS, SplatSource};
 use tessera_engine::datasets::format::tiles::{self, MANIFEST};
+use tessera_engine::datasets::format::volumetric::is_video_scene_name;
 use tessera_engine::datasets::format::{self, Contents, Existing, WriteOptions};
 use tessera_engine::datasets::scene::Mesh;
 use tessera_engine::rbf::file::RbfFile;
@@ -75,6 +76,7 @@ impl Published {
             return Ok(Self { title, scene, background, run, mesh: None, temporary: None });
         }
         let file = scene_file(path, run.is_some())?;
+        refuse_moving(&file)?;
         let temporary = tempfile::Builder::new().prefix("tessera-").tempdir();
         let temporary = temporary.context("no temporary folder can be made")?;
         let mesh = match RbfFile::is_named(&file) {
@@ -109,6 +111,17 @@ impl Published {
     pub fn is_temporary(&self) -> bool {
         self.temporary.is_some()
     }
+}
+
+fn refuse_moving(file: &Path) -> Result<()> {
+    let name = file.display();
+    if is_video_scene_name(file) {
+        bail!(
+            "{name}: is a moving scene, which pages do not play yet; make files of frames \
+             (tessera convert {name} frame_%04d.ply --frames 0-0) and publish one, or look at it with tessera view"
+        );
+    }
+    Ok(())
 }
 
 /// The mesh or the points in a file, with y upwards; `None` for splats.

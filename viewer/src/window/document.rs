@@ -87,8 +87,8 @@ impl Document {
         if self.content.moving.is_some() {
             let name = &self.content.name;
             return Some(format!(
-                "a moving scene cannot be edited; make a file of one of its frames (tessera convert {name} frame.ply --time SECONDS) \
-                 and edit that"
+                "a moving scene cannot be edited; make a file of one of its frames (tessera convert {name} frame_%04d.ply \
+                 --frames 0-0) and edit that"
             ));
         }
         Some("there are no splats to select or delete".to_owned())

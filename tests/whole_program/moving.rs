@@ -1,0 +1,50 @@
+//! Volumetric video from a user's side: trained, measured, looked at, taken apart.
+
+use crate::view::has_no_adapter;
+use crate::{tessera, text};
+use std::path::Path;
+use tessera_datasets::format::volumetric::VideoFile;
+
+#[test]
+fn a_moving_scene_is_trained_measured_seen_and_taken_apart() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let [rig, run, rendered, shot] = ["rig", "run", "rendered", "shot.png"].map(|name| root.path().join(name));
+    let synth = ["synth", "moving", "-o", text(&rig), "--cameras", "6", "--frames", "12", "--size", "96x72", "--quiet"];
+    tessera().run(&synth).success();
+    let mut train = vec!["reconstruct", text(&rig), "--method", "video", "-o", text(&run), "--steps", "80", "--quiet"];
+    train.extend(["--max-splats", "2000", "--set", "preview_every=0"]);
+    tessera().run(&train).success();
+    let report = tessera().run(&["eval", text(&run), "--json"]).json();
+    assert!(report["psnr"].as_f64().is_some_and(|psnr| psnr > 12.0), "{report}");
+    let scene = run.join("scene.t4d");
+    let timeline = VideoFile::open(&scene).expect("the run's moving scene").manifest.timeline;
+    assert_eq!(timeline.frames, 12);
+
+    let cameras = rig.join("transforms.json");
+    let render = ["render", text(&run), "--cameras", text(&cameras), "--time", "0.2", "-o", text(&rendered), "--quiet"];
+    tessera().run(&render).success();
+    let view = ["view", text(&run), "--screenshot", text(&shot), "--cameras", text(&cameras), "--time", "0.2"];
+    let finished = tessera().run(&view);
+    if !has_no_adapter(&finished) {
+        finished.success();
+        let mut pictures: Vec<_> =
+            std::fs::read_dir(&rendered).expect("pictures").map(|entry| entry.expect("one").path()).collect();
+        pictures.sort();
+        let open = |path: &Path| image::open(path).expect("a picture").to_rgb8();
+        let (ours, theirs) = (open(&shot), open(&pictures[0]));
+        assert_eq!(ours.dimensions(), theirs.dimensions());
+        let differences = ours.as_raw().iter().zip(theirs.as_raw()).map(|(a, b)| f64::from(a.abs_diff(*b)));
+        let mean = differences.sum::<f64>() / ours.as_raw().len() as f64;
+        // As for still scenes (`view.rs`), and what the file rounds.
+        assert!(mean < 1.5, "the pictures differ by {mean} of 255 steps on average");
+    }
+    tessera()
+        .run(&["view", text(&run), "--screenshot", "never.png", "--time", "99"])
+        .failure(&["scene.t4d", "seconds"]);
+    let frames = root.path().join("frame_%04d.ply");
+    tessera().run(&["convert", text(&scene), text(&frames), "--frames", "3-4", "--quiet"]).success();
+    assert!(root.path().join("frame_0003.ply").is_file() && root.path().join("frame_0004.ply").is_file());
+    let page = root.path().join("page.html");
+    tessera().run(&["export", text(&run), "-o", text(&page)]).failure(&["moving scene", "tessera convert"]);
+    assert!(!page.exists(), "something was left of a page that cannot be made");
+}
