@@ -1,8 +1,7 @@
 //! Volumetric video from a user's side: trained, measured, looked at, taken apart.
 
-use crate::view::has_no_adapter;
+use crate::view::{has_no_adapter, mean_difference};
 use crate::{tessera, text};
-use std::path::Path;
 use tessera_datasets::format::volumetric::VideoFile;
 
 #[test]
@@ -27,14 +26,7 @@ fn a_moving_scene_is_trained_measured_seen_and_taken_apart() {
     let finished = tessera().run(&view);
     if !has_no_adapter(&finished) {
         finished.success();
-        let mut pictures: Vec<_> =
-            std::fs::read_dir(&rendered).expect("pictures").map(|entry| entry.expect("one").path()).collect();
-        pictures.sort();
-        let open = |path: &Path| image::open(path).expect("a picture").to_rgb8();
-        let (ours, theirs) = (open(&shot), open(&pictures[0]));
-        assert_eq!(ours.dimensions(), theirs.dimensions());
-        let differences = ours.as_raw().iter().zip(theirs.as_raw()).map(|(a, b)| f64::from(a.abs_diff(*b)));
-        let mean = differences.sum::<f64>() / ours.as_raw().len() as f64;
+        let mean = mean_difference(&shot, &rendered);
         // As for still scenes (`view.rs`), and what the file rounds.
         assert!(mean < 1.5, "the pictures differ by {mean} of 255 steps on average");
     }

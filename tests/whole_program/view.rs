@@ -22,6 +22,17 @@ pub fn has_no_adapter(finished: &Finished) -> bool {
     none
 }
 
+/// Between a picture and the first in a folder, in 255 steps.
+pub fn mean_difference(picture: &Path, folder: &Path) -> f64 {
+    let mut pictures: Vec<_> = std::fs::read_dir(folder).expect("pictures").map(|e| e.expect("one").path()).collect();
+    pictures.sort();
+    let open = |path: &Path| image::open(path).expect("a picture").to_rgb8();
+    let (ours, theirs) = (open(picture), open(&pictures[0]));
+    assert_eq!(ours.dimensions(), theirs.dimensions());
+    let differences = ours.as_raw().iter().zip(theirs.as_raw()).map(|(a, b)| f64::from(a.abs_diff(*b)));
+    differences.sum::<f64>() / ours.as_raw().len() as f64
+}
+
 #[test]
 fn a_screenshot_shows_what_render_draws() {
     let root = tempfile::tempdir().expect("a temporary folder");
@@ -35,14 +46,7 @@ fn a_screenshot_shows_what_render_draws() {
     }
     finished.success();
     tessera().run(&["render", text(&run), "--cameras", text(&cameras), "-o", text(&rendered), "--quiet"]).success();
-    let mut pictures: Vec<_> =
-        std::fs::read_dir(&rendered).expect("pictures").map(|e| e.expect("one").path()).collect();
-    pictures.sort();
-    let open = |path: &Path| image::open(path).expect("a picture").to_rgb8();
-    let (ours, theirs) = (open(&shot), open(&pictures[0]));
-    assert_eq!(ours.dimensions(), theirs.dimensions());
-    let differences = ours.as_raw().iter().zip(theirs.as_raw()).map(|(a, b)| f64::from(a.abs_diff(*b)));
-    let mean = differences.sum::<f64>() / ours.as_raw().len() as f64;
+    let mean = mean_difference(&shot, &rendered);
     // Software adapters cut sums in half precision off where they should round (Mesa does): an opacity between 1/2 and 1 loses
     // 2^-12 on average for every splat that is added, so what lies behind shines through. Some 16 splats lie at a pixel
     // here: 16 * 255 / 4096 = 1.0 where the colour behind is white; half of that is seen, and always to the bright side.
