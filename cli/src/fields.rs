@@ -7,14 +7,14 @@ use std::path::Path;
 use tessera_engine::datasets::camera::Similarity;
 use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::scene::{Bulk, Timeline, VolumetricVideo};
-use tessera_engine::evaluate::{EvalOptions, EvalReport};
+use tessera_engine::evaluate::{EvalOptions, EvalReport, evaluate_capture};
 use tessera_engine::rbf::file::{Content, RbfFile};
 use tessera_engine::rbf::radiance::{RADIANCE_FILE, Radiance, RadiancePainter};
 use tessera_engine::render::{Painter, PathCamera, orbit_of_points, orbit_past_photos};
 use tessera_engine::surface::{Surface, SurfacePainter};
 use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_engine::train::RunFolder;
-use tessera_engine::volumetric_video::{self, VideoConfig, VideoPainter, evaluate_video};
+use tessera_engine::volumetric_video::{self, VideoConfig, VideoPainter};
 
 /// A field, and the run that it is from.
 #[derive(Debug)]
@@ -83,7 +83,10 @@ impl LearnedField {
         Ok(match &self.field {
             Kind::Surface(surface) => surface.evaluate(capture, options, progress)?,
             Kind::Radiance(radiance) => radiance.evaluate(capture, options, progress)?,
-            Kind::Video(video) => evaluate_video(video, capture, options, progress)?,
+            Kind::Video(video) => {
+                let mut painter = VideoPainter::new(video, options.background);
+                evaluate_capture(capture, options, &mut painter, progress)?
+            }
         })
     }
 

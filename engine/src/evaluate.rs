@@ -117,15 +117,6 @@ pub fn evaluate_capture(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<EvalReport> {
     let split = split_name(options.split);
-    let indices = part_of_capture(capture, options)?;
-    let cache = Arc::new(ImageCache::new(capture.files.clone(), CACHE_BYTES, options.max_side));
-    let frames = FrameSet::new(capture, &indices, &cache, 1);
-    evaluate_painter(&frames, split, options.background, painter, progress)
-}
-
-/// The frames of the part of a capture that is evaluated.
-pub(crate) fn part_of_capture(capture: &Capture, options: &EvalOptions) -> Result<Vec<usize>> {
-    let split = split_name(options.split);
     let indices = split_indices(capture, options.split, options.test_every);
     if indices.is_empty() {
         return Err(Error::setting(format!(
@@ -134,10 +125,12 @@ pub(crate) fn part_of_capture(capture: &Capture, options: &EvalOptions) -> Resul
             capture.files.root().display(),
         )));
     }
-    Ok(indices)
+    let cache = Arc::new(ImageCache::new(capture.files.clone(), CACHE_BYTES, options.max_side));
+    let frames = FrameSet::new(capture, &indices, &cache, 1);
+    evaluate_painter(&frames, split, options.background, painter, progress)
 }
 
-/// [`evaluate_frames`] of what a painter draws.
+/// [`evaluate_frames`] of what a painter draws, at the time of each photo that has one.
 ///
 /// # Errors
 /// When a photo cannot be read.
@@ -148,7 +141,10 @@ pub fn evaluate_painter(
     painter: &mut dyn Painter,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<EvalReport> {
-    let mut draw = |_: usize, view: &View, out: &mut Vec<f32>| {
+    let mut draw = |i: usize, view: &View, out: &mut Vec<f32>| {
+        if let Some(time) = frames.frame(i).time {
+            painter.set_time(time);
+        }
         out.clear();
         out.extend_from_slice(&painter.draw(view, false).rgb);
         Ok(())

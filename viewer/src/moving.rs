@@ -6,7 +6,6 @@
 
 use crate::ViewerError;
 use crate::renderer::{MAX_PAGE, Page, PageId, Renderer};
-use crate::streamed::Surroundings;
 use std::collections::BTreeMap;
 use tessera_datasets::format::volumetric::VideoManifest;
 use tessera_datasets::scene::MovingSplats;
@@ -29,13 +28,12 @@ pub struct MovingScene {
     manifest: VideoManifest,
     /// By number in the manifest; none of a segment that cannot be had.
     resident: BTreeMap<usize, Vec<PageId>>,
-    shown: Vec<usize>,
 }
 
 impl MovingScene {
     /// Nothing of it is there yet.
     pub fn new(manifest: VideoManifest) -> Self {
-        Self { manifest, resident: BTreeMap::new(), shown: Vec::new() }
+        Self { manifest, resident: BTreeMap::new() }
     }
 
     /// What is known of the scene without its segments.
@@ -81,7 +79,6 @@ impl MovingScene {
         for (segment, pages) in &self.resident {
             pages.iter().for_each(|page| renderer.set_visible(*page, seen.contains(segment)));
         }
-        self.shown = seen;
     }
 
     /// Whether all that is seen at a moment is on the device.
@@ -128,10 +125,4 @@ pub fn pages_of(segment: &MovingSplats, manifest: &VideoManifest) -> Result<Vec<
     let during = [0.0, manifest.timeline.duration()];
     let range = |page: usize| page * MAX_PAGE..((page + 1) * MAX_PAGE).min(n);
     (0..n.div_ceil(MAX_PAGE)).map(|page| Page::of_moving(segment, range(page), during)).collect()
-}
-
-/// Where most of a moment is: of the segments that are seen then.
-pub fn surroundings<'a>(segments: impl Iterator<Item = &'a MovingSplats>, seconds: f64) -> Option<Surroundings> {
-    let seen: Vec<[f32; 3]> = segments.flat_map(|segment| segment.at(seconds).means).collect();
-    Surroundings::of_splats(&seen)
 }

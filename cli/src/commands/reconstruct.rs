@@ -85,7 +85,7 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
             let run = output.display();
             console.note(match &settings {
                 Settings::Splats(_) => {
-                    format!("next: tessera eval {run} · tessera render {run} --orbit 120 -o {run}/orbit.mp4")
+                    format!("next: tessera view {run} · tessera render {run} --orbit 120 -o {run}/orbit.mp4")
                 }
                 Settings::Surface(_) => {
                     format!("next: tessera view {run} · tessera mesh {run} -o {run}/fine.glb --resolution 1024")

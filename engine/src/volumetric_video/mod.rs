@@ -5,7 +5,7 @@
 //! - [`model`]: parameters and their optimiser, ordered by the segments of a [`TimeHierarchy`], so that a step touches only
 //!   what may be seen at its moment; [`density`]: growth and relocation.
 //! - `step`: one training step; [`slicer`]: which Gaussians a moment shows, and their picture.
-//! - [`painter`]: pictures at any time, and evaluation against photos with times.
+//! - [`painter`]: pictures at any time.
 //!
 //! [`TimeHierarchy`]: tessera_datasets::scene::TimeHierarchy
 
@@ -19,7 +19,7 @@ pub mod slicer;
 mod step;
 
 pub use config::{VideoConfig, preset};
-pub use painter::{VideoPainter, evaluate_video};
+pub use painter::VideoPainter;
 
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};

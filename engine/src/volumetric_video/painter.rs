@@ -1,18 +1,11 @@
-//! Pictures of a volumetric video at any time, and its comparison with photos that have times.
+//! Pictures of a volumetric video at any time.
 
 use super::config::VideoConfig;
-use super::init::seconds;
 use super::model::VideoModel;
 use super::render_settings;
 use super::slicer::Slicer;
-use crate::Result;
-use crate::evaluate::{CACHE_BYTES, EvalOptions, EvalReport, evaluate_frames, part_of_capture, split_name};
-use crate::frames::FrameSet;
 use crate::render::Painter;
-use std::sync::Arc;
 use tessera_datasets::camera::Similarity;
-use tessera_datasets::capture::Capture;
-use tessera_datasets::image::ImageCache;
 use tessera_datasets::scene::{Timeline, VolumetricVideo};
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::splat::{RenderSettings, Rendering};
@@ -56,29 +49,4 @@ impl Painter for VideoPainter {
     fn set_time(&mut self, capture_time: f64) {
         self.seconds = self.timeline.seconds_at(capture_time);
     }
-}
-
-/// Compares a video with the photos of a part of a capture, each at its own time. `progress` is told how many of how many are
-/// done.
-///
-/// # Errors
-/// When the part has no photos or a photo cannot be read.
-pub fn evaluate_video(
-    video: &VolumetricVideo,
-    capture: &Capture,
-    options: &EvalOptions,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<EvalReport> {
-    let indices = part_of_capture(capture, options)?;
-    let cache = Arc::new(ImageCache::new(capture.files.clone(), CACHE_BYTES, options.max_side));
-    let frames = FrameSet::new(capture, &indices, &cache, 1);
-    let mut painter = VideoPainter::new(video, options.background);
-    let timeline = video.timeline;
-    let mut draw = |i: usize, view: &View, out: &mut Vec<f32>| {
-        painter.seconds = seconds(&frames, i, &timeline);
-        out.clear();
-        out.extend_from_slice(&painter.draw(view, false).rgb);
-        Ok(())
-    };
-    evaluate_frames(&frames, split_name(options.split), options.background, &mut draw, progress)
 }

@@ -14,7 +14,7 @@ type Reply = (usize, Result<Vec<Page>, String>);
 #[derive(Debug)]
 pub struct Playback {
     scene: MovingScene,
-    read: Moving,
+    source: Moving,
     requests: Sender<usize>,
     replies: Receiver<Reply>,
     /// Asked for and not answered.
@@ -41,7 +41,7 @@ impl Playback {
         std::thread::spawn(move || serve(&manifest, &read, &asked, &answer));
         Self {
             scene: MovingScene::new(moving.manifest.clone()),
-            read: moving.clone(),
+            source: moving.clone(),
             requests,
             replies,
             asked: HashSet::new(),
@@ -120,7 +120,7 @@ impl Playback {
         self.seconds = seconds;
         let still = Playhead { rate: 0.0, seconds };
         for segment in self.scene.wanted(still) {
-            let pages = read(self.scene.manifest(), &self.read.read, segment);
+            let pages = read(self.scene.manifest(), &self.source.read, segment);
             self.take(segment, pages, renderer);
         }
         self.scene.show(still, renderer);

@@ -76,16 +76,29 @@ fn of_scene(
     console: &Console,
 ) -> Result<Opened> {
     // Splats are shown as they are stored; cameras of captures and files are placed in the world.
-    let stored_from_world = std::mem::replace(&mut scene.cloud.scene_from_world, Similarity::identity());
+    let stored_from_world = scene.cloud.scene_from_world;
+    let as_stored = |camera: PathCamera| {
+        let camera_from_world = camera_from_scene(&stored_from_world, &camera.camera_from_world);
+        PathCamera { camera_from_world, ..camera }
+    };
     let capture = scene.run.as_ref().and_then(|run| Capture::open(run.capture()).ok());
     let mut photos = capture.map_or_else(Vec::new, photos);
     for photo in &mut photos {
         photo.camera_from_world = camera_from_scene(&stored_from_world, &photo.camera_from_world);
     }
     let up = up.unwrap_or_else(|| common_up(&photos));
-    let mut first = first_look(args, up, |count| orbit_cameras(&scene, count, args.size, console))?;
+    if scene.run.is_none() {
+        // Without photos, up is along an axis of what is stored.
+        scene.cloud.scene_from_world = Similarity::identity();
+    }
+    let is_placed = scene.run.is_some();
+    let circle = |count| {
+        let cameras = orbit_cameras(&scene, count, args.size, console);
+        if is_placed { cameras.into_iter().map(as_stored).collect() } else { cameras }
+    };
+    let mut first = first_look(args, up, circle)?;
     if args.cameras.is_some() {
-        first.camera.camera_from_world = camera_from_scene(&stored_from_world, &first.camera.camera_from_world);
+        first.camera = as_stored(first.camera);
     }
     scene.cloud.scene_from_world = stored_from_world;
     let background = args.background.unwrap_or_else(|| scene.background());
