@@ -61,6 +61,18 @@ fn spawn(command: &mut Command) -> Result<Running, Failure> {
     })
 }
 
+/// The lines of a program's output and errors, as they come.
+fn lines_of(running: &mut Running) -> Receiver<String> {
+    let (sender, lines) = channel();
+    let outputs: [Option<Box<dyn Read + Send>>; 2] =
+        [running.0.stdout.take().map(|o| Box::new(o) as _), running.0.stderr.take().map(|o| Box::new(o) as _)];
+    for output in outputs.into_iter().flatten() {
+        let sender = sender.clone();
+        std::thread::spawn(move || send_lines(output, &sender));
+    }
+    lines
+}
+
 /// Runs a program to its end. Every line of its output and errors goes to `log` and `on_line`.
 pub(crate) fn run(
     program: &Path,
@@ -69,14 +81,7 @@ pub(crate) fn run(
     on_line: &mut dyn FnMut(&str),
 ) -> Result<(), Failure> {
     let mut running = start(program, arguments)?;
-    let (sender, lines) = channel();
-    let outputs: [Option<Box<dyn Read + Send>>; 2] =
-        [running.0.stdout.take().map(|o| Box::new(o) as _), running.0.stderr.take().map(|o| Box::new(o) as _)];
-    for output in outputs.into_iter().flatten() {
-        let sender = sender.clone();
-        std::thread::spawn(move || send_lines(output, &sender));
-    }
-    drop(sender);
+    let lines = lines_of(&mut running);
     let mut last = VecDeque::new();
     for line in lines {
         if let Some(log) = log {
@@ -108,17 +113,10 @@ pub(crate) fn feed(
     produce: &mut dyn FnMut(&mut ChildStdin) -> io::Result<()>,
 ) -> Result<(), Failure> {
     let mut running = spawn(Command::new(program).args(arguments).stdin(Stdio::piped()))?;
-    let (sender, lines) = channel();
-    let outputs: [Option<Box<dyn Read + Send>>; 2] =
-        [running.0.stdout.take().map(|o| Box::new(o) as _), running.0.stderr.take().map(|o| Box::new(o) as _)];
-    for output in outputs.into_iter().flatten() {
-        let sender = sender.clone();
-        std::thread::spawn(move || send_lines(output, &sender));
-    }
-    drop(sender);
+    let lines = lines_of(&mut running);
     let produced = running.0.stdin.take().map_or(Ok(()), |mut input| produce(&mut input));
     let mut last = VecDeque::new();
-    lines.iter().for_each(|line| remember(&mut last, line));
+    lines.into_iter().for_each(|line| remember(&mut last, line));
     // Its own words say more than that it does not listen any more.
     finish(running, last)?;
     produced.map_err(Failure::Io)
