@@ -37,9 +37,14 @@ const numbers = (hash) => hash.split('=')[1].split(',').map(Number);
 const PIVOT = 0;
 const DISTANCE = 3;
 const YAW = 4;
+/** Waits until the address holds another place than before, and a slow machine has drawn the last of the camera's glide. */
 async function settled(page, before) {
   await page.waitForFunction((hash) => location.hash !== hash, before);
-  await page.waitForTimeout(800);
+  await page.waitForFunction(() => {
+    const [now, hash] = [performance.now(), location.hash];
+    if (window.lastPlace?.hash !== hash) window.lastPlace = { hash, since: now };
+    return now - window.lastPlace.since > 1500;
+  }, null, { polling: 50 });
 }
 
 // --- A lost device -------------------------------------------------------------------------------------------------------
@@ -59,8 +64,9 @@ const loseDevice = (page) => page.evaluate(() => window.devices.at(-1).destroy()
 test('a device that is lost while nothing moves is taken again, and the camera stays', options, async () => {
   const page = await open(server.address, keepDevices);
   await until(page, 'complete');
+  const first = place(page);
   await drag(page, 150, 10);
-  await settled(page, '');
+  await settled(page, first);
   const [before, there] = [await picture(page, 'before-loss'), place(page)];
   await loseDevice(page);
   // Nobody touches the page.
@@ -231,8 +237,9 @@ test('a link holds the camera, and C copies it', options, async () => {
   const page = await open(server.address);
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   await until(page, 'complete');
+  const first = place(page);
   await drag(page, 120, 30);
-  await settled(page, '');
+  await settled(page, first);
   await page.keyboard.press('c');
   await page.waitForFunction(() => document.getElementById('notices').textContent.includes('is copied'));
   const link = await page.evaluate(() => navigator.clipboard.readText());
