@@ -15,8 +15,8 @@ const RISE: f64 = 0.4;
 const GUESS_WEIGHT: f64 = 0.01;
 
 /// `count` cameras of `size` (width, height) on a circle around what a first look at a cloud shows ([`Subject::of`]), in its world;
-/// the first stands before its front, which looks along z. Up is where the y axis does not point, as in worlds made by structure
-/// from motion.
+/// the first stands before its front, which looks along z as it is stored. Up is where the stored y axis does not point, as in
+/// most splat files.
 pub fn orbit(cloud: &SplatCloud, count: usize, size: [u32; 2]) -> Vec<PathCamera> {
     let stored = Subject::of(&cloud.means);
     let world_from_scene = cloud.scene_from_world.inverse();
@@ -24,21 +24,23 @@ pub fn orbit(cloud: &SplatCloud, count: usize, size: [u32; 2]) -> Vec<PathCamera
     let subject =
         Subject { centre: placed(Point3::from(stored.centre)), reach: world_from_scene.scaling() * stored.reach };
     let points = cloud.means.iter().map(|mean| placed(Point3::from(mean.map(f64::from))));
-    around(&subject, points, -Vector3::y(), count, size)
+    let turn = world_from_scene.isometry.rotation;
+    around(&subject, points, [turn * -Vector3::y(), turn * Vector3::z()], count, size)
 }
 
 /// `count` cameras of `size` (width, height) on a circle around all of a mesh or point cloud, which has this direction, of length 1,
 /// upwards; the first stands before its front, which looks along z, as glTF has it.
 pub fn orbit_of_points(points: &[[f32; 3]], up: [f64; 3], count: usize, size: [u32; 2]) -> Vec<PathCamera> {
     let subject = Subject::whole(points);
-    around(&subject, points.iter().map(|point| Vector3::from(point.map(f64::from))), up.into(), count, size)
+    let positions = points.iter().map(|point| Vector3::from(point.map(f64::from)));
+    around(&subject, positions, [up.into(), Vector3::z()], count, size)
 }
 
-/// Cameras that see a subject whole, of whose surroundings `points` may have some.
+/// Cameras that see a subject whole, of whose surroundings `points` may have some. Its front is towards the second direction.
 fn around(
     subject: &Subject,
     points: impl Iterator<Item = Vector3<f64>>,
-    up: Vector3<f64>,
+    [up, front]: [Vector3<f64>; 2],
     count: usize,
     size: [u32; 2],
 ) -> Vec<PathCamera> {
@@ -54,7 +56,7 @@ fn around(
     }
     let camera = Camera::from_horizontal_fov(size[0], size[1], FIELD_OF_VIEW);
     let radius = distance_of_cylinder(level, height, &camera) / 1.0f64.hypot(RISE);
-    let circle = Circle { centre: subject.centre, up, radius, height: RISE * radius, start: Vector3::z() };
+    let circle = Circle { centre: subject.centre, up, radius, height: RISE * radius, start: front };
     circle.cameras(camera, count)
 }
 

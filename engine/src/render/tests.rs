@@ -54,6 +54,17 @@ fn an_orbit_has_the_scene_in_its_middle_from_all_sides() {
 }
 
 #[test]
+fn an_orbit_of_splats_that_were_turned_into_place_is_upright_as_they_are_stored() {
+    let mut cloud = ball([0.0; 3]);
+    cloud.scene_from_world.isometry.rotation = UnitQuaternion::from_euler_angles(1.2, -0.4, 2.0);
+    let world_from_stored = cloud.scene_from_world.isometry.rotation.inverse();
+    for camera in orbit(&cloud, 8, [64, 48]) {
+        let down = camera.camera_from_world.rotation * (world_from_stored * Vector3::y());
+        assert!(down.x.abs() < 1e-9 && down.y > 0.8, "down in the picture is {down:?} in the camera");
+    }
+}
+
+#[test]
 fn an_orbit_sees_all_of_a_mesh_and_no_more_around_it_than_it_must() {
     for (half, size) in [([3.0, 0.5, 2.0], [640, 360]), ([0.3, 4.0, 0.2], [640, 360]), ([1.0, 1.0, 1.0], [300, 600])] {
         let corner = |i: usize, axis: usize| if i >> axis & 1 == 1 { half[axis] } else { -half[axis] };

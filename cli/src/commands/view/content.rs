@@ -69,7 +69,7 @@ pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> 
 
 /// Splats, of which it may be known where up is.
 fn of_scene(
-    mut scene: Scene,
+    scene: Scene,
     name: String,
     up: Option<[f64; 3]>,
     args: &Arguments,
@@ -87,20 +87,11 @@ fn of_scene(
         photo.camera_from_world = camera_from_scene(&stored_from_world, &photo.camera_from_world);
     }
     let up = up.unwrap_or_else(|| common_up(&photos));
-    if scene.run.is_none() {
-        // Without photos, up is along an axis of what is stored.
-        scene.cloud.scene_from_world = Similarity::identity();
-    }
-    let is_placed = scene.run.is_some();
-    let circle = |count| {
-        let cameras = orbit_cameras(&scene, count, args.size, console);
-        if is_placed { cameras.into_iter().map(as_stored).collect() } else { cameras }
-    };
+    let circle = |count| orbit_cameras(&scene, count, args.size, console).into_iter().map(as_stored).collect();
     let mut first = first_look(args, up, circle)?;
     if args.cameras.is_some() {
         first.camera = as_stored(first.camera);
     }
-    scene.cloud.scene_from_world = stored_from_world;
     let background = args.background.unwrap_or_else(|| scene.background());
     let shown = Shown { cloud: Some(scene.cloud), photos, ..Shown::default() };
     Ok(opened(name, shown, background, &first, up))
