@@ -135,6 +135,24 @@ fn meshes_and_splats_hide_each_other() {
 }
 
 #[test]
+fn edges_of_meshes_are_smooth_and_picked_where_they_are_shown() {
+    let Some(mut renderer) = renderer() else { return };
+    // Its left edge runs through the middle of the 39th column.
+    let edge = (7.5 / 32.0 * 0.45f64.tan() * 2.0) as f32;
+    let mut mesh = wall(2.0, 0.3, [255; 3]);
+    mesh.positions[0][0] = edge;
+    mesh.positions[2][0] = edge;
+    renderer.add_mesh(&mesh).unwrap();
+    let picture = renderer.picture(&view(), &Style::default()).unwrap();
+    let [beside, on, inside] = [38, 39, 40].map(|x| pixel(&picture, x, 32)[0]);
+    assert!(beside == 0 && inside > 250, "beside the edge {beside}, within {inside}");
+    assert!(on.abs_diff(inside / 2) <= 1, "the edge covers half of a pixel, which has {on} of {inside}");
+    let found = renderer.pick(&view(), [41.0, 32.0]).unwrap().expect("the mesh is there");
+    assert!((found.depth - 2.0).abs() < 1e-4 && (found.point[0] - 9.0 / 32.0 * 0.45f64.tan() * 2.0).abs() < 1e-6);
+    assert_eq!(renderer.pick(&view(), [38.0, 32.0]).unwrap(), None);
+}
+
+#[test]
 fn points_are_squares_of_the_size_asked_for() {
     let Some(mut renderer) = renderer() else { return };
     let points = MeshData {

@@ -70,7 +70,13 @@ use present::Presenter;
 use splats::SplatStage;
 use surfaces::Surfaces;
 use targets::Targets;
+use tessera_datasets::camera::Camera;
 use uniforms::ViewUniform;
+
+/// Meshes and points alone are drawn with so many pixels along each side of a pixel that is shown.
+const FINENESS: u32 = 2;
+/// With more pixels than these, 16 bytes each, they are drawn as they are shown: such screens have small pixels.
+const MOST_FINE_PIXELS: u64 = 1 << 24;
 
 /// Draws one scene.
 #[derive(Debug)]
@@ -83,6 +89,8 @@ pub struct Renderer {
     picker: Picker,
     view: wgpu::Buffer,
     targets: Targets,
+    /// Pixels of the targets, along each side, for one of the picture.
+    fineness: u32,
     presenters: Vec<(wgpu::TextureFormat, Presenter)>,
     /// What the targets hold; none when the scene has changed since.
     drawn: Option<ViewUniform>,
@@ -113,6 +121,7 @@ impl Renderer {
             fields: Fields::new(gpu, &view),
             picker: Picker::new(gpu),
             targets: Targets::new(gpu, [1, 1], false),
+            fineness: 1,
             gpu: gpu.clone(),
             pool,
             view,
@@ -257,13 +266,25 @@ impl Renderer {
     /// Makes room for a picture and tells the shaders about it.
     fn prepare(&mut self, view: &View, style: &Style) -> Result<ViewUniform, ViewerError> {
         self.gpu.check()?;
+        self.fineness = self.fineness_of(&view.camera);
+        let (view, style) = view::finer(view, style, self.fineness);
         self.resize([view.camera.width, view.camera.height])?;
         let capacity = self.splats.reserve(&self.gpu, self.pool.splats(), &self.view);
-        let frustum = Frustum::new(view, style.near);
+        let frustum = Frustum::new(&view, style.near);
         let far = self.pool.boxes().map(|bounds| frustum.depths(&bounds)[1]).fold(0.0, f64::max);
-        let uniform = view::uniform(view, style, far as f32, capacity);
+        let uniform = view::uniform(&view, &style, far as f32, capacity);
         self.gpu.queue.write_buffer(&self.view, 0, bytemuck::bytes_of(&uniform));
         Ok(uniform)
+    }
+
+    /// Meshes and points have jagged edges unless they are drawn finer than they are shown. Splats are smooth as they are, and
+    /// trained for their pixels; fields cost too much for each.
+    fn fineness_of(&self, camera: &Camera) -> u32 {
+        let is_alone = self.pool.splats() == 0 && self.fields.boxes().next().is_none();
+        let [width, height] = [camera.width, camera.height].map(|side| u64::from(side) * u64::from(FINENESS));
+        let limit = u64::from(self.gpu.device.limits().max_texture_dimension_2d);
+        let has_room = width.max(height) <= limit && width * height <= MOST_FINE_PIXELS;
+        if is_alone && has_room && self.surfaces.boxes().next().is_some() { FINENESS } else { 1 }
     }
 
     fn resize(&mut self, size: [u32; 2]) -> Result<(), ViewerError> {

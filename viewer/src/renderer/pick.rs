@@ -59,11 +59,12 @@ impl Renderer {
     /// # Errors
     /// When the device was lost.
     pub async fn pick_async(&mut self, view: &View, pixel: [f32; 2]) -> Result<Option<Pick>, ViewerError> {
-        let [width, height] = self.targets.size.map(|side| side as f32);
+        let fineness = self.fineness as f32;
+        let [width, height] = self.targets.size.map(|side| side as f32 / fineness);
         if self.drawn.is_none() || !(0.0..width).contains(&pixel[0]) || !(0.0..height).contains(&pixel[1]) {
             return Ok(None);
         }
-        let bytes = self.gather_hits(pixel).await?;
+        let bytes = self.gather_hits(pixel.map(|place| place * fineness)).await?;
         let (header, hits) = bytes.split_at(HEADER as usize);
         let [count, surface] = [0, 4].map(|at| u32::from_le_bytes([0, 1, 2, 3].map(|i| header[at + i])));
         let count = u64::from(count).min(MAX_HITS) as usize;
@@ -78,6 +79,7 @@ impl Renderer {
         Ok(Some(Pick { point: point.coords.into(), depth, splat: name.and_then(|name| self.pool.locate(name)) }))
     }
 
+    /// What covers a pixel of the targets.
     async fn gather_hits(&self, pixel: [f32; 2]) -> Result<Vec<u8>, ViewerError> {
         let gpu = &self.gpu;
         let size = HEADER + MAX_HITS * size_of::<PickHit>() as u64;

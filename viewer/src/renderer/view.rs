@@ -94,6 +94,13 @@ fn normalised_bounds(view: &View) -> [f64; 4] {
     [at(0, 0.0), at(1, 0.0), at(0, size[0]), at(1, size[1])]
 }
 
+/// The view of the same picture with so many times the pixels along each side.
+pub(super) fn finer(view: &View, style: &Style, fineness: u32) -> (View, Style) {
+    let [width, height] = [view.camera.width, view.camera.height].map(|side| side.saturating_mul(fineness));
+    let camera = if fineness == 1 { view.camera } else { view.camera.resized(width, height) };
+    (View { camera, ..*view }, Style { point_size: style.point_size * fineness as f32, ..*style })
+}
+
 /// What shaders are told; `far` is the depth of the farthest splat, `capacity` how many may be visible.
 pub(super) fn uniform(view: &View, style: &Style, far: f32, capacity: u32) -> ViewUniform {
     let matrix = view.camera_from_world.to_homogeneous();

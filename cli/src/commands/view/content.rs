@@ -68,13 +68,7 @@ pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> 
 }
 
 /// Splats, of which it may be known where up is.
-fn of_scene(
-    scene: Scene,
-    name: String,
-    up: Option<[f64; 3]>,
-    args: &Arguments,
-    console: &Console,
-) -> Result<Opened> {
+fn of_scene(scene: Scene, name: String, up: Option<[f64; 3]>, args: &Arguments, console: &Console) -> Result<Opened> {
     // Splats are shown as they are stored; cameras of captures and files are placed in the world.
     let stored_from_world = scene.cloud.scene_from_world;
     let as_stored = |camera: PathCamera| {

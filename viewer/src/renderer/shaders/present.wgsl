@@ -16,12 +16,25 @@ fn corner(@builtin(vertex_index) vertex: u32) -> Corner {
     return Corner(vec4<f32>(2.0 * at.x - 1.0, 1.0 - 2.0 * at.y, 0.0, 1.0), at);
 }
 
-// The output may have another size than the picture.
-@fragment
-fn present(corner: Corner) -> @location(0) vec4<f32> {
-    let pixel = vec2<u32>(min(corner.at * view.size, view.size - 1.0));
+fn colour_of(pixel: vec2<u32>) -> vec3<f32> {
     let front = textureLoad(splats, pixel, 0);
     let back = textureLoad(surfaces, pixel, 0);
     let behind = back.rgb * back.a + (1.0 - back.a) * view.background.rgb;
-    return vec4<f32>(front.rgb + (1.0 - front.a) * behind, 1.0);
+    return front.rgb + (1.0 - front.a) * behind;
+}
+
+// The output may have another size than the picture: a pixel shows the mean of those that it covers.
+@fragment
+fn present(corner: Corner) -> @location(0) vec4<f32> {
+    let at = corner.at * view.size;
+    let covered = max(round(vec2<f32>(dpdx(at.x), dpdy(at.y))), vec2<f32>(1.0));
+    let first = vec2<u32>(clamp(floor(at - 0.5 * (covered - 1.0)), vec2<f32>(0.0), view.size - covered));
+    let side = vec2<u32>(covered);
+    var sum = vec3<f32>(0.0);
+    for (var y = 0u; y < side.y; y++) {
+        for (var x = 0u; x < side.x; x++) {
+            sum += colour_of(first + vec2<u32>(x, y));
+        }
+    }
+    return vec4<f32>(sum / (covered.x * covered.y), 1.0);
 }
