@@ -33,6 +33,11 @@ impl Timeline {
         (seconds * self.frame_rate).round().clamp(0.0, f64::from(self.frames.max(1) - 1)) as u32
     }
 
+    /// Seconds from the first frame to the last.
+    pub fn length(&self) -> f64 {
+        self.seconds_of(self.frames.max(1) - 1)
+    }
+
     /// Seconds from the first frame to the end of the last one.
     pub fn duration(&self) -> f64 {
         f64::from(self.frames) / self.frame_rate

@@ -130,12 +130,12 @@ impl Session {
             }
             Command::PlayTime => {
                 if let Some(playback) = &mut self.document.playback {
-                    playback.toggle();
+                    playback.clock.toggle();
                 }
             }
             Command::StepFrames(frames) => {
                 if let Some(playback) = &mut self.document.playback {
-                    playback.step(frames);
+                    playback.clock.step(frames);
                 }
             }
             Command::StopFilming => {
@@ -237,7 +237,7 @@ impl Session {
     fn compare(&mut self, index: usize) {
         let Some(photo) = self.document.photo(index).cloned() else { return };
         if let (Some(playback), Some(time)) = (&mut self.document.playback, photo.time) {
-            (playback.seconds, playback.is_playing) = (time.clamp(0.0, playback.length()), false);
+            playback.clock.seek(time);
         }
         let (sender, receiver) = channel();
         let decode = photo.decode.clone();

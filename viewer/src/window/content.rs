@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use tessera_datasets::camera::{Camera, Pose};
 use tessera_datasets::format::tiles::Manifest;
-use tessera_datasets::format::volumetric::VideoManifest;
+use tessera_datasets::format::volumetric::{SegmentPage, VideoManifest};
 use tessera_datasets::image::Image8;
 use tessera_datasets::scene::{Mesh, MovingSplats, SplatCloud};
 
@@ -78,7 +78,7 @@ impl fmt::Debug for Streamed {
     }
 }
 
-/// A moving scene whose segments stay where they are until they are seen.
+/// A moving scene whose pages stay where they are until they are seen.
 #[derive(Clone)]
 pub struct Moving {
     /// What is known of it.
@@ -87,12 +87,12 @@ pub struct Moving {
     pub surroundings: Option<Surroundings>,
     /// The moment that is shown first, seconds after the first frame.
     pub start: f64,
-    /// Reads a segment by its number.
-    pub read: ReadSegment,
+    /// Reads a page of the manifest.
+    pub read: ReadMoving,
 }
 
-/// The splats of a segment, or why they cannot be had.
-pub type ReadSegment = Arc<dyn Fn(usize) -> Result<MovingSplats, String> + Send + Sync>;
+/// The splats of a page, or why they cannot be had.
+pub type ReadMoving = Arc<dyn Fn(&SegmentPage) -> Result<MovingSplats, String> + Send + Sync>;
 
 impl fmt::Debug for Moving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

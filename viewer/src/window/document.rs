@@ -63,9 +63,9 @@ impl Document {
         }
         let now = self.playback.take();
         self.playback = self.content.moving.as_ref().map(|moving| {
-            let mut playback = Playback::open(moving, now.as_ref().map_or(moving.start, |now| now.seconds));
+            let mut playback = Playback::open(moving);
             if let Some(now) = now {
-                (playback.is_playing, playback.rate, playback.is_looped) = (now.is_playing, now.rate, now.is_looped);
+                playback.clock = now.clock;
             }
             playback
         });

@@ -145,7 +145,7 @@ impl Session {
     /// How it is drawn after so many seconds, if it moves.
     pub(super) fn style_after(&self, seconds: f64) -> Style {
         let near = self.document.surroundings.map_or(Style::default().near, |around| around.near);
-        let time = self.document.playback.as_ref().map_or(0.0, |playback| playback.after(seconds).0 as f32);
+        let time = self.document.playback.as_ref().map_or(0.0, |playback| playback.clock.after(seconds).0 as f32);
         Style { near, time, crop: self.state.crop.on.then(|| self.state.crop_box()), ..self.state.style }
     }
 
@@ -164,7 +164,7 @@ impl Session {
                 });
             }
             if let Some(playback) = &mut document.playback {
-                egui::Panel::bottom("timeline").show(ui, |ui| timeline(ui, playback));
+                egui::Panel::bottom("timeline").show(ui, |ui| timeline(ui, &mut playback.clock));
             }
             *free = ui.available_rect_before_wrap();
             let painter = ui.ctx().layer_painter(egui::LayerId::background()).with_clip_rect(*free);

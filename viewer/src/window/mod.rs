@@ -23,5 +23,5 @@ mod state;
 mod streaming;
 
 pub use app::run;
-pub use content::{Content, Decode, Host, Moving, Options, Photo, ReadPage, ReadSegment, Streamed, Update, Video};
+pub use content::{Content, Decode, Host, Moving, Options, Photo, ReadMoving, ReadPage, Streamed, Update, Video};
 pub use overlay::KEYS;

@@ -1,9 +1,9 @@
 //! The side panel: statistics, quality, crop, selection, photos, path, files.
 
 use super::document::Document;
-use super::playback::Playback;
 use super::state::{Command, State, Tool};
 use crate::camera::{Controls, Habit, Preset};
+use crate::moving::Clock;
 use crate::renderer::{FieldScene, Renderer};
 use egui::{CollapsingHeader, DragValue, Slider, Ui};
 use tessera_datasets::scene::SplatCloud;
@@ -274,20 +274,20 @@ impl Panel<'_> {
 }
 
 /// The clock of a moving scene.
-pub fn timeline(ui: &mut Ui, playback: &mut Playback) {
+pub fn timeline(ui: &mut Ui, clock: &mut Clock) {
     ui.horizontal(|ui| {
-        if ui.button(if playback.is_playing { "Pause" } else { "Play" }).on_hover_text("Space").clicked() {
-            playback.toggle();
+        if ui.button(if clock.is_playing { "Pause" } else { "Play" }).on_hover_text("Space").clicked() {
+            clock.toggle();
         }
-        ui.add(DragValue::new(&mut playback.rate).range(-8.0..=8.0).speed(0.02).suffix(" times as fast"));
-        ui.checkbox(&mut playback.is_looped, "loop");
-        let (frame, frames) = playback.frame();
+        ui.add(DragValue::new(&mut clock.rate).range(-8.0..=8.0).speed(0.02).suffix(" times as fast"));
+        ui.checkbox(&mut clock.is_looped, "loop");
+        let (frame, frames) = clock.frame();
         ui.label(format!("frame {} of {frames}", frame + 1));
-        let length = playback.length();
+        let length = clock.length();
         ui.spacing_mut().slider_width = (ui.available_width() - 90.0).max(40.0);
-        let slider = Slider::new(&mut playback.seconds, 0.0..=length.max(1e-3)).suffix(" s").fixed_decimals(2);
+        let slider = Slider::new(&mut clock.seconds, 0.0..=length.max(1e-3)).suffix(" s").fixed_decimals(2);
         if ui.add(slider).dragged() {
-            playback.is_playing = false;
+            clock.is_playing = false;
         }
     });
 }

@@ -1,149 +1,101 @@
-//! The open scene when it moves: its clock, and a thread that reads the segments that are seen soon.
+//! The open scene when it moves: its clock, and a thread that reads the pages that are seen soon.
 
-use super::content::{Moving, ReadSegment};
-use crate::moving::{MovingScene, Playhead, pages_of};
+use super::content::{Moving, ReadMoving};
+use crate::moving::{Ahead, Clock, MovingScene, Playhead, device_page};
 use crate::renderer::{Page, Renderer};
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use tessera_datasets::format::volumetric::VideoManifest;
+use tessera_datasets::format::volumetric::{SegmentPage, VideoManifest};
 
-/// A segment that was asked for.
-type Reply = (usize, Result<Vec<Page>, String>);
+/// Files are read at once, so little has to be there before it is seen.
+const AHEAD: Ahead = Ahead { seconds: 1.0, splats: 8_000_000 };
+
+/// A page that was asked for.
+type Reply = (u32, Result<Page, String>);
 
 /// A moving scene in a window.
 #[derive(Debug)]
 pub struct Playback {
     scene: MovingScene,
     source: Moving,
-    requests: Sender<usize>,
+    requests: Sender<(u32, SegmentPage)>,
     replies: Receiver<Reply>,
     /// Asked for and not answered.
-    asked: HashSet<usize>,
+    asked: HashSet<u32>,
     /// Replies that were seen and not yet taken.
     waiting: Vec<Reply>,
     problem: Option<String>,
-    /// The moment that is shown, after the first frame.
-    pub seconds: f64,
-    /// Whether time passes.
-    pub is_playing: bool,
-    /// How fast: 1 as it was filmed, negative backwards.
-    pub rate: f64,
-    /// Whether it begins again at its end.
-    pub is_looped: bool,
+    /// What moment it is.
+    pub clock: Clock,
 }
 
 impl Playback {
     /// Begins to read a scene. The thread ends when this is dropped.
-    pub fn open(moving: &Moving, seconds: f64) -> Self {
+    pub fn open(moving: &Moving) -> Self {
         let (requests, asked) = channel();
         let (answer, replies) = channel();
         let (manifest, read) = (moving.manifest.clone(), moving.read.clone());
         std::thread::spawn(move || serve(&manifest, &read, &asked, &answer));
         Self {
-            scene: MovingScene::new(moving.manifest.clone()),
+            scene: MovingScene::new(moving.manifest.clone(), AHEAD),
             source: moving.clone(),
             requests,
             replies,
             asked: HashSet::new(),
             waiting: Vec::new(),
             problem: None,
-            seconds,
-            is_playing: false,
-            rate: 1.0,
-            is_looped: true,
+            clock: Clock::new(moving.manifest.timeline, moving.start),
         }
     }
 
-    /// Seconds from the first frame to the last.
-    pub fn length(&self) -> f64 {
-        let timeline = self.scene.manifest().timeline;
-        timeline.seconds_of(timeline.frames.max(1) - 1)
-    }
-
-    /// The frame that is nearest to what is shown, and how many there are.
-    pub fn frame(&self) -> (u32, u32) {
-        let timeline = self.scene.manifest().timeline;
-        (timeline.frame_at(self.seconds), timeline.frames)
-    }
-
-    /// Stops at the frame that is so many after the one that is shown.
-    pub fn step(&mut self, frames: i64) {
-        let timeline = self.scene.manifest().timeline;
-        let frame = (i64::from(self.frame().0) + frames).clamp(0, i64::from(timeline.frames.max(1) - 1));
-        self.is_playing = false;
-        self.seconds = timeline.seconds_of(frame as u32);
-    }
-
-    /// Plays, or stops; from the end it plays from the beginning.
-    pub fn toggle(&mut self) {
-        self.is_playing = !self.is_playing;
-        let (length, at_end) = (self.length(), if self.rate < 0.0 { 0.0 } else { self.length() });
-        if self.is_playing && !self.is_looped && self.seconds == at_end {
-            self.seconds = length - at_end;
-        }
-    }
-
-    /// Lets so many seconds pass while it is played; whether they do. Time waits for segments that have not come.
+    /// Lets so many seconds pass while it is played; whether they do.
     pub fn pass(&mut self, seconds: f64) -> bool {
-        if self.is_playing && self.scene.is_complete(self.head()) {
-            (self.seconds, self.is_playing) = self.after(seconds);
-        }
-        self.is_playing
-    }
-
-    /// The moment so many seconds of watching later, and whether it goes on from there.
-    pub fn after(&self, seconds: f64) -> (f64, bool) {
-        let (next, length) = (self.seconds + self.rate * seconds, self.length());
-        match self.is_looped && length > 0.0 {
-            true => (next.rem_euclid(length), true),
-            false => (next.clamp(0.0, length), (0.0..=length).contains(&next)),
-        }
+        self.scene.pass(&mut self.clock, seconds)
     }
 
     /// Shows what has come and asks for what is missing.
     pub fn advance(&mut self, renderer: &mut Renderer) {
         self.is_news();
-        for (segment, pages) in std::mem::take(&mut self.waiting) {
-            self.asked.remove(&segment);
-            self.take(segment, pages, renderer);
+        for (number, page) in std::mem::take(&mut self.waiting) {
+            self.asked.remove(&number);
+            self.take(number, page, renderer);
         }
-        for segment in self.scene.wanted(self.head()) {
-            if self.asked.insert(segment) && self.requests.send(segment).is_err() {
+        for number in self.scene.wanted(self.clock.head()) {
+            if self.asked.insert(number) && self.requests.send((number, self.scene.page(number))).is_err() {
                 break;
             }
         }
-        self.scene.show(self.head(), renderer);
+        self.scene.show(self.clock.head(), renderer);
     }
 
     /// Shows a moment, for which it waits.
     pub fn show_at(&mut self, seconds: f64, renderer: &mut Renderer) {
-        self.seconds = seconds;
-        let still = Playhead { rate: 0.0, seconds };
-        for segment in self.scene.wanted(still) {
-            let pages = read(self.scene.manifest(), &self.source.read, segment);
-            self.take(segment, pages, renderer);
+        self.clock.seconds = seconds;
+        for number in self.scene.wanted(Playhead::at(seconds)) {
+            let page = read(self.scene.manifest(), &self.source.read, &self.scene.page(number));
+            self.take(number, page, renderer);
         }
-        self.scene.show(still, renderer);
+        self.scene.show(Playhead::at(seconds), renderer);
     }
 
-    fn take(&mut self, segment: usize, pages: Result<Vec<Page>, String>, renderer: &mut Renderer) {
-        let added = pages.and_then(|pages| {
-            self.scene.add(segment, &pages, renderer).map_err(|error| format!("only a part is shown: {error}"))
+    fn take(&mut self, number: u32, page: Result<Page, String>, renderer: &mut Renderer) {
+        let added = page.and_then(|page| {
+            self.scene.add(number, &page, renderer).map_err(|error| format!("only a part is shown: {error}"))
         });
         if let Err(reason) = added {
-            tracing::warn!("segment {segment}: {reason}");
-            self.scene.miss(segment);
+            tracing::warn!("page {number}: {reason}");
+            self.scene.miss(number);
             self.problem = Some(reason);
         }
     }
 
-    /// Whether segments have come that are not shown yet.
+    /// Whether pages have come that are not shown yet.
     pub fn is_news(&mut self) -> bool {
         self.waiting.extend(self.replies.try_iter());
         !self.waiting.is_empty()
     }
 
-    /// Whether segments that were asked for have not come.
+    /// Whether pages that were asked for have not come.
     pub fn is_waiting(&self) -> bool {
         !self.asked.is_empty()
     }
@@ -163,24 +115,20 @@ impl Playback {
     pub fn close(mut self, renderer: &mut Renderer) {
         self.scene.clear(renderer);
     }
-
-    fn head(&self) -> Playhead {
-        Playhead { seconds: self.seconds, rate: if self.is_playing { self.rate } else { 0.0 } }
-    }
 }
 
-/// Reads segments until nobody asks any more.
-fn serve(manifest: &VideoManifest, segments: &ReadSegment, asked: &Receiver<usize>, answer: &Sender<Reply>) {
-    for segment in asked {
-        if answer.send((segment, read(manifest, segments, segment))).is_err() {
+/// Reads pages until nobody asks any more.
+fn serve(manifest: &VideoManifest, pages: &ReadMoving, asked: &Receiver<(u32, SegmentPage)>, answer: &Sender<Reply>) {
+    for (number, page) in asked {
+        if answer.send((number, read(manifest, pages, &page))).is_err() {
             return;
         }
     }
 }
 
-fn read(manifest: &VideoManifest, segments: &ReadSegment, segment: usize) -> Result<Vec<Page>, String> {
-    let splats = segments(segment)?;
-    pages_of(&splats, manifest).map_err(|error| error.to_string())
+fn read(manifest: &VideoManifest, pages: &ReadMoving, page: &SegmentPage) -> Result<Page, String> {
+    let splats = pages(page)?;
+    device_page(&splats, manifest).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -227,9 +175,9 @@ mod tests {
         let manifest = file.manifest.clone();
         let file = Arc::new(Mutex::new(file));
         let of_thread = file.clone();
-        let read = move |segment| {
+        let read = move |page: &SegmentPage| {
             let mut file = of_thread.lock().expect("no reader fails");
-            file.read_segment(segment).map_err(|error| error.to_string())
+            file.read_page(page).map_err(|error| error.to_string())
         };
         (Moving { manifest, surroundings: None, start: 0.0, read: Arc::new(read) }, file)
     }
@@ -244,7 +192,7 @@ mod tests {
         let Some(gpu) = crate::renderer::testing::gpu() else { return };
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (moving, file) = opened(folder.path());
-        let mut playback = Playback::open(&moving, 0.0);
+        let mut playback = Playback::open(&moving);
         let (mut renderer, mut reference) = (Renderer::new(&gpu), Renderer::new(&gpu));
         let mut last: Option<Picture> = None;
         for seconds in [0.0, 33.4, 71.25, 12.0] {
@@ -267,16 +215,16 @@ mod tests {
         let Some(gpu) = crate::renderer::testing::gpu() else { return };
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (moving, _) = opened(folder.path());
-        let mut playback = Playback::open(&moving, 0.0);
+        let mut playback = Playback::open(&moving);
         let mut renderer = Renderer::new(&gpu);
         let mut most = [0; 2];
-        playback.is_playing = true;
+        playback.clock.is_playing = true;
         for second in 0..100 {
-            playback.seconds = f64::from(second);
+            playback.clock.seconds = f64::from(second);
             let begun = Instant::now();
             playback.advance(&mut renderer);
             while playback.is_waiting() {
-                assert!(begun.elapsed() < Duration::from_secs(60), "segments do not come");
+                assert!(begun.elapsed() < Duration::from_secs(60), "pages do not come");
                 std::thread::sleep(Duration::from_millis(1));
                 playback.advance(&mut renderer);
             }
@@ -291,19 +239,12 @@ mod tests {
     }
 
     #[test]
-    fn time_passes_only_while_it_is_played_and_begins_again_at_the_end() {
+    fn time_passes_only_while_it_is_played_and_waits_for_what_has_not_come() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (moving, _) = opened(folder.path());
-        let mut playback = Playback::open(&moving, 99.0);
-        assert!(!playback.pass(0.1) && playback.seconds == 99.0);
-        let length = playback.length();
-        assert_eq!(playback.after(1.5).0, 99.0 + 1.5 - length);
-        playback.is_looped = false;
-        assert_eq!(playback.after(1.5), (length, false));
-        playback.step(-1);
-        assert_eq!(playback.frame(), (2969, FRAMES));
-        playback.seconds = length;
-        playback.toggle();
-        assert_eq!((playback.seconds, playback.is_playing), (0.0, true));
+        let mut playback = Playback::open(&Moving { start: 99.0, ..moving });
+        assert!(!playback.pass(0.1) && playback.clock.seconds == 99.0);
+        playback.clock.toggle();
+        assert!(playback.pass(0.1) && playback.clock.seconds == 99.0, "nothing has come yet");
     }
 }

@@ -14,7 +14,7 @@ use tessera_engine::datasets::DataError;
 use tessera_engine::datasets::camera::{Camera, Pose, Similarity};
 use tessera_engine::datasets::capture::{Capture, Frame};
 use tessera_engine::datasets::format::tiles::{PageFiles, open_manifest};
-use tessera_engine::datasets::format::volumetric::{VideoFile, is_video_scene_name};
+use tessera_engine::datasets::format::volumetric::{SegmentPage, VideoFile, is_video_scene_name};
 use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::image::read_photo;
 use tessera_engine::datasets::scene::{Mesh, SplatCloud, camera_from_scene};
@@ -135,9 +135,9 @@ fn of_moving(path: &Path, run: Option<Run>, name: String, args: &Arguments, cons
         photo.time = photo.time.map(|time| manifest.timeline.seconds_at(time));
     }
     let file = Mutex::new(file);
-    let read = move |segment| {
+    let read = move |page: &SegmentPage| {
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.read_segment(segment).map_err(|error| error.to_string())
+        file.read_page(page).map_err(|error| error.to_string())
     };
     opened.shown.moving = Some(Moving { manifest, surroundings, start, read: Arc::new(read) });
     Ok(opened)

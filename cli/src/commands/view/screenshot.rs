@@ -8,7 +8,7 @@ use std::path::Path;
 use tessera_engine::datasets::image::{Image8, save_png};
 use tessera_engine::datasets::scene::tile_tree::StreamLimits;
 use tessera_viewer::ViewerError;
-use tessera_viewer::moving::{MovingScene, Playhead, pages_of};
+use tessera_viewer::moving::{Ahead, MovingScene, Playhead, device_page};
 use tessera_viewer::renderer::{Gpu, MeshData, Page, Renderer, Style, View};
 use tessera_viewer::streamed::StreamedScene;
 use tessera_viewer::window::{Moving, Streamed};
@@ -67,13 +67,13 @@ fn stream(streamed: &Streamed, view: &View, renderer: &mut Renderer, console: &C
     Ok(())
 }
 
-/// Puts the segments of the first moment on the device.
+/// Puts the pages of the first moment on the device.
 fn show_moment(moving: &Moving, renderer: &mut Renderer) -> Result<()> {
-    let mut scene = MovingScene::new(moving.manifest.clone());
-    let at = Playhead { seconds: moving.start, rate: 0.0 };
-    for segment in scene.wanted(at) {
-        let splats = (moving.read)(segment).map_err(ViewerError::BadScene)?;
-        scene.add(segment, &pages_of(&splats, &moving.manifest)?, renderer)?;
+    let mut scene = MovingScene::new(moving.manifest.clone(), Ahead { seconds: 0.0, splats: 0 });
+    let at = Playhead::at(moving.start);
+    for number in scene.wanted(at) {
+        let splats = (moving.read)(&scene.page(number)).map_err(ViewerError::BadScene)?;
+        scene.add(number, &device_page(&splats, &moving.manifest)?, renderer)?;
     }
     scene.show(at, renderer);
     Ok(())

@@ -1,6 +1,6 @@
 //! What a moving scene is, and where its pages lie.
 
-use super::motion;
+use super::{MAGIC, PREFIX_BYTES, motion};
 use crate::camera::Similarity;
 use crate::format::placement;
 use crate::format::tiles::page::{self, PageError};
@@ -12,6 +12,8 @@ const FORMAT: &str = "tessera-moving-scene";
 const VERSION: u32 = 1;
 /// More levels than this would halve any segment to nothing.
 const MOST_LEVELS: u8 = 24;
+/// Larger manifests are not read: more than the segments of a day need.
+const MAX_BYTES: u64 = 512 << 20;
 
 /// A moving scene without its splats.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,6 +136,33 @@ struct RawSegment {
 }
 
 impl VideoManifest {
+    /// How many bytes of a file come before its pages, from at least the first [`PREFIX_BYTES`] of it.
+    ///
+    /// # Errors
+    /// When that is the beginning of something else, as the end of a sentence.
+    pub fn head_bytes(beginning: &[u8]) -> Result<u64, String> {
+        let not_ours = || "is no moving scene of Tessera".to_owned();
+        let prefix: &[u8; PREFIX_BYTES as usize] = beginning.first_chunk().ok_or_else(not_ours)?;
+        let (magic, length) = prefix.split_at(MAGIC.len());
+        let length = u64::from_le_bytes(length.try_into().map_err(|_| not_ours())?);
+        match magic == MAGIC {
+            false => Err(not_ours()),
+            true if length > MAX_BYTES => Err("is damaged: its manifest is larger than any".to_owned()),
+            true => Ok(PREFIX_BYTES + length),
+        }
+    }
+
+    /// Understands all that comes before the pages of a file.
+    ///
+    /// # Errors
+    /// What is wrong, as the end of a sentence.
+    pub fn of_head(head: &[u8]) -> Result<Self, String> {
+        match Self::head_bytes(head)? == head.len() as u64 {
+            true => Self::parse(&head[PREFIX_BYTES as usize..]),
+            false => Err("was cut off in its manifest".to_owned()),
+        }
+    }
+
     /// Understands the bytes of a manifest.
     ///
     /// # Errors

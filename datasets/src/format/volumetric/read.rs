@@ -1,15 +1,12 @@
 //! Reading a moving scene from a file: the segments of the moment, and nothing else.
 
-use super::{MAGIC, PREFIX_BYTES, VideoManifest};
+use super::{PREFIX_BYTES, SegmentPage, VideoManifest};
 use crate::scene::{MovingSplats, SplatCloud};
 use crate::{DataError, Result};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-
-/// Larger manifests are not read: more than the segments of a day need.
-const MAX_MANIFEST_BYTES: u64 = 512 << 20;
 
 /// A moving scene on a disk. In memory are the segments of the last moment that was asked for.
 #[derive(Debug)]
@@ -40,18 +37,18 @@ impl VideoFile {
             return Err(DataError::new(&path, "is a folder, not a file").remedy("name a file in it"));
         }
         let length = metadata.len();
-        let mut prefix = [0; PREFIX_BYTES as usize];
-        if length < PREFIX_BYTES || file.read_exact(&mut prefix).is_err() || prefix[..8] != MAGIC {
-            return Err(wrong("is no moving scene of Tessera".to_owned()));
-        }
-        let manifest_bytes = prefix[8..].try_into().map_or(u64::MAX, u64::from_le_bytes);
-        if manifest_bytes > MAX_MANIFEST_BYTES || manifest_bytes > length - PREFIX_BYTES {
+        let mut head = Vec::new();
+        let mut read = |end: u64, head: &mut Vec<u8>| {
+            let missing = end - head.len() as u64;
+            (&mut file).take(missing).read_to_end(head).map_err(unreadable)
+        };
+        read(PREFIX_BYTES, &mut head)?;
+        let start = VideoManifest::head_bytes(&head).map_err(wrong)?;
+        if start > length {
             return Err(wrong("is damaged or cut off: its manifest does not fit into it".to_owned()));
         }
-        let mut bytes = vec![0; manifest_bytes as usize];
-        file.read_exact(&mut bytes).map_err(unreadable)?;
-        let manifest = VideoManifest::parse(&bytes).map_err(wrong)?;
-        let start = PREFIX_BYTES + manifest_bytes;
+        read(start, &mut head)?;
+        let manifest = VideoManifest::of_head(&head).map_err(wrong)?;
         let end = manifest.segments.iter().map(|segment| segment.range().iter().sum::<u64>()).max().unwrap_or(0);
         if end > length - start {
             let reason = format!("was cut off: it has {} of {} bytes", length, start.saturating_add(end));
@@ -65,27 +62,45 @@ impl VideoFile {
         self.length
     }
 
+    /// Bytes before the pages.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
     /// Reads a segment by its index.
     ///
     /// # Errors
     /// When it is damaged.
     pub fn read_segment(&mut self, index: usize) -> Result<MovingSplats> {
         let mut all = self.nothing();
-        let segment = &self.manifest.segments[index];
-        for page in &segment.pages {
-            let mut bytes = vec![0; page.length() as usize];
-            let read = self
-                .file
-                .seek(SeekFrom::Start(self.start + page.offset))
-                .and_then(|_| self.file.read_exact(&mut bytes));
-            read.map_err(|e| DataError::unreadable(&self.path, &e))?;
-            let decoded = self.manifest.decode_page(page, &bytes).map_err(|e| {
-                DataError::new(&self.path, format!("has a page at byte {} that {e}", self.start + page.offset))
-                    .remedy("copy it again, or export the scene again")
-            })?;
-            append(&mut all, &decoded);
+        for page in self.manifest.segments[index].pages.clone() {
+            append(&mut all, &self.read_page(&page)?);
         }
         Ok(all)
+    }
+
+    /// Reads a page of the manifest.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn read_page(&mut self, page: &SegmentPage) -> Result<MovingSplats> {
+        let bytes = self.page_bytes(page)?;
+        self.manifest.decode_page(page, &bytes).map_err(|e| {
+            DataError::new(&self.path, format!("has a page at byte {} that {e}", self.start + page.offset))
+                .remedy("copy it again, or export the scene again")
+        })
+    }
+
+    /// Reads a page of the manifest as it is stored.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn page_bytes(&mut self, page: &SegmentPage) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; page.length() as usize];
+        let read =
+            self.file.seek(SeekFrom::Start(self.start + page.offset)).and_then(|_| self.file.read_exact(&mut bytes));
+        read.map_err(|e| DataError::unreadable(&self.path, &e))?;
+        Ok(bytes)
     }
 
     /// The splats that are seen `seconds` after the first frame, in stored coordinates. Segments that are not looked at

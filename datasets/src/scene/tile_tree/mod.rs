@@ -28,7 +28,7 @@ pub use bounds::Bounds;
 pub use build::{Leaves, PageSink, build};
 pub use cut::{CutLimits, cut};
 pub use partition::{Partition, PartitionNode, partition};
-pub use stream::{PageRequest, PageStream, StreamLimits, StreamProblem};
+pub use stream::{PageRequest, PageStream, StreamLimits, StreamProblem, seconds_to_wait};
 pub use view::LodView;
 
 use std::ops::Range;

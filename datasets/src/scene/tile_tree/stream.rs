@@ -23,6 +23,11 @@ const KEEP_REFINED: f64 = 1.15;
 /// Seconds until the second attempt; each further one waits four times as long.
 const RETRY_AFTER: f64 = 0.5;
 
+/// Seconds until a page is asked for again that has failed so many times, at least once.
+pub fn seconds_to_wait(failures: u32) -> f64 {
+    RETRY_AFTER * 4f64.powi(failures as i32 - 1)
+}
+
 /// What a stream may use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StreamLimits {
@@ -233,8 +238,7 @@ impl PageStream {
             self.states[node as usize] = State::Lost;
             self.problems.push(StreamProblem { node, reason: reason.into() });
         } else {
-            let wait = RETRY_AFTER * 4f64.powi(failures as i32 - 1);
-            self.states[node as usize] = State::Absent { failures, retry_at: now + wait };
+            self.states[node as usize] = State::Absent { failures, retry_at: now + seconds_to_wait(failures) };
         }
     }
 
