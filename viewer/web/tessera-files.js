@@ -8,6 +8,10 @@ class ConnectionLost extends Error {}
 const traffic = { bytes: 0, requests: 0 };
 /** A request that brings nothing for so long is given up. */
 const STALL_MS = 30_000;
+/** The first request for a moving scene: its manifest, unless it has thousands of segments. */
+const HEAD = 1 << 16;
+/** Bytes of a moving scene that are held so that what is played again need not be loaded again. */
+const MAX_KEPT = matchMedia('(pointer: coarse)').matches ? 1 << 24 : 1 << 26;
 /** Bytes that a page may hold in memory for a host that cannot send parts of a file. */
 const MAX_WHOLE_FILE = matchMedia('(pointer: coarse)').matches ? 1 << 28 : 1 << 30;
 
@@ -111,6 +115,7 @@ class WholeFile {
     answer.keep();
     this.bytes = new Growing(answer.length);
     this.waiting = [];
+    this.isAll = false;
     this.ended = null;
     this.#read(answer);
   }
@@ -124,7 +129,7 @@ class WholeFile {
         this.bytes.add(piece);
         this.#wake();
       }
-      this.ended = new Error('the file ends before this page does');
+      this.isAll = true;
     } catch (error) {
       this.ended = error;
     }
@@ -133,17 +138,41 @@ class WholeFile {
 
   #wake() {
     this.waiting = this.waiting.filter(({ end, resolve, reject }) => {
-      if (end <= this.bytes.filled) resolve();
+      if (end <= this.bytes.filled || this.isAll) resolve();
       else if (this.ended) reject(this.ended);
       else return true;
       return false;
     });
   }
 
+  /** As many bytes as there are, and no more than were asked for. */
   async part(offset, length) {
     const end = offset + length;
     await new Promise((resolve, reject) => { this.waiting.push({ end, resolve, reject }); this.#wake(); });
-    return this.bytes.part(offset, end);
+    return this.bytes.part(offset, Math.min(end, this.bytes.filled));
+  }
+}
+
+/** Bytes that were of use lately, no more than a number of them. */
+class Kept {
+  constructor() { this.parts = new Map(); this.size = 0; }
+
+  get(key) {
+    const bytes = this.parts.get(key);
+    // The last one is the last to go.
+    if (bytes && this.parts.delete(key)) this.parts.set(key, bytes);
+    return bytes;
+  }
+
+  put(key, bytes) {
+    if (this.parts.has(key)) return;
+    this.parts.set(key, bytes);
+    this.size += bytes.length;
+    for (const [oldest, { length }] of this.parts) {
+      if (this.size <= MAX_KEPT) return;
+      this.parts.delete(oldest);
+      this.size -= length;
+    }
   }
 }
 
@@ -152,22 +181,50 @@ class RemoteScene {
   constructor(address) {
     this.address = new URL(address, location.href);
     this.isMesh = this.address.pathname.endsWith('.glb');
+    this.isMoving = this.address.pathname.toLowerCase().endsWith('.t4d');
     this.whole = new Map();
+    this.kept = new Kept();
   }
 
-  /** The manifest of a streamed scene, or all of a mesh. */
+  /** The manifest of a streamed scene, all before the pages of a moving one, or all of a mesh. */
   async main(tell) {
+    if (this.isMoving) return this.#head();
     const answer = await Answer.to(this.address, { cache: 'no-cache' });
     if (!answer.isOk) throw new Error(`the server answers ${answer.status} for ${this.address.pathname}`);
     return answer.all(tell);
   }
 
+  /** Only the file itself says how long its manifest is. */
+  async #head() {
+    const begun = await this.#answer('', 0, HEAD, { cache: 'no-cache' });
+    const length = wasm_bindgen.moving_head_bytes(begun);
+    if (length <= begun.length) return begun.subarray(0, length);
+    const rest = await this.part('', begun.length, length - begun.length);
+    const head = new Uint8Array(length);
+    head.set(begun);
+    head.set(rest, begun.length);
+    return head;
+  }
+
+  /** Bytes of a file; of no file, of the address itself. */
   async part(file, offset, length, signal) {
+    const kept = this.kept.get(`${file}/${offset}`);
+    if (kept) return kept;
+    const bytes = await this.#answer(file, offset, length, { signal });
+    if (bytes.length !== length) throw new Error(`${bytes.length} bytes came in place of ${length}`);
+    return bytes;
+  }
+
+  /** Holds bytes that were of use. Pages of still scenes are kept on the graphics device. */
+  keep(file, offset, bytes) { if (this.isMoving && !this.whole.has(file)) this.kept.put(`${file}/${offset}`, bytes); }
+
+  /** As many bytes as there are, and no more than were asked for. */
+  async #answer(file, offset, length, options) {
     const whole = this.whole.get(file);
     if (whole && !(whole.ended instanceof ConnectionLost)) return whole.part(offset, length);
     const url = new URL(file.split('/').map(encodeURIComponent).join('/'), this.address);
     const headers = { Range: `bytes=${offset}-${offset + length - 1}` };
-    const answer = await Answer.to(url, { headers, signal });
+    const answer = await Answer.to(url, { headers, ...options });
     if (answer.status === 200 && !(offset === 0 && answer.length === length)) {
       // Several requests may learn this at the same time; one file is enough.
       const known = this.whole.get(file);
@@ -177,17 +234,20 @@ class RemoteScene {
       return fresh.part(offset, length);
     }
     if (!answer.isOk) throw new Error(`the server answers ${answer.status}`);
-    const bytes = await answer.all();
-    if (bytes.length !== length) throw new Error(`${bytes.length} bytes came in place of ${length}`);
-    return bytes;
+    return answer.all();
   }
 }
 
 /** A scene inside of the page. */
 class InlineScene {
-  constructor() { this.isMesh = document.getElementById('scene-mesh') !== null; }
+  constructor() {
+    this.isMesh = document.getElementById('scene-mesh') !== null;
+    this.isMoving = document.getElementById('scene-head') !== null;
+  }
 
-  async main() { return embedded(this.isMesh ? 'scene-mesh' : 'scene-manifest'); }
+  async main() { return embedded(this.isMesh ? 'scene-mesh' : this.isMoving ? 'scene-head' : 'scene-manifest'); }
+
+  keep() {}
 
   async part(file, offset) {
     // Others may do something in between.

@@ -64,7 +64,7 @@ function budget(isSoftware) {
 let viewer = null;
 let limits = null;
 let scene = null;
-/** The manifest or the mesh, for when the graphics device is lost. */
+/** The manifest, the head of a moving scene or the mesh, for when the graphics device is lost. */
 let main = null;
 let isScheduled = false;
 let sharpness = 1;
@@ -76,8 +76,10 @@ let hasPicture = false;
 let lossCount = 0;
 let lastLoss = -Infinity;
 const CALM = 60;
-/** Where the camera was when the device was lost. */
+/** Where the camera was, and what moment it was, when the device was lost. */
 let placeBefore = null;
+let momentBefore = null;
+const time = timeBar(() => viewer, () => { moved(); redraw(); });
 const inFlight = new Map();
 const offline = { until: 0, delay: 0 };
 
@@ -96,13 +98,13 @@ function resize() {
   viewer.resize(size[0], size[1]);
 }
 
-function frame(time) {
+function frame(now) {
   isScheduled = false;
   if (!viewer) return;
   let isMoving;
   try {
     resize();
-    isMoving = viewer.frame(time / 1000, isFast);
+    isMoving = viewer.frame(now / 1000, isFast);
   } catch (error) {
     deviceLost(error);
     return;
@@ -111,12 +113,17 @@ function frame(time) {
   tell();
   if (settings.live) advance();
   if (isMoving) {
-    adapt(time - lastFrame);
-    lastFrame = time;
-    clearTimeout(settleTimer);
-    settleTimer = setTimeout(settle, 180);
+    adapt(now - lastFrame);
+    lastFrame = now;
+    moved();
     redraw();
   }
+}
+
+/** The camera or the scene is elsewhere; once both stand still, there is something to do. */
+function moved() {
+  clearTimeout(settleTimer);
+  settleTimer = setTimeout(settle, 180);
 }
 
 /** Fewer pixels while the camera moves, where drawing is slow. */
@@ -126,7 +133,7 @@ function adapt(elapsed) {
   else if (elapsed < 20) sharpness = Math.min(1, 1.05 * sharpness);
 }
 
-/** The camera stands still: all pixels, and a link to this place. */
+/** Camera and scene stand still: all pixels, and a link to this place. */
 function settle() {
   if (sharpness < 1) {
     const moving = sharpness;
@@ -161,6 +168,7 @@ async function load(fetch) {
     if (inFlight.get(key) !== mine || !viewer) return;
     connectionIsBack();
     viewer.arrived(generation, node, bytes, seconds());
+    scene.keep(file, offset, bytes);
   } catch (error) {
     if (inFlight.get(key) !== mine || !viewer) return;
     if (error instanceof ConnectionLost) { viewer.cancelled(generation, node); connectionIsLost(); }
@@ -208,12 +216,15 @@ function tell() {
   const kind = viewer.kind();
   const { drawn, total, needed, there, complete, megabytes } = status;
   status.free();
-  if (drawn > 0 && !hasPicture) {
+  time.tell();
+  // A moving scene may be empty now and then.
+  if (!hasPicture && (drawn > 0 || (scene?.isMoving && complete && !viewer.is_hopeless()))) {
     hasPicture = true;
     performance.mark('tessera:first-picture');
     canvas.dataset.state = 'picture';
   }
-  const isComplete = complete && inFlight.size === 0;
+  // What a moving scene waits for may be for later.
+  const isComplete = complete && (scene?.isMoving || inFlight.size === 0);
   if (isComplete && canvas.dataset.state !== 'complete') {
     canvas.dataset.state = 'complete';
     performance.mark('tessera:complete');
@@ -225,19 +236,20 @@ function tell() {
   for (const problem of viewer.take_problems()) {
     lost += 1;
     lastProblem = problem;
-    const parts = lost === 1 ? 'A part of the scene' : `${lost} parts of the scene`;
-    if (hasPicture) say('lost', `${parts} could not be loaded and ${lost === 1 ? 'is' : 'are'} shown coarser (${problem}).`, { warn: true });
+    const [parts, are] = lost === 1 ? ['A part of the scene', 'is'] : [`${lost} parts of the scene`, 'are'];
+    const shown = scene.isMoving ? 'missing' : 'shown coarser';
+    if (hasPicture) say('lost', `${parts} could not be loaded and ${are} ${shown} (${problem}).`, { warn: true });
   }
   if (viewer.is_hopeless()) {
     const again = () => { viewer.retry_all(); lost = 0; redraw(); };
     stopWith('The scene could not be loaded', `All that was tried of it is damaged or missing (${lastProblem}).`, { again });
   }
-  window.tessera.status = { drawn, total, needed, there, complete: isComplete, lost, ...traffic };
+  window.tessera.status = { drawn, total, needed, there, complete: isComplete, lost, megabytes, moment: time.moment(), ...traffic };
 }
 
 /** Says so, and begins again with what has been loaded, where the camera was. */
 async function deviceLost(error) {
-  if (hasPicture) placeBefore = viewer.camera_text();
+  if (hasPicture) [placeBefore, momentBefore] = [viewer.camera_text(), time.moment()];
   viewer = null;
   hasPicture = false;
   lost = 0;
@@ -256,17 +268,30 @@ async function deviceLost(error) {
 
 // --- Places --------------------------------------------------------------------------------------------------------------
 
-const placeInLink = () => new URLSearchParams(location.hash.slice(1)).get('camera');
+const inLink = (name) => new URLSearchParams(location.hash.slice(1)).get(name);
+
+/** What an address holds: the camera, and the moment of a moving scene. */
+function placeNow() {
+  const moment = time.moment();
+  return `#camera=${viewer.camera_text()}${moment ? `&time=${Number(moment.seconds.toFixed(3))}` : ''}`;
+}
+
+/** Goes where the address says, as far as it says anything; whether it does. */
+function goToLink() {
+  const isPlaced = Boolean(inLink('camera')) && viewer.set_camera_text(inLink('camera'));
+  const isTimed = inLink('time') !== null && viewer.seek(Number(inLink('time'))) === undefined;
+  return isPlaced || isTimed;
+}
 
 function rememberPlace() {
-  const hash = `#camera=${viewer.camera_text()}`;
+  const hash = placeNow();
   if (hash !== location.hash) try { history.replaceState(null, '', hash); } catch { /* some frames may not */ }
 }
 
 async function copyLink() {
   if (!viewer) return;
   rememberPlace();
-  const link = location.href.replace(/#.*/, '') + `#camera=${viewer.camera_text()}`;
+  const link = location.href.replace(/#.*/, '') + placeNow();
   try {
     await navigator.clipboard.writeText(link);
     say('share', 'The link to this view is copied.', { forMs: 2500 });
@@ -326,7 +351,7 @@ const keys = {
   ArrowUp: () => viewer.orbit(0, -TURN), ArrowDown: () => viewer.orbit(0, TURN),
   '+': () => viewer.dolly(0.85), '=': () => viewer.dolly(0.85), '-': () => viewer.dolly(1 / 0.85),
   r: () => viewer.go_home(), Home: () => viewer.go_home(),
-  c: copyLink, f: toggleFull, h: toggleHelp, '?': toggleHelp, i: toggleHelp,
+  c: copyLink, f: toggleFull, h: toggleHelp, '?': toggleHelp, i: toggleHelp, ...time.keys,
 };
 for (let axis = 1; axis <= 6; axis += 1) keys[axis] = () => viewer.look_along(axis);
 
@@ -335,7 +360,8 @@ function listenToKeys() {
     isFast = event.shiftKey;
     if (!viewer || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === 'Escape') { $('sheet').hidden = true; $('help').ariaExpanded = 'false'; return; }
-    if (event.target.matches?.('input')) return;
+    if (event.target.matches?.('input:not(#scrub), select') || (event.target.id === 'scrub' && /^(Arrow|Home|End|Page)/.test(event.key))) return;
+    if (event.key === ' ' && (event.repeat || !scene?.isMoving)) return;
     if (event.target.closest?.('button') && (event.key === 'Enter' || event.key === ' ')) return;
     const action = keys[event.key] ?? keys[event.key.toLowerCase()];
     if (action) action();
@@ -479,8 +505,20 @@ async function place() {
     const builder = new wasm_bindgen.MeshBuilder();
     await glb.read(main, builder);
     viewer.set_mesh(builder);
+  } else if (scene.isMoving) {
+    viewer.set_moving(main, firstView());
+    if (momentBefore) time.restore(viewer, momentBefore);
+    else if (inLink('time') !== null) viewer.seek(Number(inLink('time')));
+    else if (query.has('play')) viewer.toggle_time();
   } else viewer.set_scene(main);
   redraw();
+}
+
+/** Where to begin looking from, as numbers; none for scenes that the page was not made for. */
+function firstView() {
+  if (!settings.view || query.has('scene')) return new Float32Array();
+  const { camera, up, bounds, near } = settings.view;
+  return Float32Array.of(...camera.position, ...camera.target, camera.fov_y, ...up, ...bounds.flat(), near);
 }
 
 async function start() {
@@ -504,7 +542,7 @@ async function start() {
   limits = budget(viewer.is_software());
   viewer.set_limits(limits.splats, limits.cached, limits.error, limits.requests);
   viewer.set_background(...settings.background);
-  const begin = placeBefore ?? placeInLink();
+  const begin = placeBefore ?? inLink('camera');
   if (begin) viewer.set_camera_text(begin);
   resize();
   try {
@@ -529,6 +567,6 @@ listenToKeys();
 listenToButtons();
 new ResizeObserver(redraw).observe(canvas);
 addEventListener('online', () => { offline.until = 0; viewer?.retry_all(); redraw(); });
-addEventListener('hashchange', () => { if (viewer && placeInLink() && viewer.set_camera_text(placeInLink())) redraw(); });
+addEventListener('hashchange', () => { if (viewer && goToLink()) redraw(); });
 start();
 })();

@@ -41,7 +41,7 @@ pub fn bundle(scene: &Path, look: &Look, pictures: u32, console: &Console) -> Re
     let mut published = Published::prepare(scene, look, console)?;
     let orbit = draw(&mut published.orbit(pictures, console)?, console)?;
     let (title, background) = (published.title.clone(), page_colour(published.background));
-    Ok((Bundle { title, scene: published.scene.clone(), background, orbit }, published))
+    Ok((Bundle { title, scene: published.scene.clone(), background, orbit, view: published.view }, published))
 }
 
 /// Whether a path names one file and not a folder.

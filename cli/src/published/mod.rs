@@ -1,5 +1,5 @@
-//! Scenes made ready for the web page: splats as tiles, meshes as GLB, with a place to begin looking from, and pictures for
-//! browsers that cannot draw.
+//! Scenes made ready for the web page: splats as tiles, meshes as GLB, moving scenes as they are, with a place to begin looking
+//! from, and pictures for browsers that cannot draw.
 
 mod fitted;
 mod orbit;
@@ -8,17 +8,17 @@ use crate::console::Console;
 use crate::inputs::{Run, scene_file, up_of_mesh};
 use crate::progress::Progress;
 use crate::report::count;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tessera_engine::datasets::format::stream::{CHUNK_SPLATS, SplatSource};
 use tessera_engine::datasets::format::tiles::{self, MANIFEST};
-use tessera_engine::datasets::format::volumetric::is_video_scene_name;
+use tessera_engine::datasets::format::volumetric::{VideoFile, is_video_scene_name};
 use tessera_engine::datasets::format::{self, Contents, Existing, WriteOptions};
 use tessera_engine::datasets::scene::Mesh;
 use tessera_engine::rbf::file::RbfFile;
 use tessera_viewer::export::Scene;
-use tessera_viewer::page::MESH;
+use tessera_viewer::page::{FirstView, MESH, MOVING};
 
 pub use orbit::{MIN_CAMERAS, Orbit, begin_at, distance_ahead};
 
@@ -43,6 +43,8 @@ pub struct Published {
     pub scene: Scene,
     /// Behind it.
     pub background: [f32; 3],
+    /// Where to begin looking from, of a moving scene; known once there are cameras around it.
+    pub view: Option<FirstView>,
     run: Option<Run>,
     mesh: Option<Mesh>,
     /// Where it was made, if it was.
@@ -50,8 +52,8 @@ pub struct Published {
 }
 
 impl Published {
-    /// Takes a run folder, a file with splats, a mesh or points, a fitted shape or picture, tiles, or an exported folder; what is not
-    /// yet as the page takes it becomes so in a temporary folder.
+    /// Takes a run folder, a file with splats, a moving scene, a mesh or points, a fitted shape or picture, tiles, or an exported
+    /// folder; what is not yet as the page takes it becomes so in a temporary folder.
     ///
     /// # Errors
     /// When there is no scene at `path`, it cannot be read, or the disk refuses.
@@ -60,50 +62,40 @@ impl Published {
         let title = look.title.clone().unwrap_or_else(|| name_of(path));
         let of_run = run.as_ref().map(|run| run.settings.background());
         let background = look.background.or(of_run).unwrap_or(DARK);
-        if run.is_none() && path.join(MANIFEST).is_file() {
+        let published = Self {
+            title,
+            scene: Scene::Tiles(path.to_owned()),
+            background,
+            view: None,
+            run,
+            mesh: None,
+            temporary: None,
+        };
+        if published.run.is_none() && path.join(MANIFEST).is_file() {
             tiles::open_manifest(path)?;
-            return Ok(Self {
-                title,
-                scene: Scene::Tiles(path.to_owned()),
-                background,
-                run,
-                mesh: None,
-                temporary: None,
-            });
+            return Ok(published);
         }
-        if is_exported_mesh(path) {
-            let scene = Scene::Mesh(path.join(MESH));
-            return Ok(Self { title, scene, background, run, mesh: None, temporary: None });
+        if is_exported(path, MESH) {
+            return Ok(Self { scene: Scene::Mesh(path.join(MESH)), ..published });
         }
-        let file = scene_file(path, run.is_some())?;
-        refuse_moving(&file)?;
+        if is_exported(path, MOVING) {
+            return Ok(Self { scene: Scene::Moving(path.join(MOVING)), ..published });
+        }
+        let file = scene_file(path, published.run.is_some())?;
         let temporary = tempfile::Builder::new().prefix("tessera-").tempdir();
         let temporary = temporary.context("no temporary folder can be made")?;
-        let mesh = match RbfFile::is_named(&file) {
-            true => Some(fitted::baked(&file, console)?),
-            false => read(&file, console)?,
+        let (scene, mesh) = match is_video_scene_name(&file) {
+            true => (moving(&file, temporary.path())?, None),
+            false => still(&file, temporary.path(), console)?,
         };
-        let (scene, mesh) = match mesh {
-            None => {
-                let tiles = temporary.path().join("scene.tiles");
-                arrange(&file, &tiles, console)?;
-                (Scene::Tiles(tiles), None)
-            }
-            Some(mesh) => {
-                let glb = temporary.path().join(MESH);
-                format::write_mesh(&glb, &mesh, Existing::Keep)
-                    .with_context(|| format!("{}: cannot be shown on a page", file.display()))?;
-                (Scene::Mesh(glb), Some(mesh))
-            }
-        };
-        Ok(Self { title, scene, background, run, mesh, temporary: Some(temporary) })
+        Ok(Self { scene, mesh, temporary: Some(temporary), ..published })
     }
 
     /// The folder with all of its files.
     pub fn folder(&self) -> &Path {
         match &self.scene {
             Scene::Tiles(tiles) => tiles,
-            Scene::Mesh(mesh) => mesh.parent().unwrap_or(mesh),
+            Scene::Mesh(file) | Scene::Moving(file) => file.parent().unwrap_or(file),
         }
     }
 
@@ -113,15 +105,31 @@ impl Published {
     }
 }
 
-fn refuse_moving(file: &Path) -> Result<()> {
-    let name = file.display();
-    if is_video_scene_name(file) {
-        bail!(
-            "{name}: is a moving scene, which pages do not play yet; make files of frames \
-             (tessera convert {name} frame_%04d.ply --frames 0-0) and publish one, or look at it with tessera view"
-        );
-    }
-    Ok(())
+/// A moving scene, alone in a folder: nothing else of where it lies is to be served.
+fn moving(file: &Path, folder: &Path) -> Result<Scene> {
+    VideoFile::open(file)?;
+    let alone = folder.join(MOVING);
+    // Another name of the same file, where the file system has such; a copy elsewhere.
+    let linked = std::fs::hard_link(file, &alone).or_else(|_| std::fs::copy(file, &alone).map(drop));
+    linked.with_context(|| format!("{}: cannot be copied to {}", file.display(), alone.display()))?;
+    Ok(Scene::Moving(alone))
+}
+
+/// A scene that does not move, as tiles or as GLB in a folder; its mesh, if it is one.
+fn still(file: &Path, folder: &Path, console: &Console) -> Result<(Scene, Option<Mesh>)> {
+    let mesh = match RbfFile::is_named(file) {
+        true => Some(fitted::baked(file, console)?),
+        false => read(file, console)?,
+    };
+    let Some(mesh) = mesh else {
+        let tiles = folder.join("scene.tiles");
+        arrange(file, &tiles, console)?;
+        return Ok((Scene::Tiles(tiles), None));
+    };
+    let glb = folder.join(MESH);
+    format::write_mesh(&glb, &mesh, Existing::Keep)
+        .with_context(|| format!("{}: cannot be shown on a page", file.display()))?;
+    Ok((Scene::Mesh(glb), Some(mesh)))
 }
 
 /// The mesh or the points in a file, with y upwards; `None` for splats.
@@ -151,9 +159,9 @@ pub fn page_colour(colour: [f32; 3]) -> [u8; 3] {
     colour.map(|value| (255.0 * value.clamp(0.0, 1.0)).round() as u8)
 }
 
-/// Whether this is a folder that `tessera export` wrote for a mesh.
-fn is_exported_mesh(path: &Path) -> bool {
-    path.join("index.html").is_file() && path.join(MESH).is_file()
+/// Whether this is a folder that `tessera export` wrote for a scene in a file of this name.
+fn is_exported(path: &Path, scene: &str) -> bool {
+    path.join("index.html").is_file() && path.join(scene).is_file()
 }
 
 /// Writes the splats of a file as tiles.

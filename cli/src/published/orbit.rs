@@ -12,10 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tessera_engine::datasets::camera::Similarity;
 use tessera_engine::datasets::format;
 use tessera_engine::datasets::format::tiles::{self, MANIFEST, Manifest, PageFiles, StartCamera};
+use tessera_engine::datasets::format::volumetric::VideoFile;
 use tessera_engine::datasets::image::{Image8, encode_jpeg};
 use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::render::{Painter as _, PathCamera, SplatPainter, orbit_of_points, scene_of_cloud, to_image};
 use tessera_viewer::export::Scene;
+use tessera_viewer::page::FirstView;
 use tessera_viewer::renderer::{Gpu, MeshData, Renderer, Style, View};
 use tessera_viewer::streamed::Surroundings;
 
@@ -51,23 +53,44 @@ impl Published {
         let mut orbit = match self.scene.clone() {
             Scene::Tiles(tiles) => self.around_splats(&tiles, count, console)?,
             Scene::Mesh(file) => self.around_mesh(&file, count, console)?,
+            Scene::Moving(file) => self.around_moment(&file, count, console)?,
         };
         orbit.cameras.truncate(count as usize);
         Ok(orbit)
     }
 
     fn around_splats(&mut self, tiles: &Path, count: u32, console: &Console) -> Result<Orbit> {
-        let scene = Splats { cloud: painted_cloud(tiles)?, run: self.run.take() };
+        let orbit = self.around_cloud(painted_cloud(tiles)?, count, console);
+        if self.is_temporary() {
+            begin_at(tiles, &orbit.cameras)?;
+        }
+        Ok(orbit)
+    }
+
+    /// Around the first moment of a moving scene.
+    fn around_moment(&mut self, file: &Path, count: u32, console: &Console) -> Result<Orbit> {
+        let cloud = VideoFile::open(file)?.at(0.0)?;
+        let (around, scene_from_world) = (Surroundings::of_splats(&cloud.means), cloud.scene_from_world);
+        let orbit = self.around_cloud(cloud, count, console);
+        let start = start(&orbit.cameras, &scene_from_world);
+        self.view = start.zip(around).map(|((camera, up), Surroundings { bounds, near })| FirstView {
+            camera,
+            up,
+            bounds,
+            near,
+        });
+        Ok(orbit)
+    }
+
+    fn around_cloud(&mut self, cloud: SplatCloud, count: u32, console: &Console) -> Orbit {
+        let scene = Splats { cloud, run: self.run.take() };
         if scene.cloud.is_empty() {
-            return Ok(Orbit { cameras: Vec::new(), painter: Painter::None });
+            return Orbit { cameras: Vec::new(), painter: Painter::None };
         }
         let cameras = orbit_cameras(&scene, count.max(MIN_CAMERAS), SIZE, console);
-        if self.is_temporary() {
-            begin_at(tiles, &cameras)?;
-        }
         let place = scene_of_cloud(&scene.cloud);
         let painter = Painter::Splats(Box::new(SplatPainter::of(scene.cloud, &place, self.background)));
-        Ok(Orbit { cameras, painter })
+        Orbit { cameras, painter }
     }
 
     fn around_mesh(&mut self, file: &Path, count: u32, console: &Console) -> Result<Orbit> {

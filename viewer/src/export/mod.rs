@@ -2,7 +2,7 @@
 
 mod single_file;
 
-use crate::page::{self, MESH, PageSettings};
+use crate::page::{self, FirstView, MESH, MOVING, PageSettings};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ pub struct Bundle {
     pub background: [u8; 3],
     /// Pictures of a walk around the scene, as JPEG, for browsers that cannot draw it.
     pub orbit: Vec<Vec<u8>>,
+    /// Where to begin looking from, of scenes whose files do not say it.
+    pub view: Option<FirstView>,
 }
 
 /// A scene as the page takes it.
@@ -32,6 +34,8 @@ pub enum Scene {
     Tiles(PathBuf),
     /// A mesh or a point cloud: a GLB file that we wrote.
     Mesh(PathBuf),
+    /// A moving scene: its file.
+    Moving(PathBuf),
 }
 
 impl Scene {
@@ -40,6 +44,7 @@ impl Scene {
         match self {
             Self::Tiles(_) => MANIFEST,
             Self::Mesh(_) => MESH,
+            Self::Moving(_) => MOVING,
         }
     }
 }
@@ -52,6 +57,7 @@ impl Bundle {
             background: self.background,
             live: false,
             orbit,
+            view: self.view,
         }
     }
 }
@@ -69,6 +75,7 @@ pub fn write_folder(bundle: &Bundle, path: &Path, existing: Existing) -> Result<
             files.into_iter().try_for_each(|file| copy(&tiles.join(file), file, &out))?;
         }
         Scene::Mesh(mesh) => copy(mesh, MESH, &out)?,
+        Scene::Moving(file) => copy(file, MOVING, &out)?,
     }
     let mut orbit = Vec::new();
     for (i, picture) in bundle.orbit.iter().enumerate() {
@@ -93,8 +100,10 @@ fn copy(from: &Path, name: &str, out: &AtomicFolder) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tessera_datasets::format::tiles::StartCamera;
+    use tessera_datasets::format::volumetric::{VideoFile, write_video};
     use tessera_datasets::format::{write_mesh, write_splats};
-    use tessera_datasets::scene::{Mesh, SplatCloud};
+    use tessera_datasets::scene::{Mesh, SplatCloud, TimeHierarchy, Timeline, VolumetricVideo};
 
     /// A small scene as tiles, in a folder.
     fn bundle(folder: &Path) -> Bundle {
@@ -109,7 +118,11 @@ mod tests {
         let tiles = folder.join("scene.tiles");
         write_splats(&tiles, &cloud, false).expect("a scene");
         let (title, orbit) = ("</script> & co".to_owned(), vec![vec![0xff, 0xd8]]);
-        Bundle { title, scene: Scene::Tiles(tiles), background: [0; 3], orbit }
+        Bundle { title, scene: Scene::Tiles(tiles), background: [0; 3], orbit, view: None }
+    }
+
+    fn untitled(scene: Scene) -> Bundle {
+        Bundle { title: String::new(), scene, background: [0; 3], orbit: Vec::new(), view: None }
     }
 
     #[test]
@@ -126,6 +139,7 @@ mod tests {
             "pages.bin",
             "tessera-files.js",
             "tessera-mesh.js",
+            "tessera-time.js",
             "tessera-viewer.js",
             "tessera-viewer.wasm",
             "tessera.css",
@@ -144,14 +158,53 @@ mod tests {
         let positions = vec![[0.0; 3], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
         let mesh = Mesh { positions, triangles: vec![[0, 1, 2]], ..Mesh::default() };
         write_mesh(&file, &mesh, Existing::Keep).expect("a mesh");
-        let bundle =
-            Bundle { title: String::new(), scene: Scene::Mesh(file.clone()), background: [0; 3], orbit: Vec::new() };
+        let bundle = untitled(Scene::Mesh(file.clone()));
         let out = folder.path().join("site");
         write_folder(&bundle, &out, Existing::Keep).expect("a site");
         assert_eq!(fs::read(out.join(MESH)).expect("the mesh"), fs::read(&file).expect("the mesh"));
         write_single_file(&bundle, &folder.path().join("mesh.html"), Existing::Keep).expect("a file");
         let html = fs::read_to_string(folder.path().join("mesh.html")).expect("text");
         assert!(html.contains("id=\"scene-mesh\"") && !html.contains("scene-manifest\">"));
+    }
+
+    #[test]
+    fn a_moving_scene_lies_beside_the_page_or_page_by_page_in_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a.t4d");
+        let mut video = VolumetricVideo::with_capacity(2, 0, Timeline { start: 0.0, frame_rate: 30.0, frames: 60 });
+        for (time, scale) in [(0.0, f32::INFINITY), (1.0, -3.0)] {
+            video.means.push([time, 0.0, 1.0]);
+            video.times.push(time);
+            video.log_scales.push([-3.0; 3]);
+            video.log_time_scales.push(scale);
+            video.left_quats.push([1.0, 0.0, 0.0, 0.0]);
+            video.right_quats.push([1.0, 0.0, 0.0, 0.0]);
+            video.opacity_logits.push(2.0);
+            video.sh0.push([0.5; 3]);
+        }
+        let hierarchy = TimeHierarchy::of_duration(2.0, 0.5);
+        let manifest = write_video(&file, &video, &hierarchy, Existing::Keep).expect("a scene");
+        let view = FirstView {
+            camera: StartCamera::before(&video.means, None),
+            up: [0.0, -1.0, 0.0],
+            bounds: [[0.0; 3], [1.0; 3]],
+            near: 0.01,
+        };
+        let bundle = Bundle { view: Some(view), ..untitled(Scene::Moving(file.clone())) };
+        let out = folder.path().join("site");
+        write_folder(&bundle, &out, Existing::Keep).expect("a site");
+        assert_eq!(fs::read(out.join(MOVING)).expect("the scene"), fs::read(&file).expect("the scene"));
+        let index = fs::read_to_string(out.join("index.html")).expect("text");
+        assert!(index.contains("\"scene\":\"scene.t4d\"") && index.contains("\"near\":0.01"));
+
+        write_single_file(&bundle, &folder.path().join("a.html"), Existing::Keep).expect("a file");
+        let html = fs::read_to_string(folder.path().join("a.html")).expect("text");
+        let start = VideoFile::open(&file).expect("the scene").start();
+        let pages = manifest.segments.iter().flat_map(|segment| &segment.pages);
+        let ids = pages.map(|page| format!("scene--{}", start + page.offset)).chain(["scene-head".to_owned()]);
+        for id in ids {
+            assert!(html.contains(&format!("id=\"{id}\"")), "{id}");
+        }
     }
 
     #[test]

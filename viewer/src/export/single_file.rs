@@ -5,10 +5,11 @@ use crate::page::{self, SCRIPTS, STYLE, WASM};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use base64::write::EncoderWriter;
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use tessera_datasets::format::tiles::{self, MANIFEST, PageFiles};
+use tessera_datasets::format::volumetric::VideoFile;
 use tessera_datasets::format::{AtomicFile, Existing};
 use tessera_datasets::{DataError, Result};
 
@@ -35,6 +36,7 @@ pub fn write_single_file(bundle: &Bundle, path: &Path, existing: Existing) -> Re
     match &bundle.scene {
         Scene::Tiles(tiles) => put_tiles(&mut out, tiles)?,
         Scene::Mesh(mesh) => data(&mut out, "scene-mesh", &read(mesh)?)?,
+        Scene::Moving(file) => put_moving(&mut out, file)?,
     }
     SCRIPTS.iter().try_for_each(|name| element(&mut out, "script", text_of(name)))?;
     out.put(end.as_bytes())?;
@@ -44,7 +46,7 @@ pub fn write_single_file(bundle: &Bundle, path: &Path, existing: Existing) -> Re
 fn check_size(scene: &Scene, path: &Path) -> Result<()> {
     let size: u64 = match scene {
         Scene::Tiles(tiles) => tiles::open_manifest(tiles)?.pages.iter().map(|page| page.length()).sum(),
-        Scene::Mesh(mesh) => fs::metadata(mesh).map_err(|e| unreadable(mesh, &e))?.len(),
+        Scene::Mesh(file) | Scene::Moving(file) => fs::metadata(file).map_err(|e| unreadable(file, &e))?.len(),
     };
     if size <= MAX_SCENE_BYTES {
         return Ok(());
@@ -60,6 +62,21 @@ fn put_tiles(out: &mut AtomicFile, tiles: &Path) -> Result<()> {
     for (node, place) in manifest.pages.iter().enumerate() {
         let bytes = files.read(&manifest, node as u32)?;
         data(out, &format!("scene-{}-{}", manifest.files[place.file as usize], place.offset), &bytes)?;
+    }
+    Ok(())
+}
+
+/// What comes before the pages, then page by page, under the numbers of their first bytes.
+fn put_moving(out: &mut AtomicFile, path: &Path) -> Result<()> {
+    let mut file = VideoFile::open(path)?;
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|opened| opened.take(file.start()).read_to_end(&mut head));
+    read.map_err(|e| unreadable(path, &e))?;
+    data(out, "scene-head", &head)?;
+    let segments = file.manifest.segments.clone();
+    for page in segments.iter().flat_map(|segment| &segment.pages) {
+        let bytes = file.page_bytes(page)?;
+        data(out, &format!("scene--{}", file.start() + page.offset), &bytes)?;
     }
     Ok(())
 }

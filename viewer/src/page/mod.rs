@@ -4,6 +4,7 @@
 //! crate: a machine that builds the program needs no WebAssembly compiler.
 
 use serde::Serialize;
+use tessera_datasets::format::tiles::StartCamera;
 
 /// The page itself, before it is told of a scene.
 const INDEX: &str = include_str!("../../web/index.html");
@@ -15,28 +16,32 @@ const SETTINGS: &str = "{{settings}}";
 /// The name of the page's style sheet.
 pub const STYLE: &str = "tessera.css";
 /// The names of its scripts, in their order: the way into the WebAssembly, and the page's own.
-pub const SCRIPTS: [&str; 4] = ["tessera-viewer.js", "tessera-files.js", "tessera-mesh.js", "tessera.js"];
+pub const SCRIPTS: [&str; 5] =
+    ["tessera-viewer.js", "tessera-files.js", "tessera-mesh.js", "tessera-time.js", "tessera.js"];
 /// The name of a mesh beside the page.
 pub const MESH: &str = "mesh.glb";
+/// The name of a moving scene beside the page.
+pub const MOVING: &str = "scene.t4d";
 /// The name of the renderer as WebAssembly.
 pub const WASM: &str = "tessera-viewer.wasm";
 
 /// The files beside `index.html`, by name.
-pub static FILES: [(&str, &[u8]); 6] = [
+pub static FILES: [(&str, &[u8]); 7] = [
     (STYLE, include_bytes!("../../web/tessera.css")),
     (SCRIPTS[0], include_bytes!("../../web/dist/tessera-viewer.js")),
     (SCRIPTS[1], include_bytes!("../../web/tessera-files.js")),
     (SCRIPTS[2], include_bytes!("../../web/tessera-mesh.js")),
-    (SCRIPTS[3], include_bytes!("../../web/tessera.js")),
+    (SCRIPTS[3], include_bytes!("../../web/tessera-time.js")),
+    (SCRIPTS[4], include_bytes!("../../web/tessera.js")),
     (WASM, include_bytes!("../../web/dist/tessera-viewer.wasm")),
 ];
 
 /// What a page is told.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PageSettings {
     /// What the scene is called.
     pub title: String,
-    /// Where the scene's manifest or mesh is, relative to the page; nothing while a training has no scene yet.
+    /// Where the scene's manifest, the moving scene or the mesh is, relative to the page; nothing while a training has no scene yet.
     pub scene: Option<String>,
     /// Behind the scene, sRGB.
     pub background: [u8; 3],
@@ -44,6 +49,21 @@ pub struct PageSettings {
     pub live: bool,
     /// Pictures of a walk around the scene, relative to the page, for browsers that cannot draw it.
     pub orbit: Vec<String>,
+    /// Where to begin looking from, of scenes whose files do not say it: moving ones.
+    pub view: Option<FirstView>,
+}
+
+/// Where to begin looking from, in stored coordinates.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct FirstView {
+    /// Where the camera is.
+    pub camera: StartCamera,
+    /// Which direction is up, of length 1.
+    pub up: [f32; 3],
+    /// Lowest and highest corner of the box that holds most of the scene.
+    pub bounds: [[f32; 3]; 2],
+    /// What is nearer to a camera is not drawn.
+    pub near: f32,
 }
 
 /// `index.html` for a scene.

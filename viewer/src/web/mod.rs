@@ -1,10 +1,11 @@
-//! What the web page runs: the renderer on a canvas, cameras, and a scene whose pages the page's script fetches.
+//! What the web page runs: the renderer on a canvas, cameras, and a scene, still or moving, whose pages the page's script fetches.
 //!
 //! The script (`viewer/web/tessera.js`) owns the network, the clock and everything around the canvas. It calls
 //! [`WebViewer::frame`] when something may have changed, asks [`WebViewer::next_fetch`] what to load, and hands in what came.
 
 mod input;
 mod mesh;
+mod moving;
 
 use crate::ViewerError;
 use crate::camera::{Controls, Navigator, Rig};
@@ -32,6 +33,7 @@ pub struct WebViewer {
     /// A newer state of the scene, until it can be shown.
     next: Option<StreamedScene>,
     mesh: Option<mesh::Shown>,
+    moving: Option<moving::Moving>,
     /// How many scenes there have been; pages are asked for with it.
     generation: u32,
     limits: StreamLimits,
@@ -117,6 +119,7 @@ impl WebViewer {
             scene: None,
             next: None,
             mesh: None,
+            moving: None,
             generation: 0,
             limits: StreamLimits::default(),
             navigator: Navigator::new(rig),
@@ -180,6 +183,9 @@ impl WebViewer {
         for scene in self.scene.iter_mut().chain(&mut self.next) {
             scene.stream().set_limits(self.limits);
         }
+        if let Some(moving) = &mut self.moving {
+            moving.set_limits(self.limits);
+        }
     }
 
     /// What is behind the scene: red, green and blue, sRGB, 0 to 255.
@@ -204,15 +210,20 @@ impl WebViewer {
         Ok(())
     }
 
-    /// Lets time pass until `now` (seconds) and draws; whether the camera still moves.
+    /// Lets time pass until `now` (seconds) and draws; whether the camera still moves, or the scene.
     ///
     /// # Errors
     /// When the device was lost.
     pub fn frame(&mut self, now: f64, fast: bool) -> Result<bool, JsError> {
-        let seconds = self.last.map_or(0.0, |last| (now - last).clamp(0.0, 0.1));
+        let passed = self.last.map_or(0.0, |last| now - last);
+        let seconds = passed.clamp(0.0, 0.1);
         self.last = Some(now);
         let is_flying = self.controls.fly(&mut self.navigator, seconds, fast);
-        let is_moving = self.navigator.update(seconds) || is_flying;
+        let mut is_moving = self.navigator.update(seconds) || is_flying;
+        if let Some(moving) = &mut self.moving {
+            is_moving |= moving.advance(passed, &mut self.renderer);
+            self.style.time = moving.clock.seconds as f32;
+        }
         let view = self.navigator.rig().view(self.size[0], self.size[1]);
         if let Some(next) = &mut self.next {
             next.update(&view, &mut self.renderer);
@@ -244,6 +255,7 @@ impl WebViewer {
             self.find_home(around, up, camera);
         }
         self.problems.extend(lost.into_iter().map(|problem| format!("page {}: {}", problem.node, problem.reason)));
+        self.problems.extend(self.moving.iter_mut().flat_map(moving::Moving::take_problems));
     }
 
     /// Everything is drawn, as far as the device knows.
@@ -291,16 +303,22 @@ impl WebViewer {
 
     /// The page to fetch next, if there is any; `now` is in seconds.
     pub fn next_fetch(&mut self, now: f64) -> Option<Fetch> {
-        let scene = self.next.as_mut().or(self.scene.as_mut())?;
-        let PageFetch { node, file, offset, length } = scene.next_fetch(now, &mut self.renderer)?;
+        let fetch = match &mut self.moving {
+            Some(moving) => moving.next_fetch(now),
+            None => self.next.as_mut().or(self.scene.as_mut())?.next_fetch(now, &mut self.renderer),
+        };
+        let PageFetch { node, file, offset, length } = fetch?;
         let generation = self.generation;
         Some(Fetch { generation, node, file, offset: offset as f64, length: length as f64 })
     }
 
     /// In how many seconds from `now` a page that failed may be asked for again, if one waits for that.
     pub fn seconds_to_retry(&mut self, now: f64) -> Option<f64> {
-        let scene = self.next.as_mut().or(self.scene.as_mut())?;
-        Some((scene.stream().next_retry()? - now).max(0.0))
+        let retry = match &self.moving {
+            Some(moving) => moving.next_retry(),
+            None => self.next.as_mut().or(self.scene.as_mut())?.stream().next_retry(),
+        };
+        Some((retry? - now).max(0.0))
     }
 
     /// A page has come.
@@ -309,6 +327,13 @@ impl WebViewer {
     /// Why it cannot be used; it is asked for again a few times.
     pub fn arrived(&mut self, generation: u32, node: u32, bytes: &[u8], now: f64) -> Result<(), JsError> {
         if generation != self.generation {
+            return Ok(());
+        }
+        if let Some(moving) = &mut self.moving {
+            let outcome = moving.arrived(node, bytes, now, &mut self.renderer);
+            if let Some(surroundings) = outcome.map_err(|reason| JsError::new(&reason))? {
+                self.find_home(surroundings, None, None);
+            }
             return Ok(());
         }
         let Some(scene) = self.next.as_mut().or(self.scene.as_mut()) else { return Ok(()) };
@@ -322,6 +347,9 @@ impl WebViewer {
 
     /// A page could not be had.
     pub fn failed(&mut self, generation: u32, node: u32, reason: String, now: f64) {
+        if let Some(moving) = self.moving.as_mut().filter(|_| generation == self.generation) {
+            return moving.failed(node, &reason, now);
+        }
         if let Some(scene) = self.current(generation) {
             scene.stream().failed(node, reason, now);
         }
@@ -329,6 +357,9 @@ impl WebViewer {
 
     /// A page is not waited for any more; it may be asked for again at once.
     pub fn cancelled(&mut self, generation: u32, node: u32) {
+        if let Some(moving) = self.moving.as_mut().filter(|_| generation == self.generation) {
+            return moving.cancelled(node);
+        }
         if let Some(scene) = self.current(generation) {
             scene.stream().cancelled(node);
         }
@@ -336,11 +367,17 @@ impl WebViewer {
 
     /// Whether the view still needs a page that is on its way.
     pub fn is_needed(&mut self, generation: u32, node: u32) -> bool {
+        if let Some(moving) = self.moving.as_ref().filter(|_| generation == self.generation) {
+            return moving.is_needed(node);
+        }
         self.current(generation).is_some_and(|scene| scene.stream().is_needed(node))
     }
 
     /// Gives lost pages a new chance.
     pub fn retry_all(&mut self) {
+        if let Some(moving) = &mut self.moving {
+            moving.retry_all();
+        }
         if let Some(scene) = self.next.as_mut().or(self.scene.as_mut()) {
             scene.stream().retry_all();
         }
@@ -358,6 +395,11 @@ impl WebViewer {
     /// What is shown.
     pub fn status(&mut self) -> Status {
         let megabytes = self.renderer.load().bytes as f64 / 1e6;
+        if let Some(moving) = &self.moving {
+            let (needed, there, drawn, total) = moving.progress();
+            let (drawn, total, complete) = (drawn as f64, total as f64, needed == there);
+            return Status { drawn, total, needed: needed as u32, there: there as u32, complete, megabytes };
+        }
         let Some(scene) = &mut self.scene else {
             let (total, complete) = self.mesh.as_ref().map_or((0.0, false), |mesh| (mesh.count as f64, true));
             return Status { drawn: total, total, needed: 1, there: u32::from(complete), complete, megabytes };
@@ -377,12 +419,16 @@ impl WebViewer {
 
     /// Whether nothing of the scene can be shown, because too much of it was lost.
     pub fn is_hopeless(&mut self) -> bool {
+        if let Some(moving) = &self.moving {
+            return moving.is_hopeless();
+        }
         self.scene.is_none() && self.next.as_mut().is_some_and(|next| !next.is_begun() && next.stream().is_complete())
     }
 
     /// What `Status` counts.
     pub fn kind(&self) -> String {
-        self.mesh.as_ref().map_or("splats", |mesh| mesh.kind).to_owned()
+        let still = self.mesh.as_ref().map_or("splats", |mesh| mesh.kind);
+        if self.moving.is_some() { "moving splats" } else { still }.to_owned()
     }
 }
 

@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tessera_viewer::export::Scene;
 use tessera_viewer::page::{PageSettings, orbit_name};
 use tessera_viewer::serve::{Limits, Server, Site};
 
@@ -29,6 +30,10 @@ pub fn run(args: &Serve, console: &Console) -> Result<()> {
     let look = Look { title: args.title.clone(), background: args.background };
     let mut published = Published::prepare(&args.scene, &look, console)?;
     let mut pictures = None;
+    if matches!(published.scene, Scene::Moving(_)) && !published.is_temporary() {
+        // Pictures are there, but the file does not say where to begin looking from.
+        published.orbit(0, console)?;
+    }
     let orbit = if published.is_temporary() {
         let orbit = pictures.insert(published.orbit(PICTURES, console)?);
         (0..orbit.len()).map(orbit_name).collect()
@@ -41,6 +46,7 @@ pub fn run(args: &Serve, console: &Console) -> Result<()> {
         background: page_colour(published.background),
         live: false,
         orbit,
+        view: published.view,
     };
     let site = Site { folder: published.folder().to_owned(), page, live: None };
     serve(args, &site, pictures, console)
