@@ -240,6 +240,135 @@ let wasm_bindgen = (function(exports) {
     exports.MeshBuilder = MeshBuilder;
 
     /**
+     * What moment it is.
+     */
+    class Moment {
+        static __wrap(ptr) {
+            const obj = Object.create(Moment.prototype);
+            obj.__wbg_ptr = ptr;
+            MomentFinalization.register(obj, obj.__wbg_ptr, obj);
+            return obj;
+        }
+        __destroy_into_raw() {
+            const ptr = this.__wbg_ptr;
+            this.__wbg_ptr = 0;
+            MomentFinalization.unregister(this);
+            return ptr;
+        }
+        free() {
+            const ptr = this.__destroy_into_raw();
+            wasm.__wbg_moment_free(ptr, 0);
+        }
+        /**
+         * The nearest frame, from 0.
+         * @returns {number}
+         */
+        get frame() {
+            const ret = wasm.__wbg_get_moment_frame(this.__wbg_ptr);
+            return ret >>> 0;
+        }
+        /**
+         * How many there are.
+         * @returns {number}
+         */
+        get frames() {
+            const ret = wasm.__wbg_get_moment_frames(this.__wbg_ptr);
+            return ret >>> 0;
+        }
+        /**
+         * Seconds from the first frame to the last.
+         * @returns {number}
+         */
+        get length() {
+            const ret = wasm.__wbg_get_moment_length(this.__wbg_ptr);
+            return ret;
+        }
+        /**
+         * Whether it begins again at its end.
+         * @returns {boolean}
+         */
+        get looped() {
+            const ret = wasm.__wbg_get_moment_looped(this.__wbg_ptr);
+            return ret !== 0;
+        }
+        /**
+         * Whether time passes.
+         * @returns {boolean}
+         */
+        get playing() {
+            const ret = wasm.__wbg_get_moment_playing(this.__wbg_ptr);
+            return ret !== 0;
+        }
+        /**
+         * How fast: 1 as it was filmed, negative backwards.
+         * @returns {number}
+         */
+        get rate() {
+            const ret = wasm.__wbg_get_moment_rate(this.__wbg_ptr);
+            return ret;
+        }
+        /**
+         * After the first frame.
+         * @returns {number}
+         */
+        get seconds() {
+            const ret = wasm.__wbg_get_moment_seconds(this.__wbg_ptr);
+            return ret;
+        }
+        /**
+         * The nearest frame, from 0.
+         * @param {number} arg0
+         */
+        set frame(arg0) {
+            wasm.__wbg_set_moment_frame(this.__wbg_ptr, arg0);
+        }
+        /**
+         * How many there are.
+         * @param {number} arg0
+         */
+        set frames(arg0) {
+            wasm.__wbg_set_moment_frames(this.__wbg_ptr, arg0);
+        }
+        /**
+         * Seconds from the first frame to the last.
+         * @param {number} arg0
+         */
+        set length(arg0) {
+            wasm.__wbg_set_moment_length(this.__wbg_ptr, arg0);
+        }
+        /**
+         * Whether it begins again at its end.
+         * @param {boolean} arg0
+         */
+        set looped(arg0) {
+            wasm.__wbg_set_moment_looped(this.__wbg_ptr, arg0);
+        }
+        /**
+         * Whether time passes.
+         * @param {boolean} arg0
+         */
+        set playing(arg0) {
+            wasm.__wbg_set_moment_playing(this.__wbg_ptr, arg0);
+        }
+        /**
+         * How fast: 1 as it was filmed, negative backwards.
+         * @param {number} arg0
+         */
+        set rate(arg0) {
+            wasm.__wbg_set_moment_rate(this.__wbg_ptr, arg0);
+        }
+        /**
+         * After the first frame.
+         * @param {number} arg0
+         */
+        set seconds(arg0) {
+            wasm.__wbg_set_moment_seconds(this.__wbg_ptr, arg0);
+        }
+    }
+    if (Symbol.dispose) Moment.prototype[Symbol.dispose] = Moment.prototype.free;
+    exports.Moment = Moment;
+
+    /**
      * What is shown and what is still to come.
      */
     class Status {
@@ -476,7 +605,7 @@ let wasm_bindgen = (function(exports) {
             wasm.webviewer_failed(this.__wbg_ptr, val2, val3, ptr0, len0, val4);
         }
         /**
-         * Lets time pass until `now` (seconds) and draws; whether the camera still moves.
+         * Lets time pass until `now` (seconds) and draws; whether the camera still moves, or the scene.
          *
          * # Errors
          * When the device was lost.
@@ -574,6 +703,14 @@ let wasm_bindgen = (function(exports) {
             wasm.webviewer_look_along(this.__wbg_ptr, preset);
         }
         /**
+         * What moment it is; nothing when the scene does not move.
+         * @returns {Moment | undefined}
+         */
+        moment() {
+            const ret = wasm.webviewer_moment(this.__wbg_ptr);
+            return ret === 0 ? undefined : Moment.__wrap(ret);
+        }
+        /**
          * The page to fetch next, if there is any; `now` is in seconds.
          * @param {number} now
          * @returns {Fetch | undefined}
@@ -653,6 +790,13 @@ let wasm_bindgen = (function(exports) {
             return ret[0] === 0 ? undefined : ret[1];
         }
         /**
+         * Stops at a moment, seconds after the first frame.
+         * @param {number} seconds
+         */
+        seek(seconds) {
+            wasm.webviewer_seek(this.__wbg_ptr, seconds);
+        }
+        /**
          * What is behind the scene: red, green and blue, sRGB, 0 to 255.
          * @param {number} red
          * @param {number} green
@@ -683,6 +827,13 @@ let wasm_bindgen = (function(exports) {
             wasm.webviewer_set_limits(this.__wbg_ptr, splats, cached, screen_error, requests);
         }
         /**
+         * Whether it begins again at its end.
+         * @param {boolean} looped
+         */
+        set_looped(looped) {
+            wasm.webviewer_set_looped(this.__wbg_ptr, looped);
+        }
+        /**
          * Shows a mesh, or a point cloud when it has no triangles, in place of the one before.
          *
          * # Errors
@@ -696,6 +847,40 @@ let wasm_bindgen = (function(exports) {
             if (ret[1]) {
                 throw takeFromExternrefTable0(ret[0]);
             }
+        }
+        /**
+         * Begins to load a moving scene from all bytes before its pages, in place of what is shown. `view` says where to begin looking
+         * from, where that is known: position, target, vertical angle in radians, up, lowest and highest corner of most of it,
+         * nearest distance that is drawn; empty, or 17 numbers.
+         *
+         * # Errors
+         * What is wrong with the bytes.
+         * @param {Uint8Array | number[]} head
+         * @param {Float32Array | number[]} view
+         */
+        set_moving(head, view) {
+            let ptr0, len0, ptr1, len1;
+            try {
+                ptr0 = passArray8ToWasm0(head, wasm.__wbindgen_malloc);
+                len0 = WASM_VECTOR_LEN;
+                ptr1 = passArrayF32ToWasm0(view, wasm.__wbindgen_malloc);
+                len1 = WASM_VECTOR_LEN;
+            } catch (e) {
+                if (ptr1) { wasm.__wbindgen_free(ptr1, len1 * 4, 4); }
+                if (ptr0) { wasm.__wbindgen_free(ptr0, len0 * 1, 1); }
+                throw e;
+            }
+            const ret = wasm.webviewer_set_moving(this.__wbg_ptr, ptr0, len0, ptr1, len1);
+            if (ret[1]) {
+                throw takeFromExternrefTable0(ret[0]);
+            }
+        }
+        /**
+         * How fast time passes: 1 as it was filmed, negative backwards.
+         * @param {number} rate
+         */
+        set_rate(rate) {
+            wasm.webviewer_set_rate(this.__wbg_ptr, rate);
         }
         /**
          * Begins to load a scene from the bytes of its manifest; one that is shown stays until the new one can be.
@@ -721,6 +906,13 @@ let wasm_bindgen = (function(exports) {
             return Status.__wrap(ret);
         }
         /**
+         * Stops so many frames later.
+         * @param {number} frames
+         */
+        step_frames(frames) {
+            wasm.webviewer_step_frames(this.__wbg_ptr, frames);
+        }
+        /**
          * What was lost since this was asked last, in words.
          * @returns {string[]}
          */
@@ -729,6 +921,12 @@ let wasm_bindgen = (function(exports) {
             var v1 = getArrayJsValueFromWasm0(ret[0], ret[1]);
             wasm.__wbindgen_free(ret[0], ret[1] * 4, 4);
             return v1;
+        }
+        /**
+         * Plays, or stops.
+         */
+        toggle_time() {
+            wasm.webviewer_toggle_time(this.__wbg_ptr);
         }
         /**
          * A finger touches or moves.
@@ -758,6 +956,25 @@ let wasm_bindgen = (function(exports) {
     }
     if (Symbol.dispose) WebViewer.prototype[Symbol.dispose] = WebViewer.prototype.free;
     exports.WebViewer = WebViewer;
+
+    /**
+     * How many bytes come before the pages of a moving scene, of which these are the first 16 at least.
+     *
+     * # Errors
+     * When they begin something else, as the end of a sentence.
+     * @param {Uint8Array | number[]} beginning
+     * @returns {number}
+     */
+    function moving_head_bytes(beginning) {
+        const ptr0 = passArray8ToWasm0(beginning, wasm.__wbindgen_malloc);
+        const len0 = WASM_VECTOR_LEN;
+        const ret = wasm.moving_head_bytes(ptr0, len0);
+        if (ret[2]) {
+            throw takeFromExternrefTable0(ret[1]);
+        }
+        return ret[0];
+    }
+    exports.moving_head_bytes = moving_head_bytes;
     function __wbg_get_imports() {
         const import0 = {
             __proto__: null,
@@ -1834,33 +2051,33 @@ let wasm_bindgen = (function(exports) {
                 arg0.writeTexture(arg1, getArrayU8FromWasm0(arg2, arg3), arg4, arg5);
             }, arguments); },
             __wbindgen_generic_0000000000000001: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 8, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [Externref], shim_idx: 12, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
                 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true_);
                 return ret;
             },
             __wbindgen_generic_0000000000000002: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUDevice")], shim_idx: 8, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__66);
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUDevice")], shim_idx: 12, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__88);
                 return ret;
             },
             __wbindgen_generic_0000000000000003: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUDeviceLostInfo")], shim_idx: 12, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUDeviceLostInfo")], shim_idx: 26, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
                 const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true_);
                 return ret;
             },
             __wbindgen_generic_0000000000000004: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUUncapturedErrorEvent")], shim_idx: 12, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__68);
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUUncapturedErrorEvent")], shim_idx: 26, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__90);
                 return ret;
             },
             __wbindgen_generic_0000000000000005: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("any")], shim_idx: 8, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__69);
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("any")], shim_idx: 12, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__91);
                 return ret;
             },
             __wbindgen_generic_0000000000000006: function(arg0, arg1) {
-                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("undefined")], shim_idx: 8, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__70);
+                // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("undefined")], shim_idx: 12, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__92);
                 return ret;
             },
             __wbindgen_generic_0000000000000007: function(arg0) {
@@ -1897,8 +2114,8 @@ let wasm_bindgen = (function(exports) {
         wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true_(arg0, arg1, arg2);
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__68(arg0, arg1, arg2) {
-        wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__68(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__90(arg0, arg1, arg2) {
+        wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__90(arg0, arg1, arg2);
     }
 
     function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true_(arg0, arg1, arg2) {
@@ -1908,22 +2125,22 @@ let wasm_bindgen = (function(exports) {
         }
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__66(arg0, arg1, arg2) {
-        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__66(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__88(arg0, arg1, arg2) {
+        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__88(arg0, arg1, arg2);
         if (ret[1]) {
             throw takeFromExternrefTable0(ret[0]);
         }
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__69(arg0, arg1, arg2) {
-        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__69(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__91(arg0, arg1, arg2) {
+        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__91(arg0, arg1, arg2);
         if (ret[1]) {
             throw takeFromExternrefTable0(ret[0]);
         }
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__70(arg0, arg1, arg2) {
-        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__70(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__92(arg0, arg1, arg2) {
+        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__92(arg0, arg1, arg2);
         if (ret[1]) {
             throw takeFromExternrefTable0(ret[0]);
         }
@@ -2025,6 +2242,9 @@ let wasm_bindgen = (function(exports) {
     const MeshBuilderFinalization = (typeof FinalizationRegistry === 'undefined')
         ? { register: () => {}, unregister: () => {} }
         : new FinalizationRegistry(ptr => wasm.__wbg_meshbuilder_free(ptr, 1));
+    const MomentFinalization = (typeof FinalizationRegistry === 'undefined')
+        ? { register: () => {}, unregister: () => {} }
+        : new FinalizationRegistry(ptr => wasm.__wbg_moment_free(ptr, 1));
     const StatusFinalization = (typeof FinalizationRegistry === 'undefined')
         ? { register: () => {}, unregister: () => {} }
         : new FinalizationRegistry(ptr => wasm.__wbg_status_free(ptr, 1));
