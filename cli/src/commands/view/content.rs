@@ -11,7 +11,7 @@ use nalgebra::Vector3;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_engine::datasets::DataError;
-use tessera_engine::datasets::camera::{Camera, Pose, Similarity};
+use tessera_engine::datasets::camera::{Camera, Pose};
 use tessera_engine::datasets::capture::{Capture, Frame};
 use tessera_engine::datasets::format::tiles::{PageFiles, open_manifest};
 use tessera_engine::datasets::format::volumetric::{SegmentPage, VideoFile, is_video_scene_name};
