@@ -12,6 +12,7 @@
 //! result does not depend on the number of threads.
 
 pub mod cuda;
+pub mod packed;
 mod sparse;
 
 pub use sparse::{SparseMoments, step_listed, step_touched};
@@ -109,8 +110,9 @@ pub fn step_rows(
 }
 
 /// The constants of one step.
+#[doc(hidden)]
 #[derive(Clone, Copy)]
-struct Update {
+pub struct Update {
     beta1: f32,
     beta2: f32,
     epsilon: f32,

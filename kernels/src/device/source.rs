@@ -111,11 +111,12 @@ fn without_comments(text: &str) -> String {
 }
 
 /// Files that sources include, by the names that they include them with.
-pub static HEADERS: [Source; 15] = [
+pub static HEADERS: [Source; 16] = [
     Source::new("device/cuda.cuh", include_str!("cuda.cuh")),
     Source::new("device/half.cuh", include_str!("half.cuh")),
     Source::new("device/matrix.cuh", include_str!("matrix.cuh")),
     Source::new("adam/adam.cuh", include_str!("../adam/adam.cuh")),
+    Source::new("adam/packed.cuh", include_str!("../adam/packed.cuh")),
     Source::new("camera_projection/ewa.cuh", include_str!("../camera_projection/ewa.cuh")),
     Source::new("camera_projection/lens.cuh", include_str!("../camera_projection/lens.cuh")),
     Source::new("image_loss/loss.cuh", include_str!("../image_loss/loss.cuh")),

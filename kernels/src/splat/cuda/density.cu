@@ -62,30 +62,33 @@ extern "C" __global__ void __launch_bounds__(256)
     for (u32 k = 0; k < 4; k++) quats[4 * place + k] = quat[k];
 }
 
-// Row `to[j]` of a tensor [rows, columns] becomes a copy of row `from[j]`.
+// From here on rows of words are moved, whatever their bits mean. Row `to[j]` of a tensor [rows, columns] becomes a copy of
+// row `from[j]`.
 extern "C" __global__ void __launch_bounds__(256)
-    copy_rows(float* values, u32 columns, const u32* from, const u32* to, u32 pairs) {
+    copy_rows(u32* values, u32 columns, const u32* from, const u32* to, u32 pairs) {
     u32 e = global_thread(), j = e / columns, column = e % columns;
     if (j < pairs) values[to[j] * (u64)columns + column] = values[from[j] * (u64)columns + column];
 }
 
-extern "C" __global__ void __launch_bounds__(256) clear_rows(float* values, u32 columns, const u32* rows, u32 count) {
+// Clears all bits but `kept`.
+extern "C" __global__ void __launch_bounds__(256)
+    clear_rows(u32* values, u32 columns, const u32* rows, u32 count, u32 kept) {
     u32 e = global_thread(), j = e / columns;
-    if (j < count) values[rows[j] * (u64)columns + e % columns] = 0.0f;
+    if (j < count) values[rows[j] * (u64)columns + e % columns] &= kept;
 }
 
 // Columns `first` to `first + width` of row `order[i]` go to row i of `scratch`, whose rows are `width` long; `put_columns`
 // brings them back as row i.
 extern "C" __global__ void __launch_bounds__(256)
-    take_columns(const float* values, u32 columns, u32 first, u32 width, const u32* order, u32 rows, u64* scratch) {
+    take_columns(const u32* values, u32 columns, u32 first, u32 width, const u32* order, u32 rows, u64* scratch) {
     u64 e = blockIdx.x * (u64)blockDim.x + threadIdx.x;
     u32 i = (u32)(e / width), column = (u32)(e % width);
-    if (i < rows) reinterpret_cast<float*>(scratch)[e] = values[order[i] * (u64)columns + first + column];
+    if (i < rows) reinterpret_cast<u32*>(scratch)[e] = values[order[i] * (u64)columns + first + column];
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    put_columns(float* values, u32 columns, u32 first, u32 width, u32 rows, const u64* scratch) {
+    put_columns(u32* values, u32 columns, u32 first, u32 width, u32 rows, const u64* scratch) {
     u64 e = blockIdx.x * (u64)blockDim.x + threadIdx.x;
     u32 i = (u32)(e / width), column = (u32)(e % width);
-    if (i < rows) values[i * (u64)columns + first + column] = reinterpret_cast<const float*>(scratch)[e];
+    if (i < rows) values[i * (u64)columns + first + column] = reinterpret_cast<const u32*>(scratch)[e];
 }

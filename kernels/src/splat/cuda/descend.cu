@@ -1,13 +1,14 @@
 // Backward pass and Adam at once: a splat's gradients are used as soon as they are known and never stored.
 //
-// `descend_harmonics` first: a block of 128 splats goes through its rows of harmonics in order, 24 bytes for each
-// coefficient (value and two moments, read and written), 1080 for a splat at degree 3, all of it coalesced; the bandwidth
-// of the memory is the limit. `descend_splats` then takes a splat a thread: 14 values with 24 bytes each, 96 bytes of
-// sums, the record. Together 1.7 kB for a splat and step; with gradients as tensors it would be 0.5 kB more.
+// The harmonics first: a block of 128 splats goes through its rows in order, all of it coalesced, 24 bytes for each
+// coefficient (value and two moments, read and written), 1080 for a splat at degree 3; the bandwidth of the memory is the
+// limit. Then a thread takes a splat: 14 values with 24 bytes each, 96 bytes of sums, the record. Together 1.7 kB for a
+// splat and step; with gradients as tensors it would be 0.5 kB more. Packed (`adam/packed.cuh`) a coefficient is a word and
+// costs 8 bytes, and one of the 14 values 16: 0.8 kB, for about 60 more operations a value.
 //
 // When the pass before ran out of room for (splat, tile) pairs, nothing is changed.
 
-#include "adam/adam.cuh"
+#include "adam/packed.cuh"
 #include "splat/cuda/parameters.cuh"
 #include "splat/cuda/random.cuh"
 
@@ -27,17 +28,50 @@ struct Descent {
     u32 instance_capacity;
     u64 seed;
     u64 step;
+    // Of packed tensors.
+    Rounding rounding;
 };
+
+// Numbers of the tensors, for their random numbers.
+constexpr u32 MEANS = 0, LOG_SCALES = 1, QUATS = 2, OPACITY_LOGITS = 3, SH0 = 4, SH_REST = 5;
 
 // Splats with less opacity than this are dead, and above STILL the noise is too small to matter.
 constexpr float DEAD_OPACITY = 0.005f;
 constexpr float STILL = 0.1f;
 
-extern "C" __global__ void __launch_bounds__(SH_BLOCK)
-    descend_harmonics(const float* means, u32 count, Camera camera, int degree, int stored_degree, const u32* touched,
-                      const Record* records, const u64* sums, const u32* counters, Descent descent,
-                      float* sh_rest, float* first_moments, float* second_moments, float* v_offsets) {
-    __shared__ HarmonicsBlock block;
+// Harmonics with Adam's moments in planes of their own.
+struct FloatCoefficients {
+    float* values;
+    float* first;
+    float* second;
+    __device__ float read(u64 at) const { return values[at]; }
+    // Takes the step from `value`, which is what was read.
+    __device__ void descend(const Descent& descent, u64 at, float value, float gradient) const {
+        float m = first[at], v = second[at];
+        adam_element(descent.sh_rest, descent.sh_rest.rate, gradient, value, m, v);
+        values[at] = value;
+        first[at] = m;
+        second[at] = v;
+    }
+};
+
+// Harmonics in words.
+struct WordCoefficients {
+    u32* words;
+    __device__ u32 read(u64 at) const { return words[at]; }
+    __device__ void descend(const Descent& descent, u64 at, u32 word, float gradient) const {
+        words[at] = adam_word(descent.sh_rest, gradient, descent.rounding, SH_REST, (u32)at, word);
+    }
+};
+
+__device__ inline float coefficient(float value) { return value; }
+__device__ inline float coefficient(u32 word) { return value_of_word(word); }
+
+template <class Coefficients>
+__device__ inline void descend_coefficients(HarmonicsBlock& block, const float* means, u32 count, const Camera& camera,
+                                            int degree, int stored_degree, const u32* touched, const Record* records,
+                                            const u64* sums, const u32* counters, const Descent& descent,
+                                            const Coefficients& sh_rest, float* v_offsets) {
     float direction[3];
     float inverse = begin_harmonics(block, means, camera, degree, touched, records, sums, counters, count, direction);
     bool apply = counters[WANTED_INSTANCES] <= descent.instance_capacity;
@@ -49,30 +83,70 @@ extern "C" __global__ void __launch_bounds__(SH_BLOCK)
     for (int e = (int)threadIdx.x; apply && e < rows * used; e += SH_BLOCK) {
         int row = e / used, column = e % used;
         u64 at = (first + row) * stored + column;
-        float p = sh_rest[at];
-        block.rows[row * SH_STRIDE + column] = p;
-        float m = first_moments[at], v = second_moments[at];
-        adam_element(descent.sh_rest, descent.sh_rest.rate, harmonic_gradient(block, row, column), p, m, v);
-        sh_rest[at] = p;
-        first_moments[at] = m;
-        second_moments[at] = v;
+        auto before = sh_rest.read(at);
+        block.rows[row * SH_STRIDE + column] = coefficient(before);
+        sh_rest.descend(descent, at, before, harmonic_gradient(block, row, column));
     }
     __syncthreads();
     end_harmonics(block, degree, direction, inverse, count, v_offsets);
 }
 
-// Updates `width` values of a splat, and leaves the new ones in `values`.
-template <int WIDTH>
-__device__ inline void descend_row(const AdamUpdate& update, const float* gradient, u32 i, float* params, float* first,
-                                   float* second, float values[WIDTH]) {
+extern "C" __global__ void __launch_bounds__(SH_BLOCK)
+    descend_harmonics(const float* means, u32 count, Camera camera, int degree, int stored_degree, const u32* touched,
+                      const Record* records, const u64* sums, const u32* counters, Descent descent,
+                      float* sh_rest, float* first_moments, float* second_moments, float* v_offsets) {
+    __shared__ HarmonicsBlock block;
+    FloatCoefficients coefficients = {sh_rest, first_moments, second_moments};
+    descend_coefficients(block, means, count, camera, degree, stored_degree, touched, records, sums, counters, descent,
+                         coefficients, v_offsets);
+}
+
+extern "C" __global__ void __launch_bounds__(SH_BLOCK)
+    descend_packed_harmonics(const float* means, u32 count, Camera camera, int degree, int stored_degree,
+                             const u32* touched, const Record* records, const u64* sums, const u32* counters,
+                             Descent descent, u32* sh_rest, float* v_offsets) {
+    __shared__ HarmonicsBlock block;
+    descend_coefficients(block, means, count, camera, degree, stored_degree, touched, records, sums, counters, descent,
+                         WordCoefficients{sh_rest}, v_offsets);
+}
+
+// A tensor with Adam's moments as floats, and one with them in codes.
+struct FloatTensor {
+    float* values;
+    float* first;
+    float* second;
+};
+struct CodedTensor {
+    float* values;
+    u32* codes;
+};
+
+// Updates `WIDTH` values of a splat, and leaves the new ones in `values`. The tensor has the number `TENSOR`.
+template <u32 TENSOR, int WIDTH>
+__device__ inline void descend_row(const Descent&, const AdamUpdate& update, const float* gradient, u32 i,
+                                   const FloatTensor& tensor, float values[WIDTH]) {
 #pragma unroll
     for (int k = 0; k < WIDTH; k++) {
         u32 at = WIDTH * i + k;
-        float p = params[at], m = first[at], v = second[at];
+        float p = tensor.values[at], m = tensor.first[at], v = tensor.second[at];
         adam_element(update, update.rate, gradient[k], p, m, v);
-        params[at] = p;
-        first[at] = m;
-        second[at] = v;
+        tensor.values[at] = p;
+        tensor.first[at] = m;
+        tensor.second[at] = v;
+        values[k] = p;
+    }
+}
+
+template <u32 TENSOR, int WIDTH>
+__device__ inline void descend_row(const Descent& descent, const AdamUpdate& update, const float* gradient, u32 i,
+                                   const CodedTensor& tensor, float values[WIDTH]) {
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++) {
+        u32 at = WIDTH * i + k, code = tensor.codes[at];
+        float p = tensor.values[at];
+        adam_wide(update, gradient[k], descent.rounding, TENSOR, at, p, code);
+        tensor.values[at] = p;
+        tensor.codes[at] = code;
         values[k] = p;
     }
 }
@@ -99,42 +173,33 @@ __device__ inline void random_shift(const float log_scale[3], const float quat[4
     }
 }
 
-// All tensors of a step but the harmonics above degree 0: values and Adam's moments.
+// All tensors of a step but the harmonics above degree 0.
+template <class Tensor>
 struct Trained {
-    float* means;
-    float* log_scales;
-    float* quats;
-    float* opacity_logits;
-    float* sh0;
-    float* means_first;
-    float* log_scales_first;
-    float* quats_first;
-    float* opacity_logits_first;
-    float* sh0_first;
-    float* means_second;
-    float* log_scales_second;
-    float* quats_second;
-    float* opacity_logits_second;
-    float* sh0_second;
+    Tensor means;
+    Tensor log_scales;
+    Tensor quats;
+    Tensor opacity_logits;
+    Tensor sh0;
 };
 
-__device__ inline void descend_splat(const Trained& trained, const Descent& descent, SplatGradient v, bool visible,
-                                     u32 i) {
+template <class Tensor>
+__device__ inline void descend_splat(const Trained<Tensor>& trained, const Descent& descent, SplatGradient v,
+                                     bool visible, u32 i) {
     float mean[3], log_scale[3], quat[4], opacity_logit, sh0[3];
     if (visible) {
-        float opacity = sigmoid(trained.opacity_logits[i]);
+        float opacity = sigmoid(trained.opacity_logits.values[i]);
         v.geometry.opacity_logit += descent.opacity_pull * opacity * (1.0f - opacity);
         for (int k = 0; k < 3; k++) {
-            v.geometry.log_scale[k] += descent.scale_pull * expf(trained.log_scales[3 * i + k]);
+            v.geometry.log_scale[k] += descent.scale_pull * expf(trained.log_scales.values[3 * i + k]);
         }
     }
-    descend_row<3>(descent.means, v.geometry.mean, i, trained.means, trained.means_first, trained.means_second, mean);
-    descend_row<3>(descent.log_scales, v.geometry.log_scale, i, trained.log_scales, trained.log_scales_first,
-                   trained.log_scales_second, log_scale);
-    descend_row<4>(descent.quats, v.geometry.quat, i, trained.quats, trained.quats_first, trained.quats_second, quat);
-    descend_row<1>(descent.opacity_logits, &v.geometry.opacity_logit, i, trained.opacity_logits,
-                   trained.opacity_logits_first, trained.opacity_logits_second, &opacity_logit);
-    descend_row<3>(descent.sh0, v.sh0, i, trained.sh0, trained.sh0_first, trained.sh0_second, sh0);
+    descend_row<MEANS, 3>(descent, descent.means, v.geometry.mean, i, trained.means, mean);
+    descend_row<LOG_SCALES, 3>(descent, descent.log_scales, v.geometry.log_scale, i, trained.log_scales, log_scale);
+    descend_row<QUATS, 4>(descent, descent.quats, v.geometry.quat, i, trained.quats, quat);
+    descend_row<OPACITY_LOGITS, 1>(descent, descent.opacity_logits, &v.geometry.opacity_logit, i,
+                                   trained.opacity_logits, &opacity_logit);
+    descend_row<SH0, 3>(descent, descent.sh0, v.sh0, i, trained.sh0, sh0);
     float opacity = sigmoid(opacity_logit);
     if (!visible || descent.noise == 0.0f || opacity > STILL) return;
     float amount = descent.noise / (1.0f + expf(100.0f * (opacity - DEAD_OPACITY)));
@@ -142,27 +207,23 @@ __device__ inline void descend_splat(const Trained& trained, const Descent& desc
     float shift[3];
     random_shift(log_scale, quat, amount, random, shift);
     for (int k = 0; k < 3; k++) {
-        trained.means[3 * i + k] = mean[k] + shift[k];
+        trained.means.values[3 * i + k] = mean[k] + shift[k];
     }
 }
 
 // Also adds to `scores` and clears the sums. `pose_partials`, [blocks, 6], may be null.
-extern "C" __global__ void __launch_bounds__(256)
-    descend_splats(float* means, float* log_scales, float* quats, float* opacity_logits, float* sh0,
-                   float* means_first, float* log_scales_first, float* quats_first, float* opacity_logits_first,
-                   float* sh0_first, float* means_second, float* log_scales_second, float* quats_second,
-                   float* opacity_logits_second, float* sh0_second, const float* filter_3d, u32 count, Camera camera,
-                   Shaping shaping, const u32* touched, const Record* records, const float* v_offsets,
-                   const u32* counters, Descent descent, u64* sums, float* scores, float* pose_partials) {
-    Trained trained = {means,        log_scales,        quats,        opacity_logits,        sh0,
-                       means_first,  log_scales_first,  quats_first,  opacity_logits_first,  sh0_first,
-                       means_second, log_scales_second, quats_second, opacity_logits_second, sh0_second};
+template <class Tensor>
+__device__ inline void descend_all(const Trained<Tensor>& trained, const float* filter_3d, u32 count,
+                                   const Camera& camera, const Shaping& shaping, const u32* touched,
+                                   const Record* records, const float* v_offsets, const u32* counters,
+                                   const Descent& descent, u64* sums, float* scores, float* pose_partials) {
     u32 i = global_thread();
     bool apply = counters[WANTED_INSTANCES] <= descent.instance_capacity;
     bool visible = i < count && touched[i] > 0;
     SplatGradient v = {};
     if (visible) {
-        Gaussian g = load_gaussian(means, log_scales, quats, opacity_logits, filter_3d, shaping, i);
+        Gaussian g = load_gaussian(trained.means.values, trained.log_scales.values, trained.quats.values,
+                                   trained.opacity_logits.values, filter_3d, shaping, i);
         v = splat_gradient(camera, g, shaping, records[i], sums, counters, i, v_offsets + 3 * i);
         for (u32 k = 0; k < SUMS; k++) {
             sums[(u64)SUMS * i + k] = 0;
@@ -177,4 +238,35 @@ extern "C" __global__ void __launch_bounds__(256)
         float sum = block_sum<256>(v.geometry.pose[k]);
         if (threadIdx.x == 0) pose_partials[6 * blockIdx.x + k] = sum;
     }
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    descend_splats(float* means, float* log_scales, float* quats, float* opacity_logits, float* sh0,
+                   float* means_first, float* log_scales_first, float* quats_first, float* opacity_logits_first,
+                   float* sh0_first, float* means_second, float* log_scales_second, float* quats_second,
+                   float* opacity_logits_second, float* sh0_second, const float* filter_3d, u32 count, Camera camera,
+                   Shaping shaping, const u32* touched, const Record* records, const float* v_offsets,
+                   const u32* counters, Descent descent, u64* sums, float* scores, float* pose_partials) {
+    Trained<FloatTensor> trained = {{means, means_first, means_second},
+                                    {log_scales, log_scales_first, log_scales_second},
+                                    {quats, quats_first, quats_second},
+                                    {opacity_logits, opacity_logits_first, opacity_logits_second},
+                                    {sh0, sh0_first, sh0_second}};
+    descend_all(trained, filter_3d, count, camera, shaping, touched, records, v_offsets, counters, descent, sums,
+                scores, pose_partials);
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    descend_packed_splats(float* means, float* log_scales, float* quats, float* opacity_logits, float* sh0,
+                          u32* means_codes, u32* log_scales_codes, u32* quats_codes, u32* opacity_logits_codes,
+                          u32* sh0_codes, const float* filter_3d, u32 count, Camera camera, Shaping shaping,
+                          const u32* touched, const Record* records, const float* v_offsets, const u32* counters,
+                          Descent descent, u64* sums, float* scores, float* pose_partials) {
+    Trained<CodedTensor> trained = {{means, means_codes},
+                                    {log_scales, log_scales_codes},
+                                    {quats, quats_codes},
+                                    {opacity_logits, opacity_logits_codes},
+                                    {sh0, sh0_codes}};
+    descend_all(trained, filter_3d, count, camera, shaping, touched, records, v_offsets, counters, descent, sums,
+                scores, pose_partials);
 }

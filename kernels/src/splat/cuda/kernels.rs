@@ -41,6 +41,7 @@ kernels! {
     Kernels {
         project = PROJECT "project_splats";
         shade = PROJECT "shade_splats";
+        shade_packed = PROJECT "shade_packed_splats";
         list_visible = INSTANCES "list_visible";
         sum_touched = INSTANCES "sum_touched";
         limit_instances = INSTANCES "limit_instances";
@@ -52,6 +53,7 @@ kernels! {
         largest_gradient = RASTERIZE_BACKWARD "largest_gradient";
         rasterize_backward = RASTERIZE_BACKWARD "rasterize_backward";
         harmonics_gradients = PARAMETERS "harmonics_gradients";
+        packed_harmonics_gradients = PARAMETERS "packed_harmonics_gradients";
         parameter_gradients = PARAMETERS "parameter_gradients";
         sum_columns = PARAMETERS "sum_columns";
         background_gradients = PARAMETERS "background_gradients";
@@ -62,7 +64,9 @@ kernels! {
     /// Those of training beyond the passes.
     TrainingKernels {
         descend_harmonics = DESCEND "descend_harmonics";
+        descend_packed_harmonics = DESCEND "descend_packed_harmonics";
         descend_splats = DESCEND "descend_splats";
+        descend_packed_splats = DESCEND "descend_packed_splats";
         living_scores = DENSITY "living_scores";
         split_splats = DENSITY "split_splats";
         copy_rows = DENSITY "copy_rows";

@@ -5,11 +5,11 @@
 
 #include "splat/cuda/parameters.cuh"
 
-extern "C" __global__ void __launch_bounds__(SH_BLOCK)
-    harmonics_gradients(const float* means, const float* sh_rest, u32 count, Camera camera, int degree,
-                        int stored_degree, const u32* touched, const Record* records, const u64* sums,
-                        const u32* counters, float* v_sh_rest, float* v_offsets) {
-    __shared__ HarmonicsBlock block;
+template <class Harmonics>
+__device__ inline void differentiate_harmonics(HarmonicsBlock& block, const float* means, const Harmonics& sh_rest,
+                                               u32 count, const Camera& camera, int degree, int stored_degree,
+                                               const u32* touched, const Record* records, const u64* sums,
+                                               const u32* counters, float* v_sh_rest, float* v_offsets) {
     float direction[3];
     float inverse = begin_harmonics(block, means, camera, degree, touched, records, sums, counters, count, direction);
     __syncthreads();
@@ -24,6 +24,24 @@ extern "C" __global__ void __launch_bounds__(SH_BLOCK)
     }
     __syncthreads();
     end_harmonics(block, degree, direction, inverse, count, v_offsets);
+}
+
+extern "C" __global__ void __launch_bounds__(SH_BLOCK)
+    harmonics_gradients(const float* means, const float* sh_rest, u32 count, Camera camera, int degree,
+                        int stored_degree, const u32* touched, const Record* records, const u64* sums,
+                        const u32* counters, float* v_sh_rest, float* v_offsets) {
+    __shared__ HarmonicsBlock block;
+    differentiate_harmonics(block, means, FloatHarmonics{sh_rest}, count, camera, degree, stored_degree, touched,
+                            records, sums, counters, v_sh_rest, v_offsets);
+}
+
+extern "C" __global__ void __launch_bounds__(SH_BLOCK)
+    packed_harmonics_gradients(const float* means, const u32* sh_rest, u32 count, Camera camera, int degree,
+                               int stored_degree, const u32* touched, const Record* records, const u64* sums,
+                               const u32* counters, float* v_sh_rest, float* v_offsets) {
+    __shared__ HarmonicsBlock block;
+    differentiate_harmonics(block, means, WordHarmonics{sh_rest}, count, camera, degree, stored_degree, touched,
+                            records, sums, counters, v_sh_rest, v_offsets);
 }
 
 // Clears the sums that it has read. `pose_partials` is [blocks, 6].

@@ -80,23 +80,28 @@ extern "C" __global__ void __launch_bounds__(256)
     }
 }
 
+// Shared memory of a block that shades.
+struct ShadedBlock {
+    float rows[SH_BLOCK * SH_STRIDE];
+    u32 visible[SH_BLOCK];
+};
+
 // `degree` is that of the harmonics that are used, `stored_degree` that which `sh_rest` has room for.
-extern "C" __global__ void __launch_bounds__(SH_BLOCK)
-    shade_splats(const float* means, const float* sh0, const float* sh_rest, u32 count, Camera camera, int degree,
-                 int stored_degree, const u32* touched, Record* records) {
-    __shared__ float rows[SH_BLOCK * SH_STRIDE];
-    __shared__ u32 visible[SH_BLOCK];
+template <class Harmonics>
+__device__ inline void shade(ShadedBlock& block, const float* means, const float* sh0, const Harmonics& sh_rest,
+                             u32 count, const Camera& camera, int degree, int stored_degree, const u32* touched,
+                             Record* records) {
     u32 i = blockIdx.x * SH_BLOCK + threadIdx.x;
     bool mine = i < count && touched[i] > 0;
-    visible[threadIdx.x] = mine;
+    block.visible[threadIdx.x] = mine;
     if (__syncthreads_count(mine) == 0) return;
-    load_harmonics(sh_rest, degree, stored_degree, visible, rows);
+    load_harmonics(sh_rest, degree, stored_degree, block.visible, block.rows);
     __syncthreads();
     if (!mine) return;
     float direction[3], basis[15];
     direction_to(means, camera, i, direction);
     harmonics(degree, direction, basis);
-    const float* row = rows + threadIdx.x * SH_STRIDE;
+    const float* row = block.rows + threadIdx.x * SH_STRIDE;
     int used = harmonics_above_zero(degree);
     for (int channel = 0; channel < 3; channel++) {
         float colour = fmaf(sh0[3 * i + channel], SH_Y0, 0.5f);
@@ -106,4 +111,18 @@ extern "C" __global__ void __launch_bounds__(SH_BLOCK)
         }
         records[i].rgb[channel] = fmaxf(colour, 0.0f);
     }
+}
+
+extern "C" __global__ void __launch_bounds__(SH_BLOCK)
+    shade_splats(const float* means, const float* sh0, const float* sh_rest, u32 count, Camera camera, int degree,
+                 int stored_degree, const u32* touched, Record* records) {
+    __shared__ ShadedBlock block;
+    shade(block, means, sh0, FloatHarmonics{sh_rest}, count, camera, degree, stored_degree, touched, records);
+}
+
+extern "C" __global__ void __launch_bounds__(SH_BLOCK)
+    shade_packed_splats(const float* means, const float* sh0, const u32* sh_rest, u32 count, Camera camera, int degree,
+                        int stored_degree, const u32* touched, Record* records) {
+    __shared__ ShadedBlock block;
+    shade(block, means, sh0, WordHarmonics{sh_rest}, count, camera, degree, stored_degree, touched, records);
 }

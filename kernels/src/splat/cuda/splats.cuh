@@ -1,11 +1,23 @@
 // How kernels that go through splats read them.
 #pragma once
 #include "camera_projection/ewa.cuh"
+#include "device/half.cuh"
 #include "splat/cuda/harmonics.cuh"
 
 // Threads of a block that stages harmonics in shared memory, and the length of a staged row: odd, for the banks' sake.
 constexpr int SH_BLOCK = 128;
 constexpr int SH_STRIDE = 45;
+
+// The two ways in which harmonics above degree 0 are kept: as floats, and as 16-bit floats in words whose upper halves are
+// Adam's moments (`adam/packed.cuh`).
+struct FloatHarmonics {
+    const float* values;
+    __device__ float operator[](u64 at) const { return values[at]; }
+};
+struct WordHarmonics {
+    const u32* words;
+    __device__ float operator[](u64 at) const { return to_float(low_half(words[at])); }
+};
 
 __device__ inline Gaussian load_gaussian(const float* means, const float* log_scales, const float* quats,
                                          const float* opacity_logits, const float* filter_3d, const Shaping& shaping,
@@ -44,14 +56,15 @@ __device__ inline float direction_to(const float* means, const Camera& camera, u
 
 // Brings the harmonics in use of a block's splats to shared memory: `rows` is [SH_BLOCK, SH_STRIDE]. Rows of splats whose
 // `wanted` is zero stay as they are.
-__device__ inline void load_harmonics(const float* sh_rest, int degree, int stored_degree, const u32* wanted,
+template <class Harmonics>
+__device__ inline void load_harmonics(const Harmonics& sh_rest, int degree, int stored_degree, const u32* wanted,
                                       float* rows) {
     int used = 3 * harmonics_above_zero(degree), stored = 3 * harmonics_above_zero(stored_degree);
-    const float* first = sh_rest + (u64)blockIdx.x * SH_BLOCK * stored;
+    u64 first = (u64)blockIdx.x * SH_BLOCK * stored;
     for (int e = (int)threadIdx.x; e < SH_BLOCK * used; e += SH_BLOCK) {
         int row = e / used, column = e % used;
         if (wanted[row]) {
-            rows[row * SH_STRIDE + column] = first[row * stored + column];
+            rows[row * SH_STRIDE + column] = sh_rest[first + row * stored + column];
         }
     }
 }
