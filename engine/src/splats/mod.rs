@@ -2,7 +2,7 @@
 //!
 //! - [`config`]: all settings, which are the command line, the TOML file and the documentation at once.
 //! - [`init`]: the first splats, from sparse points, depth, a plane sweep, masks or nothing.
-//! - [`model`]: parameters and their optimiser; [`schedule`]: what changes over time.
+//! - [`model`] and [`parameter`]: parameters and their optimiser; [`schedule`]: what changes over time.
 //! - `step`: one training step, and [`machine`]: the CPU or the device that computes it; [`density`]: growth, relocation, decay and noise.
 //! - [`appearance`], [`pose_refinement`], [`filter_3d`]: what can be learned or kept beside the splats.
 
@@ -13,6 +13,7 @@ pub mod filter_3d;
 pub mod init;
 pub mod machine;
 pub mod model;
+pub mod parameter;
 pub mod pose_refinement;
 pub mod schedule;
 mod step;

@@ -1,91 +1,15 @@
 //! The splats that are being trained: parameters with their optimiser state.
 
 use super::config::SplatsConfig;
+use super::parameter::Parameter;
 use crate::train::{CheckpointReader, CheckpointWriter};
 use crate::{Error, Result};
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::scene::SplatCloud;
+use tessera_kernels::adam::packed::{Rounding, StoredMoments, nearest_half, step_packed};
 use tessera_kernels::adam::{self, AdamSettings, Moments};
-use tessera_kernels::splat::{SplatGradients, Splats, cuda};
-
-/// One tensor `[N, columns]` with Adam's moments.
-#[derive(Debug)]
-pub struct Parameter {
-    /// Row major.
-    pub values: Vec<f32>,
-    moments: Moments,
-    columns: usize,
-}
-
-impl Parameter {
-    pub(crate) fn new(values: Vec<f32>, columns: usize, capacity: usize) -> Self {
-        let mut parameter = Self { moments: Moments::zeros(values.len()), values, columns };
-        for values in parameter.planes() {
-            values.reserve_exact((capacity * columns).saturating_sub(values.len()));
-        }
-        parameter
-    }
-
-    /// The values and both moments, which every change of rows must treat alike.
-    pub(crate) fn planes(&mut self) -> [&mut Vec<f32>; 3] {
-        [&mut self.values, &mut self.moments.first, &mut self.moments.second]
-    }
-
-    /// The columns of one row.
-    pub fn row(&self, i: usize) -> &[f32] {
-        &self.values[i * self.columns..][..self.columns]
-    }
-
-    /// The columns of one row.
-    pub fn row_mut(&mut self, i: usize) -> &mut [f32] {
-        &mut self.values[i * self.columns..][..self.columns]
-    }
-
-    /// Numbers in a row.
-    pub(crate) fn columns(&self) -> usize {
-        self.columns
-    }
-
-    /// Adam's first and second moments.
-    pub(crate) fn moments(&self) -> [&[f32]; 2] {
-        [&self.moments.first, &self.moments.second]
-    }
-
-    pub(crate) fn forget(&mut self, row: usize) {
-        for moments in [&mut self.moments.first, &mut self.moments.second] {
-            moments[row * self.columns..][..self.columns].fill(0.0);
-        }
-    }
-
-    pub(crate) fn copy_row(&mut self, from: usize, to: usize) {
-        let from = from * self.columns..(from + 1) * self.columns;
-        self.values.copy_within(from, to * self.columns);
-    }
-
-    /// With its moments.
-    fn move_row(&mut self, from: usize, to: usize) {
-        let columns = self.columns;
-        for plane in self.planes() {
-            plane.copy_within(from * columns..(from + 1) * columns, to * columns);
-        }
-    }
-
-    pub(crate) fn resize(&mut self, rows: usize) {
-        let len = rows * self.columns;
-        self.planes().into_iter().for_each(|plane| plane.resize(len, 0.0));
-    }
-
-    pub(crate) fn permute(&mut self, order: &[u32], scratch: &mut Vec<f32>) {
-        let columns = self.columns;
-        for plane in self.planes() {
-            scratch.clear();
-            for &row in order {
-                scratch.extend_from_slice(&plane[row as usize * columns..][..columns]);
-            }
-            plane.copy_from_slice(scratch);
-        }
-    }
-}
+use tessera_kernels::splat::cuda::{self, Precision};
+use tessera_kernels::splat::{SplatGradients, Splats};
 
 /// Learning rates of one step.
 #[derive(Clone, Copy, Debug)]
@@ -128,7 +52,16 @@ pub struct SplatModel {
     /// `[N, 3 (K - 1)]`
     pub sh_rest: Parameter,
     sh_degree: u8,
-    scratch: Vec<f32>,
+    precision: Precision,
+    scratch: Vec<u8>,
+}
+
+/// Moments of the geometry and of harmonics above degree 0, none yet.
+fn moments(precision: Precision) -> [StoredMoments; 2] {
+    match precision {
+        Precision::Full => [StoredMoments::Full(Moments::default()), StoredMoments::Full(Moments::default())],
+        Precision::Compact => [StoredMoments::Wide(Vec::new()), StoredMoments::Narrow(Vec::new())],
+    }
 }
 
 impl SplatModel {
@@ -144,15 +77,30 @@ impl SplatModel {
                 to[..shared].copy_from_slice(&from[..shared]);
             }
         }
-        Self {
-            means: Parameter::new(cloud.means.concat(), 3, capacity),
-            log_scales: Parameter::new(cloud.log_scales.concat(), 3, capacity),
-            quats: Parameter::new(cloud.quats.concat(), 4, capacity),
-            opacity_logits: Parameter::new(cloud.opacity_logits.clone(), 1, capacity),
-            sh0: Parameter::new(cloud.sh0.concat(), 3, capacity),
-            sh_rest: Parameter::new(sh_rest, rest, capacity),
+        let precision = config.precision();
+        let [geometry, harmonics] = moments(precision);
+        let parameter = |values: Vec<f32>, columns: usize| {
+            Parameter::with_moments(values, geometry.clone(), columns, capacity)
+        };
+        let mut model = Self {
+            means: parameter(cloud.means.concat(), 3),
+            log_scales: parameter(cloud.log_scales.concat(), 3),
+            quats: parameter(cloud.quats.concat(), 4),
+            opacity_logits: parameter(cloud.opacity_logits.clone(), 1),
+            sh0: parameter(cloud.sh0.concat(), 3),
+            sh_rest: Parameter::with_moments(sh_rest, harmonics, rest, capacity),
             sh_degree: config.sh_degree,
-            scratch: Vec::with_capacity(capacity * rest.max(4)),
+            precision,
+            scratch: Vec::with_capacity(size_of::<f32>() * capacity * rest.max(4)),
+        };
+        model.round_harmonics();
+        model
+    }
+
+    /// In compact states, harmonics above degree 0 have values of 16-bit floats.
+    fn round_harmonics(&mut self) {
+        if self.precision == Precision::Compact {
+            self.sh_rest.values.iter_mut().for_each(|value| *value = nearest_half(*value));
         }
     }
 
@@ -166,10 +114,15 @@ impl SplatModel {
         self.len() == 0
     }
 
-    /// Bytes of parameters, moments and gradients of `n` splats.
-    pub fn bytes(n: usize, sh_degree: u8) -> (usize, usize, usize) {
-        let values = 14 + 3 * SplatCloud::rest_coefficients(sh_degree);
-        (4 * n * values, 8 * n * values, 4 * n * (values + 2))
+    /// Bytes of parameters, moments and gradients of `n` splats. Parameters are 32-bit floats here, also in compact states.
+    pub fn bytes(n: usize, sh_degree: u8, precision: Precision) -> (usize, usize, usize) {
+        let rest = 3 * SplatCloud::rest_coefficients(sh_degree);
+        let values = 14 + rest;
+        let moments = match precision {
+            Precision::Full => 8 * values,
+            Precision::Compact => 4 * 14 + 2 * rest,
+        };
+        (4 * n * values, n * moments, 4 * n * (values + 2))
     }
 
     /// The parameters as kernels take them.
@@ -201,8 +154,8 @@ impl SplatModel {
         }
     }
 
-    /// One step of Adam down `gradient`; `step` counts from 1.
-    pub fn descend(&mut self, gradient: &SplatGradients, rates: &Rates, step: u64) {
+    /// One step of Adam down `gradient`; `step` counts from 1. The seed decides how compact states are rounded.
+    pub fn descend(&mut self, gradient: &SplatGradients, rates: &Rates, seed: u64, step: u64) {
         let settings = AdamSettings::default();
         let pairs = [
             (&mut self.means, &gradient.means, rates.means),
@@ -212,25 +165,28 @@ impl SplatModel {
             (&mut self.sh0, &gradient.sh0, rates.sh0),
             (&mut self.sh_rest, &gradient.sh_rest, rates.sh_rest),
         ];
-        for (parameter, gradient, rate) in pairs {
-            adam::step(&mut parameter.values, gradient, &mut parameter.moments, &settings, rate, step);
+        for (number, (parameter, gradient, rate)) in (0..).zip(pairs) {
+            let values = &mut parameter.values;
+            let rounding = Rounding::new(seed, step).of_tensor(number);
+            match &mut parameter.moments {
+                StoredMoments::Full(moments) => adam::step(values, gradient, moments, &settings, rate, step),
+                StoredMoments::Wide(codes) => step_packed(values, gradient, codes, &settings, (rate, step), rounding),
+                StoredMoments::Narrow(codes) => step_packed(values, gradient, codes, &settings, (rate, step), rounding),
+            }
         }
     }
 
-    /// Values and both moments of means, log_scales, quats, opacity_logits, sh0 and sh_rest.
-    pub fn tensors(&self) -> [[&[f32]; 3]; 6] {
-        [&self.means, &self.log_scales, &self.quats, &self.opacity_logits, &self.sh0, &self.sh_rest]
-            .map(|p| [p.values.as_slice(), &p.moments.first, &p.moments.second])
+    /// Values and moments of means, log_scales, quats, opacity_logits, sh0 and sh_rest.
+    pub fn tensors(&self) -> [(&[f32], &StoredMoments); 6] {
+        self.parameters().map(|p| (p.values.as_slice(), &p.moments))
     }
 
     /// Takes over tensors in the order of [`SplatModel::tensors`].
     pub fn set_tensors(&mut self, tensors: [cuda::HostTensor; 6]) {
         for (parameter, tensor) in self.parameters_mut().into_iter().zip(tensors) {
-            let planes = [tensor.values, tensor.first, tensor.second];
-            for (plane, values) in parameter.planes().into_iter().zip(planes) {
-                plane.clear();
-                plane.extend_from_slice(&values);
-            }
+            parameter.values.clear();
+            parameter.values.extend_from_slice(&tensor.values);
+            parameter.moments = tensor.moments.converted(&parameter.moments);
         }
     }
 
@@ -278,6 +234,10 @@ impl SplatModel {
         self.resize(most);
     }
 
+    fn parameters(&self) -> [&Parameter; 6] {
+        [&self.means, &self.log_scales, &self.quats, &self.opacity_logits, &self.sh0, &self.sh_rest]
+    }
+
     fn parameters_mut(&mut self) -> [&mut Parameter; 6] {
         [
             &mut self.means,
@@ -293,36 +253,67 @@ impl SplatModel {
 
     /// Hands all tensors to a checkpoint.
     pub fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) {
-        let parameters = [&self.means, &self.log_scales, &self.quats, &self.opacity_logits, &self.sh0, &self.sh_rest];
-        for (name, p) in Self::NAMES.into_iter().zip(parameters) {
-            let shape = [self.len(), p.columns];
+        for (name, p) in Self::NAMES.into_iter().zip(self.parameters()) {
+            let shape = [self.len(), p.columns()];
             checkpoint.f32(name, &shape, p.values.as_slice());
-            checkpoint.f32(&format!("adam.first.{name}"), &shape, p.moments.first.as_slice());
-            checkpoint.f32(&format!("adam.second.{name}"), &shape, p.moments.second.as_slice());
+            match &p.moments {
+                StoredMoments::Full(moments) => {
+                    checkpoint.f32(&first_of(name), &shape, moments.first.as_slice());
+                    checkpoint.f32(&second_of(name), &shape, moments.second.as_slice());
+                }
+                StoredMoments::Wide(codes) => checkpoint.u32(&packed_of(name), &shape, codes.as_slice()),
+                StoredMoments::Narrow(codes) => checkpoint.u16(&packed_of(name), &shape, codes.as_slice()),
+            }
         }
     }
 
-    /// Takes all tensors from a checkpoint. A checkpoint of another harmonic degree is refused.
+    /// Takes all tensors from a checkpoint; moments that are kept in another way there are converted. A checkpoint of another
+    /// harmonic degree is refused.
     ///
     /// # Errors
     /// When a tensor is missing or of another width.
     pub fn load(&mut self, checkpoint: &CheckpointReader) -> Result<()> {
         let rows = checkpoint.shape("opacity_logits").and_then(|s| s.first().copied()).unwrap_or(0);
         for (name, p) in Self::NAMES.into_iter().zip(self.parameters_mut()) {
-            let names = [name.to_owned(), format!("adam.first.{name}"), format!("adam.second.{name}")];
-            let columns = p.columns;
-            for (name, plane) in names.into_iter().zip(p.planes()) {
-                let values = checkpoint.f32(&name)?;
-                if values.len() != rows * columns {
-                    let message = format!(
-                        "the checkpoint's {name} does not have {columns} columns; resume with the sh_degree of the first run, or start again with --force"
-                    );
-                    return Err(Error::setting(message));
-                }
-                plane.clear();
-                plane.extend_from_slice(&values);
+            let columns = p.columns();
+            let values = checkpoint.f32(name)?;
+            let moments = saved_moments(checkpoint, name)?;
+            if [values.len(), moments.len()] != [rows * columns; 2] {
+                let message = format!(
+                    "the checkpoint's {name} does not have {columns} columns; resume with the sh_degree of the first run, or start again with --force"
+                );
+                return Err(Error::setting(message));
             }
+            p.values.clear();
+            p.values.extend_from_slice(&values);
+            p.moments = moments.converted(&p.moments);
         }
+        self.round_harmonics();
         Ok(())
     }
+}
+
+fn first_of(name: &str) -> String {
+    format!("adam.first.{name}")
+}
+
+fn second_of(name: &str) -> String {
+    format!("adam.second.{name}")
+}
+
+fn packed_of(name: &str) -> String {
+    format!("adam.packed.{name}")
+}
+
+/// The moments of a tensor as the run that wrote the checkpoint kept them.
+fn saved_moments(checkpoint: &CheckpointReader, name: &str) -> Result<StoredMoments> {
+    let packed = packed_of(name);
+    if checkpoint.shape(&packed).is_none() {
+        let (first, second) = (checkpoint.f32(&first_of(name))?, checkpoint.f32(&second_of(name))?);
+        if first.len() != second.len() {
+            return Err(checkpoint.unfit(&second_of(name)));
+        }
+        return Ok(StoredMoments::Full(Moments { first, second }));
+    }
+    checkpoint.u32(&packed).map(StoredMoments::Wide).or_else(|_| checkpoint.u16(&packed).map(StoredMoments::Narrow))
 }

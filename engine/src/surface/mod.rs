@@ -188,7 +188,7 @@ impl Method for SurfaceTraining {
         if !self.config.is_guided() {
             return plan;
         }
-        let (values, gradients, moments) = SplatModel::bytes(self.config.guide_splats, guide::SH_DEGREE);
+        let (values, gradients, moments) = SplatModel::bytes(self.config.guide_splats, guide::SH_DEGREE, Precision::Full);
         plan.with(
             "splats",
             (values + gradients + moments) as u64,

@@ -1,7 +1,7 @@
 //! The Gaussians that are being trained, ordered by their places in the hierarchy.
 
 use super::config::VideoConfig;
-use crate::splats::model::Parameter;
+use crate::splats::parameter;
 use crate::train::{CheckpointReader, CheckpointWriter};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -9,7 +9,7 @@ use std::ops::Range;
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::camera::spacetime::{FOREVER, MIN_TIME_WEIGHT, SpacetimeShape, condition};
 use tessera_datasets::scene::{Place, SplatCloud, TimeHierarchy, Timeline, VolumetricVideo};
-use tessera_kernels::adam::{AdamSettings, step_listed};
+use tessera_kernels::adam::{AdamSettings, Moments, step_listed};
 use tessera_kernels::gaussian4d::{Gaussians4d, Gradients4d};
 use tessera_kernels::splat::SplatGradients;
 
@@ -38,6 +38,8 @@ pub struct Rates {
     /// Of the others.
     pub sh_rest: f32,
 }
+
+type Parameter = parameter::Parameter<Moments>;
 
 /// `N` Gaussians in scene coordinates and seconds after the first frame.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ pub struct VideoModel {
     timeline: Timeline,
     /// Where the rows of each place are, in the order of places; empty ones are left out.
     segments: Vec<(Place, Range<usize>)>,
-    scratch: Vec<f32>,
+    scratch: Vec<u8>,
 }
 
 /// The Gaussians that may be seen at a moment, with their colours side by side.

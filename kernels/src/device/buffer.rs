@@ -55,6 +55,24 @@ impl<T: Element> Buffer<T> {
         AtMut(self.address_of(start), PhantomData)
     }
 
+    /// The bits of its elements, as an argument of kernels that move them without looking at them.
+    ///
+    /// # Panics
+    /// If its elements do not have 32 bits.
+    pub fn words(&self) -> At<'_, u32> {
+        assert_eq!(size_of::<T>(), 4, "a word has 32 bits");
+        At(self.address, PhantomData)
+    }
+
+    /// As [`Self::words`], for kernels that write.
+    ///
+    /// # Panics
+    /// If its elements do not have 32 bits.
+    pub fn words_mut(&mut self) -> AtMut<'_, u32> {
+        assert_eq!(size_of::<T>(), 4, "a word has 32 bits");
+        AtMut(self.address, PhantomData)
+    }
+
     fn address_of(&self, start: usize) -> Address {
         assert!(start <= self.len, "element {start} is outside a buffer of {}", self.len);
         self.address + (start * size_of::<T>()) as Address

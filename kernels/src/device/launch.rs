@@ -229,6 +229,15 @@ macro_rules! argument_lists {
 
 argument_lists!(A B C D E F G H I J K L M N O P Q R S T U V W X Y Z Aa Ab Ac Ad Ae Af);
 
+/// Some arguments of a longer list, which several kernels have in common.
+pub struct Joined<T>(pub T);
+
+impl<T: ArgumentList> Argument for Joined<T> {
+    fn add(&self, to: &mut Arguments<'_>) {
+        self.0.add_all(to);
+    }
+}
+
 /// A kernel that is ready on a device.
 #[derive(Clone)]
 pub struct Kernel {

@@ -32,7 +32,7 @@ pub use backend::{Address, Backend, Handle, Kind, Properties};
 pub use buffer::{Buffer, Pinned};
 pub use choice::{Choice, Reason, Request, choose};
 pub use error::DeviceError;
-pub use launch::{Argument, ArgumentList, At, AtMut, Element, Kernel, Launch};
+pub use launch::{Argument, ArgumentList, At, AtMut, Element, Joined, Kernel, Launch};
 pub use memory_plan::{Fit, MemoryPlan};
 pub use source::{HEADERS, Parameter, SOURCES, Signature, Source};
 pub use stream::{Event, Stream};

@@ -78,7 +78,7 @@ fn on_device<'a>(scene: &'a [Buffer<f32>; 7], like: &Splats<'_>) -> cuda::Splats
         quats,
         opacity_logits,
         sh0,
-        sh_rest,
+        sh_rest: cuda::Harmonics::Floats(sh_rest),
         sh_degree: like.sh_degree,
         filter_3d: like.filter_3d.map(|_| filter),
     }

@@ -10,6 +10,7 @@ use crate::frames::FrameTarget;
 use crate::train::MemoryPlan;
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::image_loss::{ImageLoss, ImagePair, LossSettings, LossValues, Padding};
+use tessera_kernels::splat::cuda::Precision;
 use tessera_kernels::splat::{Counts, Rasterizer, RenderSettings, Rendering, RenderingGradient, SplatGradients};
 
 /// Splats that are trained with SIMD and threads.
@@ -144,7 +145,7 @@ impl Machine for CpuMachine {
         let State { model, density, .. } = &mut self.state;
         density.observe(&self.gradients);
         add_decay(model, &self.config, &self.rasterizer, &mut self.gradients);
-        model.descend(&self.gradients, rates, step + 1);
+        model.descend(&self.gradients, rates, self.config.seed, step + 1);
         add_noise(model, &self.config, rates, step, &self.rasterizer);
         Ok(self.gradients.pose)
     }
@@ -188,10 +189,15 @@ impl Machine for CpuMachine {
     }
 
     fn memory_plan(&self, splats: usize, pixels: usize) -> MemoryPlan {
-        let (parameters, optimiser, gradients) = SplatModel::bytes(splats, self.config.sh_degree);
+        let precision = self.config.precision();
+        let (parameters, optimiser, gradients) = SplatModel::bytes(splats, self.config.sh_degree, precision);
+        let moments = match precision {
+            Precision::Full => "two moments for every parameter",
+            Precision::Compact => "two moments for every parameter, in codes of 32 and 16 bits",
+        };
         MemoryPlan::default()
             .with("parameters", parameters as u64, format!("{splats} splats"))
-            .with("optimiser", optimiser as u64, "two moments for every parameter")
+            .with("optimiser", optimiser as u64, moments)
             .with("gradients", gradients as u64, "")
             // A record and three tile entries for each splat; about twenty planes of the picture's size.
             .with("activations", (splats * 240 + pixels * 80) as u64, format!("largest photo has {pixels} pixels"))

@@ -23,7 +23,7 @@ use tessera_kernels::device::{Buffer, Device, DeviceError, Element, Pinned, Stre
 use tessera_kernels::image_loss::cuda::{self as loss, DepthLoss, DepthPair, ImageLoss, Outputs};
 use tessera_kernels::image_loss::{LossSettings, LossValues, Padding};
 use tessera_kernels::splat::cuda::{
-    Descent, Halving, MaskMeaning, PhotoBytes, Photos, Rasterizer, RenderingGradient, Sampling, Trained,
+    Descent, Halving, MaskMeaning, PhotoBytes, Photos, Precision, Rasterizer, RenderingGradient, Sampling, Trained,
 };
 use tessera_kernels::splat::{Counts, RenderSettings, Rendering};
 
@@ -116,7 +116,7 @@ impl DeviceMachine {
         let none = || device.buffer(0, PURPOSE);
         let capacity = config.max_splats.max(state.model.len());
         let mut machine = Self {
-            trained: Trained::new(device, &stream, capacity, config.sh_degree)?,
+            trained: Trained::new(device, &stream, capacity, config.sh_degree, config.precision())?,
             rasterizer: Rasterizer::new(device, &stream)?,
             photos: Photos::new(device)?,
             loss: ImageLoss::new(device)?,
@@ -149,7 +149,8 @@ impl DeviceMachine {
     fn upload(&mut self) -> Result<()> {
         let State { model, filter, density, .. } = &self.state;
         if model.len() > self.trained.capacity() {
-            self.trained = Trained::new(&self.device, &self.stream, model.len(), self.config.sh_degree)?;
+            let (degree, precision) = (self.config.sh_degree, self.config.precision());
+            self.trained = Trained::new(&self.device, &self.stream, model.len(), degree, precision)?;
         }
         self.trained.write(model.tensors())?;
         self.trained.write_scores(density.scores())?;
@@ -286,11 +287,12 @@ impl Machine for DeviceMachine {
             self.differentiate_depth(view)?;
         }
         let n = self.trained.len() as f32;
-        let mut descent = Descent::new(&rates.on_device(), &AdamSettings::default(), step + 1);
+        let mut descent = Descent::new(&rates.on_device(), &AdamSettings::default(), self.config.seed, step + 1);
         descent.opacity_pull = self.config.opacity_decay / n;
         descent.scale_pull = self.config.scale_decay / (3.0 * n);
         descent.noise = (self.config.noise * f64::from(rates.means)) as f32;
-        (descent.seed, descent.step) = (self.config.seed, step);
+        // Of the noise, as on the CPU.
+        descent.step = step;
         let pictures = &self.pictures;
         let gradient = RenderingGradient {
             rgb: &pictures.v_rgb,
@@ -382,10 +384,10 @@ impl Machine for DeviceMachine {
         }
         self.config.max_splats = capacity;
         // What there is goes first, so that there is room for what comes.
-        let degree = self.config.sh_degree;
-        self.trained = Trained::new(&self.device, &self.stream, 0, degree)?;
+        let (degree, precision) = (self.config.sh_degree, self.config.precision());
+        self.trained = Trained::new(&self.device, &self.stream, 0, degree, precision)?;
         self.rasterizer = Rasterizer::new(&self.device, &self.stream)?;
-        self.trained = Trained::new(&self.device, &self.stream, capacity, degree)?;
+        self.trained = Trained::new(&self.device, &self.stream, capacity, degree, precision)?;
         self.rasterizer.reserve(capacity)?;
         self.upload()?;
         self.update_filter()?;
@@ -393,7 +395,7 @@ impl Machine for DeviceMachine {
     }
 
     fn memory_plan(&self, splats: usize, _: usize) -> MemoryPlan {
-        let (parameters, optimiser, _) = SplatModel::bytes(splats, self.config.sh_degree);
+        let (parameters, optimiser, _) = SplatModel::bytes(splats, self.config.sh_degree, self.config.precision());
         MemoryPlan::default().with(
             "checkpoint",
             (parameters + optimiser) as u64,
@@ -454,17 +456,17 @@ fn fit<T: Element>(device: &Device, buffer: &mut Buffer<T>, len: usize) -> Resul
 }
 
 /// Bytes on the device for so many splats and pictures of so many pixels.
-pub fn device_bytes(splats: usize, pixels: usize, sh_degree: u8) -> u64 {
+pub fn device_bytes(splats: usize, pixels: usize, sh_degree: u8, precision: Precision) -> u64 {
     // Gradient, errors, and depth with its two gradients.
     let planes = 4 * 7 * pixels;
-    let bytes = Trained::bytes(splats, sh_degree) + Rasterizer::bytes(splats, PAIRS_EACH * splats, pixels);
+    let bytes = Trained::bytes(splats, sh_degree, precision) + Rasterizer::bytes(splats, PAIRS_EACH * splats, pixels);
     (bytes + ImageLoss::bytes(pixels) + Photos::bytes(pixels) + planes) as u64
 }
 
 /// The settings, with no more splats than fit if the user wants it so.
 fn fitting(device: &Device, config: &SplatsConfig, begin: usize, pixels: usize) -> Result<SplatsConfig> {
     let free = device.free_memory()?;
-    let needed = |splats: usize| device_bytes(splats, pixels, config.sh_degree);
+    let needed = |splats: usize| device_bytes(splats, pixels, config.sh_degree, config.precision());
     let wanted = config.max_splats.max(begin);
     if needed(wanted) <= free {
         return Ok(config.clone());

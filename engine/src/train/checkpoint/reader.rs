@@ -101,6 +101,14 @@ impl CheckpointReader {
         self.values(name, Dtype::U64)
     }
 
+    /// As [`CheckpointReader::f32`].
+    ///
+    /// # Errors
+    /// As [`CheckpointReader::f32`].
+    pub fn u16(&self, name: &str) -> Result<Vec<u16>> {
+        self.values(name, Dtype::U16)
+    }
+
     /// The bytes that [`super::CheckpointWriter::bytes`] was given.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ enum Data<'a> {
     F32(Cow<'a, [f32]>),
     U32(Cow<'a, [u32]>),
     U64(Cow<'a, [u64]>),
+    U16(Cow<'a, [u16]>),
     U8(Cow<'a, [u8]>),
 }
 
@@ -37,6 +38,7 @@ impl Data<'_> {
             Self::F32(_) => Dtype::F32,
             Self::U32(_) => Dtype::U32,
             Self::U64(_) => Dtype::U64,
+            Self::U16(_) => Dtype::U16,
             Self::U8(_) => Dtype::U8,
         }
     }
@@ -46,6 +48,7 @@ impl Data<'_> {
             Self::F32(v) => v.len(),
             Self::U32(v) => v.len(),
             Self::U64(v) => v.len(),
+            Self::U16(v) => v.len(),
             Self::U8(v) => v.len(),
         }
     }
@@ -56,6 +59,7 @@ impl Data<'_> {
             Self::F32(v) => bytemuck::cast_slice(v),
             Self::U32(v) => bytemuck::cast_slice(v),
             Self::U64(v) => bytemuck::cast_slice(v),
+            Self::U16(v) => bytemuck::cast_slice(v),
             Self::U8(v) => v,
         }
     }
@@ -76,6 +80,11 @@ impl<'a> CheckpointWriter<'a> {
     /// As [`CheckpointWriter::f32`].
     pub fn u64(&mut self, name: &str, shape: &[usize], data: impl Into<Cow<'a, [u64]>>) {
         self.add(name, shape, Data::U64(data.into()));
+    }
+
+    /// As [`CheckpointWriter::f32`].
+    pub fn u16(&mut self, name: &str, shape: &[usize], data: impl Into<Cow<'a, [u16]>>) {
+        self.add(name, shape, Data::U16(data.into()));
     }
 
     /// Adds bytes.

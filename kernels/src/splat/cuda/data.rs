@@ -7,6 +7,15 @@ use crate::device_struct;
 use crate::splat::RenderSettings;
 use bytemuck::{Pod, Zeroable};
 
+/// The coefficients of harmonics above degree 0, `[N, K - 1, 3]`.
+#[derive(Clone, Copy)]
+pub enum Harmonics<'a> {
+    /// As 32-bit floats.
+    Floats(&'a Buffer<f32>),
+    /// As 16-bit floats in the lower halves of words; the upper ones are not looked at.
+    Words(&'a Buffer<u32>),
+}
+
 /// The parameters of `N` splats; buffers may be larger. [`crate::splat::Splats`] has the shapes.
 #[derive(Clone, Copy)]
 pub struct Splats<'a> {
@@ -23,7 +32,7 @@ pub struct Splats<'a> {
     /// `[N, 3]`
     pub sh0: &'a Buffer<f32>,
     /// `[N, K - 1, 3]`
-    pub sh_rest: &'a Buffer<f32>,
+    pub sh_rest: Harmonics<'a>,
     /// Degree that `sh_rest` has room for, 0 to 3.
     pub sh_degree: u8,
     /// `[N]`
@@ -43,7 +52,11 @@ impl Splats<'_> {
         assert!(self.quats.len() >= 4 * n, "quats must be [N, 4]");
         assert!(self.opacity_logits.len() >= n, "opacity_logits must be [N]");
         assert!(self.sh0.len() >= 3 * n, "sh0 must be [N, 3]");
-        assert!(self.sh_rest.len() >= rest * n, "sh_rest must be [N, {rest}]");
+        let coefficients = match self.sh_rest {
+            Harmonics::Floats(values) => values.len(),
+            Harmonics::Words(words) => words.len(),
+        };
+        assert!(coefficients >= rest * n, "sh_rest must be [N, {rest}]");
         assert!(self.filter_3d.is_none_or(|f| f.len() >= n), "filter_3d must be [N]");
         assert!(n < u32::MAX as usize / 64, "more than 67 million splats in one call");
     }

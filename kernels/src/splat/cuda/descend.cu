@@ -4,7 +4,7 @@
 // coefficient (value and two moments, read and written), 1080 for a splat at degree 3; the bandwidth of the memory is the
 // limit. Then a thread takes a splat: 14 values with 24 bytes each, 96 bytes of sums, the record. Together 1.7 kB for a
 // splat and step; with gradients as tensors it would be 0.5 kB more. Packed (`adam/packed.cuh`) a coefficient is a word and
-// costs 8 bytes, and one of the 14 values 16: 0.8 kB, for about 60 more operations a value.
+// costs 8 bytes, and one of the 14 values 16: 0.9 kB, for about 60 more operations a value.
 //
 // When the pass before ran out of room for (splat, tile) pairs, nothing is changed.
 

@@ -10,19 +10,22 @@
 //! [`Rasterizer::forward`] does not, and a pass that runs out of room is drawn incompletely and not trained on.
 
 mod data;
+mod descend;
 mod kernels;
 mod photo;
+mod tensor;
 mod trained;
 
-pub use data::{Rendering, RenderingGradient, SplatGradients, Splats};
+pub use data::{Harmonics, Rendering, RenderingGradient, SplatGradients, Splats};
 pub use kernels::{DENSITY, DESCEND, FILTER_3D, INSTANCES, PARAMETERS, PHOTO, PROJECT, RASTERIZE, RASTERIZE_BACKWARD};
 pub use photo::{MaskMeaning, PhotoBytes, Photos};
-pub use trained::{Descent, Halving, HostTensor, Rates, Sampling, Trained};
+pub use tensor::{HostTensor, Precision};
+pub use trained::{Descent, Halving, Rates, Sampling, Trained};
 
 use super::{Counts, RenderSettings, spherical_harmonics};
 use crate::camera_projection::View;
 use crate::camera_projection::cuda::{Camera, Shaping};
-use crate::device::{Buffer, Device, DeviceError, Element, Launch, Stream};
+use crate::device::{Buffer, Device, DeviceError, Element, Joined, Launch, Stream};
 use crate::sort::cuda::{RadixSort, Scan};
 use data::{Picture, Record};
 use kernels::Kernels;
@@ -250,8 +253,12 @@ impl Rasterizer {
             (means, log_scales, quats, opacity_logits, filter, count, camera, shaping, records, touched, counts);
         kernels.project.launch(stream, pass.by_splat(), arguments)?;
         let (touched, records) = (&self.touched, &mut self.records);
-        let arguments = (means, splats.sh0, splats.sh_rest, count, camera, degree, stored_degree, touched, records);
-        kernels.shade.launch(stream, pass.by_harmonics(), arguments)
+        let grid = pass.by_harmonics();
+        let common = Joined((count, camera, degree, stored_degree, touched, records));
+        match splats.sh_rest {
+            Harmonics::Floats(sh_rest) => kernels.shade.launch(stream, grid, (means, splats.sh0, sh_rest, common)),
+            Harmonics::Words(words) => kernels.shade_packed.launch(stream, grid, (means, splats.sh0, words, common)),
+        }
     }
 
     /// Lists the splats of every tile, nearest first.
@@ -355,21 +362,19 @@ impl Rasterizer {
         let (kernels, stream) = (&self.kernels, &self.stream);
         let Pass { count, camera, shaping, degree, stored_degree } = pass;
         let (touched, records, counters) = (&self.touched, &self.records, &self.counters);
-        let arguments = (
-            splats.means,
-            splats.sh_rest,
-            count,
-            camera,
-            degree,
-            stored_degree,
-            touched,
-            records,
-            &self.sums,
-            counters,
-            &mut out.sh_rest,
-            &mut self.v_offsets,
-        );
-        kernels.harmonics_gradients.launch(stream, pass.by_harmonics(), arguments)?;
+        let grid = pass.by_harmonics();
+        let common = Joined((count, camera, degree, stored_degree, touched, records, &self.sums, counters));
+        let written = Joined((&mut out.sh_rest, &mut self.v_offsets));
+        match splats.sh_rest {
+            Harmonics::Floats(sh_rest) => {
+                let arguments = (splats.means, sh_rest, common, written);
+                kernels.harmonics_gradients.launch(stream, grid, arguments)?;
+            }
+            Harmonics::Words(sh_rest) => {
+                let arguments = (splats.means, sh_rest, common, written);
+                kernels.packed_harmonics_gradients.launch(stream, grid, arguments)?;
+            }
+        }
         let arguments = (
             splats.means,
             splats.log_scales,

@@ -1,14 +1,16 @@
 //! Splats that are trained on a device: their tensors with Adam's moments, and what changes them.
 
 use super::kernels::TrainingKernels;
-use super::{Pass, Rasterizer, RenderingGradient, SUMS, Splats, fit};
+use super::tensor::{HostTensor, Kind, Precision, Tensor};
+use super::{Rasterizer, SUMS, Splats, fit};
 use crate::adam::AdamSettings;
+use crate::adam::packed::{Rounding, StoredMoments};
 use crate::adam::cuda::AdamUpdate;
 use crate::camera_projection::View;
 use crate::device::{Buffer, Device, DeviceError, Launch, Stream};
 use crate::device_struct;
 use crate::sort::cuda::RadixSort;
-use crate::splat::{RenderSettings, spherical_harmonics};
+use crate::splat::spherical_harmonics;
 use bytemuck::{Pod, Zeroable};
 
 /// Learning rates of one step.
@@ -40,11 +42,12 @@ pub struct Descent {
     pub scale_pull: f32,
     /// How far nearly transparent visible splats move at random, in units of their covariance; 0 for not at all.
     pub noise: f32,
-    instance_capacity: u32,
+    pub(super) instance_capacity: u32,
     /// Of the random motion.
     pub seed: u64,
     /// Of the random motion.
     pub step: u64,
+    rounding: [u32; 2],
 }
 
 /// How a splat becomes two halves, as `density.cu` has it.
@@ -72,8 +75,8 @@ pub struct Sampling {
 device_struct!(Descent, Halving, Sampling);
 
 impl Descent {
-    /// Step number `step` of Adam, counted from 1, without decay and noise.
-    pub fn new(rates: &Rates, settings: &AdamSettings, step: u64) -> Self {
+    /// Step number `step` of Adam, counted from 1, without decay and noise. `seed` is that of all random numbers.
+    pub fn new(rates: &Rates, settings: &AdamSettings, seed: u64, step: u64) -> Self {
         let Rates { means, log_scales, quats, opacity_logits, sh0, sh_rest } = *rates;
         let adam = [means, log_scales, quats, opacity_logits, sh0, sh_rest];
         Self {
@@ -82,8 +85,9 @@ impl Descent {
             scale_pull: 0.0,
             noise: 0.0,
             instance_capacity: 0,
-            seed: 0,
-            step: 0,
+            seed,
+            step,
+            rounding: Rounding::new(seed, step).key,
         }
     }
 }
@@ -100,46 +104,21 @@ impl From<&View> for Sampling {
     }
 }
 
-/// One tensor `[N, columns]` with Adam's moments.
-struct Tensor {
-    columns: usize,
-    values: Buffer<f32>,
-    first: Buffer<f32>,
-    second: Buffer<f32>,
-}
-
-impl Tensor {
-    fn planes(&mut self) -> [&mut Buffer<f32>; 3] {
-        [&mut self.values, &mut self.first, &mut self.second]
-    }
-}
-
-/// A tensor on the host: values and both moments, `[N, columns]` each.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct HostTensor {
-    /// The parameters.
-    pub values: Vec<f32>,
-    /// Running mean of the gradients.
-    pub first: Vec<f32>,
-    /// Running mean of the squared gradients.
-    pub second: Vec<f32>,
-}
-
 /// Up to `capacity` splats, all of whose memory is there from the start.
 pub struct Trained {
     device: Device,
     stream: Stream,
-    kernels: TrainingKernels,
+    pub(super) kernels: TrainingKernels,
     /// means, log_scales, quats, opacity_logits, sh0, sh_rest.
-    tensors: [Tensor; 6],
+    pub(super) tensors: [Tensor; 6],
     len: usize,
     capacity: usize,
     sh_degree: u8,
     /// `[N]`
-    scores: Buffer<f32>,
+    pub(super) scores: Buffer<f32>,
     /// `[N]`
-    filter: Buffer<f32>,
-    filtered: bool,
+    pub(super) filter: Buffer<f32>,
+    pub(super) filtered: bool,
     cameras: Buffer<Sampling>,
     /// Rows for splits and permutations.
     rows: [Buffer<u32>; 2],
@@ -150,17 +129,23 @@ impl Trained {
     ///
     /// # Errors
     /// When there is not enough memory.
-    pub fn new(device: &Device, stream: &Stream, capacity: usize, sh_degree: u8) -> Result<Self, DeviceError> {
+    pub fn new(
+        device: &Device,
+        stream: &Stream,
+        capacity: usize,
+        sh_degree: u8,
+        precision: Precision,
+    ) -> Result<Self, DeviceError> {
         let rest = 3 * (spherical_harmonics::count(sh_degree) - 1);
-        let tensor = |columns: usize| -> Result<Tensor, DeviceError> {
-            let len = columns * capacity;
-            let values = device.zeros(len, "parameters")?;
-            let (first, second) = (device.zeros(len, "Adam's moments")?, device.zeros(len, "Adam's moments")?);
-            Ok(Tensor { columns, values, first, second })
+        let [geometry, harmonics] = match precision {
+            Precision::Full => [Kind::Full; 2],
+            Precision::Compact => [Kind::Wide, Kind::Words],
         };
+        let tensor = |columns: usize| Tensor::zeros(device, columns, capacity, geometry);
+        let sh_rest = Tensor::zeros(device, rest, capacity, harmonics)?;
         Ok(Self {
             kernels: TrainingKernels::new(device)?,
-            tensors: [tensor(3)?, tensor(3)?, tensor(4)?, tensor(1)?, tensor(3)?, tensor(rest)?],
+            tensors: [tensor(3)?, tensor(3)?, tensor(4)?, tensor(1)?, tensor(3)?, sh_rest],
             len: 0,
             capacity,
             sh_degree,
@@ -174,10 +159,14 @@ impl Trained {
         })
     }
 
-    /// Bytes of buffers for `capacity` splats.
-    pub fn bytes(capacity: usize, sh_degree: u8) -> usize {
-        let values = 14 + 3 * (spherical_harmonics::count(sh_degree) - 1);
-        capacity * (12 * values + 8)
+    /// Bytes that a splat has from step to step: parameters, Adam's moments, score and 3D filter.
+    pub fn state_bytes(sh_degree: u8, precision: Precision) -> usize {
+        precision.bytes(3 * (spherical_harmonics::count(sh_degree) - 1)) + 8
+    }
+
+    /// Bytes of buffers for `capacity` splats: their state, and the rows of splits and permutations.
+    pub fn bytes(capacity: usize, sh_degree: u8, precision: Precision) -> usize {
+        capacity * (Self::state_bytes(sh_degree, precision) + 8)
     }
 
     /// Number of splats.
@@ -197,36 +186,33 @@ impl Trained {
 
     /// The parameters as the rasteriser takes them.
     pub fn splats(&self) -> Splats<'_> {
-        let [means, log_scales, quats, opacity_logits, sh0, sh_rest] = self.tensors.each_ref().map(|t| &t.values);
+        let [means, log_scales, quats, opacity_logits, sh0, sh_rest] = &self.tensors;
         Splats {
             len: self.len,
-            means,
-            log_scales,
-            quats,
-            opacity_logits,
-            sh0,
-            sh_rest,
+            means: &means.values,
+            log_scales: &log_scales.values,
+            quats: &quats.values,
+            opacity_logits: &opacity_logits.values,
+            sh0: &sh0.values,
+            sh_rest: sh_rest.harmonics(),
             sh_degree: self.sh_degree,
             filter_3d: self.filtered.then_some(&self.filter),
         }
     }
 
-    /// Takes over tensors from the host, in the order means, log_scales, quats, opacity_logits, sh0, sh_rest.
+    /// Takes over values and moments from the host, in the order means, log_scales, quats, opacity_logits, sh0, sh_rest.
     ///
     /// # Errors
     /// When the device fails.
     ///
     /// # Panics
     /// When they are more than there is room for, or of different lengths.
-    pub fn write(&mut self, tensors: [[&[f32]; 3]; 6]) -> Result<(), DeviceError> {
-        self.len = tensors[3][0].len();
+    pub fn write(&mut self, tensors: [(&[f32], &StoredMoments); 6]) -> Result<(), DeviceError> {
+        self.len = tensors[3].0.len();
         assert!(self.len <= self.capacity, "{} splats do not fit into {}", self.len, self.capacity);
-        for (tensor, host) in self.tensors.iter_mut().zip(tensors) {
-            let len = tensor.columns * self.len;
-            for (plane, host) in tensor.planes().into_iter().zip(host) {
-                assert_eq!(host.len(), len, "the tensors have different lengths");
-                plane.write(0, host, &self.stream)?;
-            }
+        for (tensor, (values, moments)) in self.tensors.iter_mut().zip(tensors) {
+            assert_eq!(values.len(), tensor.columns * self.len, "the tensors have different lengths");
+            tensor.write(values, moments, &self.stream)?;
         }
         Ok(())
     }
@@ -238,12 +224,7 @@ impl Trained {
     pub fn read(&self) -> Result<[HostTensor; 6], DeviceError> {
         let mut out: [HostTensor; 6] = Default::default();
         for (host, tensor) in out.iter_mut().zip(&self.tensors) {
-            let part = |plane: &Buffer<f32>| plane.read_part(0, tensor.columns * self.len, &self.stream);
-            *host = HostTensor {
-                values: part(&tensor.values)?,
-                first: part(&tensor.first)?,
-                second: part(&tensor.second)?,
-            };
+            *host = tensor.read(self.len, &self.stream)?;
         }
         Ok(out)
     }
@@ -362,14 +343,15 @@ impl Trained {
         for tensor in [sh0, sh_rest] {
             let columns = tensor.columns as u32;
             let grid = Launch::linear(pairs * tensor.columns, 256);
-            self.kernels.copy_rows.launch(stream, grid, (&mut tensor.values, columns, from, to, count))?;
+            let plane = tensor.value_plane().words_mut();
+            self.kernels.copy_rows.launch(stream, grid, (plane, columns, from, to, count))?;
         }
         for tensor in &mut self.tensors {
             let columns = tensor.columns as u32;
             let grid = Launch::linear(pairs * tensor.columns, 256);
-            for moments in [&mut tensor.first, &mut tensor.second] {
-                self.kernels.clear_rows.launch(stream, grid, (&mut *moments, columns, from, count))?;
-                self.kernels.clear_rows.launch(stream, grid, (&mut *moments, columns, to, count))?;
+            for (plane, kept) in tensor.moment_planes() {
+                self.kernels.clear_rows.launch(stream, grid, (plane.words_mut(), columns, from, count, kept))?;
+                self.kernels.clear_rows.launch(stream, grid, (plane.words_mut(), columns, to, count, kept))?;
             }
         }
         self.len = self.len.max(end);
@@ -399,91 +381,13 @@ impl Trained {
                     let width = WIDTH.min(columns - first);
                     let grid = Launch::linear(self.len * width, 256);
                     let (all, first, width) = (columns as u32, first as u32, width as u32);
-                    let taken = (&*plane, all, first, width, order, count, &mut *scratch);
+                    let taken = (plane.words(), all, first, width, order, count, &mut *scratch);
                     self.kernels.take_columns.launch(stream, grid, taken)?;
-                    let put = (&mut *plane, all, first, width, count, &*scratch);
+                    let put = (plane.words_mut(), all, first, width, count, &*scratch);
                     self.kernels.put_columns.launch(stream, grid, put)?;
                 }
             }
         }
         scratch.clear(stream)
-    }
-}
-
-impl Rasterizer {
-    /// From the gradient of the picture that the last pass made of `trained` to one step of Adam, with decay, noise and
-    /// scores, without gradients of parameters ever being stored. `pose`, `[6]`, receives that of the camera.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn descend(
-        &mut self,
-        trained: &mut Trained,
-        view: &View,
-        settings: &RenderSettings,
-        gradient: &RenderingGradient<'_>,
-        descent: &Descent,
-        pose: Option<&mut Buffer<f32>>,
-    ) -> Result<(), DeviceError> {
-        let pass = Pass::new(&trained.splats(), view, settings);
-        self.accumulate(view, settings, gradient)?;
-        let descent = Descent { instance_capacity: self.instance_capacity() as u32, ..*descent };
-        let Pass { count, camera, shaping, degree, stored_degree } = pass;
-        let (touched, records, counters) = (&self.touched, &self.records, &self.counters);
-        let stream = &self.stream;
-        let [means, log_scales, quats, opacity_logits, sh0, sh_rest] = &mut trained.tensors;
-        let arguments = (
-            &means.values,
-            count,
-            camera,
-            degree,
-            stored_degree,
-            touched,
-            records,
-            &self.sums,
-            counters,
-            descent,
-            &mut sh_rest.values,
-            &mut sh_rest.first,
-            &mut sh_rest.second,
-            &mut self.v_offsets,
-        );
-        trained.kernels.descend_harmonics.launch(stream, pass.by_harmonics(), arguments)?;
-        let with_pose = pose.is_some();
-        let arguments = (
-            &mut means.values,
-            &mut log_scales.values,
-            &mut quats.values,
-            &mut opacity_logits.values,
-            &mut sh0.values,
-            &mut means.first,
-            &mut log_scales.first,
-            &mut quats.first,
-            &mut opacity_logits.first,
-            &mut sh0.first,
-            &mut means.second,
-            &mut log_scales.second,
-            &mut quats.second,
-            &mut opacity_logits.second,
-            &mut sh0.second,
-            trained.filtered.then_some(&trained.filter),
-            count,
-            camera,
-            shaping,
-            touched,
-            records,
-            &self.v_offsets,
-            counters,
-            descent,
-            &mut self.sums,
-            &mut trained.scores,
-            with_pose.then_some(&mut self.partials),
-        );
-        trained.kernels.descend_splats.launch(stream, pass.by_splat(), arguments)?;
-        if let Some(pose) = pose {
-            let arguments = (&self.partials, pass.blocks() as u32, pose);
-            self.kernels.sum_columns.launch(stream, Launch::blocks(6, 256), arguments)?;
-        }
-        Ok(())
     }
 }
