@@ -3,6 +3,7 @@
 use super::parse_size;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use tessera_kernels::device::Request;
 
 /// What else can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,7 +37,7 @@ impl RbfSubject {
 #[derive(Debug, Args)]
 pub struct Bench {
     /// Measure this in place of training splats
-    #[arg(value_enum, conflicts_with_all = ["capture", "steps", "settings", "view"])]
+    #[arg(value_enum, conflicts_with_all = ["capture", "steps", "settings", "view", "device", "splats"])]
     pub kind: Option<BenchKind>,
     /// Folder of the test data; TESSERA_DATA or ../shared/data by default
     #[arg(long, value_name = "DIR", requires = "kind")]
@@ -53,12 +54,16 @@ pub struct Bench {
     /// Any training setting, as often as needed
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+    /// Where to train: auto (a GPU if one can be used), cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: Request,
     /// Measure how fast splats are drawn instead
-    #[arg(long, conflicts_with_all = ["capture", "steps", "settings"])]
+    #[arg(long, conflicts_with_all = ["capture", "steps", "settings", "device"])]
     pub view: bool,
-    /// Splats of the scene that is drawn; 100,000, then 1 and 4 million by default
-    #[arg(long, value_name = "N", requires = "view", value_parser = clap::value_parser!(u64).range(1..=60_000_000))]
-    pub splats: Option<u64>,
+    /// Splats of the made scene, or several numbers with commas between. By default as many as the made room leads to; with
+    /// --view 100,000, then 1 and 4 million
+    #[arg(long, value_name = "N,...", value_delimiter = ',', conflicts_with = "capture", value_parser = clap::value_parser!(u64).range(1..=60_000_000))]
+    pub splats: Vec<u64>,
     /// Run folder, splat file or fitted field (.rbf) that is drawn, in place of made scenes
     #[arg(long, value_name = "RUN|FILE", requires = "view", conflicts_with = "splats")]
     pub scene: Option<PathBuf>,
@@ -68,7 +73,7 @@ pub struct Bench {
     /// Size of the pictures that are drawn
     #[arg(long, value_name = "WxH", default_value = "640x360", requires = "view", value_parser = parse_size)]
     pub size: [u32; 2],
-    /// Print one JSON object
+    /// Print JSON: one object, or one for each number of splats that is trained with
     #[arg(long)]
     pub json: bool,
 }

@@ -139,6 +139,11 @@ impl SplatTraining {
         self.machine.counts()
     }
 
+    /// Bytes that a splat has from step to step, where it is trained.
+    pub fn state_bytes(&self) -> usize {
+        self.machine.state_bytes()
+    }
+
     /// How a finished scene is drawn.
     fn render_settings(&self) -> RenderSettings {
         RenderSettings {

@@ -43,6 +43,7 @@ use tessera_datasets::capture::Capture;
 use tessera_datasets::format::{Existing, write_mesh};
 use tessera_datasets::image::Image8;
 use tessera_kernels::occupancy::OccupancyGrid;
+use tessera_kernels::splat::cuda::Precision;
 
 /// The mesh that training writes into its run folder.
 pub const MESH_FILE: &str = "mesh.glb";

@@ -32,7 +32,8 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
     let [width, height] = args.size;
     let subjects = match &args.scene {
         Some(path) => vec![Subject::Scene(path)],
-        None => args.splats.map_or(SIZES.to_vec(), |splats| vec![splats]).into_iter().map(Subject::Terrain).collect(),
+        None if args.splats.is_empty() => SIZES.map(Subject::Terrain).into(),
+        None => args.splats.iter().copied().map(Subject::Terrain).collect(),
     };
     let mut facts = Facts::default();
     facts.add("adapter", gpu.name());

@@ -188,6 +188,12 @@ impl Machine for CpuMachine {
         change(&mut self.state)
     }
 
+    fn state_bytes(&self) -> usize {
+        let (parameters, optimiser, _) = SplatModel::bytes(1, self.config.sh_degree, self.config.precision());
+        // Score and 3D filter.
+        parameters + optimiser + 8
+    }
+
     fn memory_plan(&self, splats: usize, pixels: usize) -> MemoryPlan {
         let precision = self.config.precision();
         let (parameters, optimiser, gradients) = SplatModel::bytes(splats, self.config.sh_degree, precision);

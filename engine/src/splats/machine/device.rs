@@ -394,6 +394,10 @@ impl Machine for DeviceMachine {
         Ok(Some(capacity))
     }
 
+    fn state_bytes(&self) -> usize {
+        Trained::state_bytes(self.config.sh_degree, self.config.precision())
+    }
+
     fn memory_plan(&self, splats: usize, _: usize) -> MemoryPlan {
         let (parameters, optimiser, _) = SplatModel::bytes(splats, self.config.sh_degree, self.config.precision());
         MemoryPlan::default().with(

@@ -124,6 +124,9 @@ pub trait Machine: std::fmt::Debug + Send {
         Ok(None)
     }
 
+    /// Bytes that a splat has from step to step: parameters, moments, score and 3D filter.
+    fn state_bytes(&self) -> usize;
+
     /// What it needs of the host's memory for up to `splats` splats and pictures of up to `pixels` pixels.
     fn memory_plan(&self, splats: usize, pixels: usize) -> MemoryPlan;
 }
