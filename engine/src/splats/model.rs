@@ -184,9 +184,7 @@ impl SplatModel {
     /// Takes over tensors in the order of [`SplatModel::tensors`].
     pub fn set_tensors(&mut self, tensors: [cuda::HostTensor; 6]) {
         for (parameter, tensor) in self.parameters_mut().into_iter().zip(tensors) {
-            parameter.values.clear();
-            parameter.values.extend_from_slice(&tensor.values);
-            parameter.moments = tensor.moments.converted(&parameter.moments);
+            parameter.replace(&tensor.values, tensor.moments);
         }
     }
 
@@ -284,9 +282,7 @@ impl SplatModel {
                 );
                 return Err(Error::setting(message));
             }
-            p.values.clear();
-            p.values.extend_from_slice(&values);
-            p.moments = moments.converted(&p.moments);
+            p.replace(&values, moments);
         }
         self.round_harmonics();
         Ok(())

@@ -174,6 +174,16 @@ impl<M: Rows> Parameter<M> {
     }
 }
 
+impl Parameter {
+    /// Takes over other rows; their moments are kept as before. What room there was stays.
+    pub(crate) fn replace(&mut self, values: &[f32], moments: StoredMoments) {
+        self.values.clear();
+        self.values.extend_from_slice(values);
+        self.moments = moments.converted(&self.moments);
+        self.moments.reserve(self.values.capacity());
+    }
+}
+
 impl Parameter<Moments> {
     /// The values and both moments.
     pub(crate) fn planes(&mut self) -> [&mut Vec<f32>; 3] {

@@ -348,6 +348,7 @@ impl StoredMoments {
             first.iter().zip(second).map(|(&m, &v)| C::pack([m, v], [0.5; 2])).collect()
         }
         match (like, self) {
+            (Self::Full(_), Self::Full(moments)) => Self::Full(moments),
             (Self::Full(_), moments) => Self::Full(moments.to_full()),
             (Self::Wide(_), Self::Wide(codes)) => Self::Wide(codes),
             (Self::Narrow(_), Self::Narrow(codes)) => Self::Narrow(codes),

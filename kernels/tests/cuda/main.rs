@@ -10,6 +10,7 @@ mod splat_renderer;
 mod fields;
 mod grids;
 mod image_loss;
+mod packed;
 mod primitives;
 mod rows;
 mod splats;
@@ -48,6 +49,8 @@ on_devices! {
     grids: encodings_are_those_of_the_cpu gradients_of_tables_are_those_of_the_cpu
         sizes_do_not_matter_to_sums_and_broken_numbers_are_seen;
     fields: decoders_are_those_of_the_cpu kernels_in_space_are_those_of_the_cpu costs_and_pixels_are_those_of_the_cpu;
+    packed: a_packed_descent_is_gradients_then_packed_adam packed_rows_move_with_their_codes
+        words_are_drawn_as_the_floats_that_they_hold packed_steps_have_the_same_bits_each_time;
     splats: pictures_are_those_of_the_cpu gradients_are_those_of_the_cpu an_empty_scene_is_all_background
         splats_behind_the_camera_are_not_drawn broken_numbers_spoil_nothing
         the_order_of_blocks_changes_no_bit room_for_pairs_is_made_when_it_is_missing;

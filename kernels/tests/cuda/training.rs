@@ -4,27 +4,28 @@ use crate::scenes::{Scene, Upstream, fresh_rng};
 use crate::{assert_close, stream};
 use rand::RngExt;
 use tessera_camera::{Camera, Pose};
+use tessera_kernels::adam::packed::StoredMoments;
 use tessera_kernels::adam::{self, AdamSettings, Moments};
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::device::{Device, Stream};
 use tessera_kernels::splat::RenderSettings;
 use tessera_kernels::splat::cuda::{
-    Descent, Halving, HostTensor, MaskMeaning, PhotoBytes, Photos, Rasterizer, Rates, RenderingGradient, Sampling,
+    Descent, Halving, HostTensor, MaskMeaning, PhotoBytes, Photos, Precision, Rasterizer, Rates, RenderingGradient, Sampling,
     SplatGradients, Trained,
 };
 
-const RATES: Rates =
+pub const RATES: Rates =
     Rates { means: 1e-3, log_scales: 5e-3, quats: 1e-3, opacity_logits: 0.05, sh0: 2.5e-3, sh_rest: 1e-4 };
 
-fn trained(device: &Device, stream: &Stream, scene: &Scene, capacity: usize) -> Trained {
-    let mut out = Trained::new(device, stream, capacity, 3).expect("memory");
+pub fn trained(device: &Device, stream: &Stream, scene: &Scene, capacity: usize, precision: Precision) -> Trained {
+    let mut out = Trained::new(device, stream, capacity, 3, precision).expect("memory");
     let tensors = [&scene.means, &scene.log_scales, &scene.quats, &scene.opacity_logits, &scene.sh0, &scene.sh_rest];
-    let zeros = vec![0.0; scene.sh_rest.len().max(scene.quats.len())];
-    out.write(tensors.map(|t| [t.as_slice(), &zeros[..t.len()], &zeros[..t.len()]])).expect("a copy");
+    let zeros = tensors.map(|t| StoredMoments::Full(Moments::zeros(t.len())));
+    out.write(std::array::from_fn(|i| (tensors[i].as_slice(), &zeros[i]))).expect("a copy");
     out
 }
 
-fn view() -> View {
+pub fn view() -> View {
     View::new(&Camera::from_horizontal_fov(50, 37, 1.0), &Pose::identity())
 }
 
@@ -36,7 +37,7 @@ pub fn a_descent_is_gradients_then_adam(device: &Device) {
     let rgb = device.upload(&upstream.rgb, "a gradient").expect("memory");
     let settings = RenderSettings { active_sh_degree: 2, ..RenderSettings::default() };
     let gradient = RenderingGradient { rgb: &rgb, alpha: None, depth: None, score: Some(&rgb) };
-    let mut splats = trained(device, &stream, &scene, 320);
+    let mut splats = trained(device, &stream, &scene, 320, Precision::Full);
     let mut rasterizer = Rasterizer::new(device, &stream).expect("kernels");
     let mut pose = device.zeros::<f32>(6, "a pose").expect("memory");
     let mut params = [&scene.means, &scene.log_scales, &scene.quats, &scene.opacity_logits, &scene.sh0, &scene.sh_rest]
@@ -64,7 +65,7 @@ pub fn a_descent_is_gradients_then_adam(device: &Device) {
         scores.iter_mut().zip(&expected.scores).for_each(|(sum, score)| *sum += score);
 
         rasterizer.render(&splats.splats(), &view, &settings).expect("a picture");
-        let descent = Descent::new(&RATES, &AdamSettings::default(), step);
+        let descent = Descent::new(&RATES, &AdamSettings::default(), 0, step);
         rasterizer.descend(&mut splats, &view, &settings, &gradient, &descent, Some(&mut pose)).expect("a step");
         // Sums are integers: the pose's gradient of both ways has the same bits.
         assert_eq!(pose.read(&stream).expect("a pose"), expected.pose);
@@ -81,13 +82,13 @@ pub fn a_pass_without_room_is_not_trained_on(device: &Device) {
     let (mut rng, stream, view) = (fresh_rng(), stream(device), view());
     let mut scene = Scene::random(10, &mut rng);
     scene.log_scales.fill(0.5);
-    let mut splats = trained(device, &stream, &scene, 10);
+    let mut splats = trained(device, &stream, &scene, 10, Precision::Full);
     let before = splats.read().expect("tensors");
     let mut rasterizer = Rasterizer::new(device, &stream).expect("kernels");
     let settings = RenderSettings::default();
     let rgb = device.upload(&Upstream::smooth(&view, &mut rng).rgb, "a gradient").expect("memory");
     let gradient = RenderingGradient { rgb: &rgb, alpha: None, depth: None, score: None };
-    let descent = Descent::new(&RATES, &AdamSettings::default(), 1);
+    let descent = Descent::new(&RATES, &AdamSettings::default(), 0, 1);
     rasterizer.forward(&splats.splats(), &view, &settings).expect("a picture");
     rasterizer.descend(&mut splats, &view, &settings, &gradient, &descent, None).expect("a step");
     assert!(splats.read().expect("tensors") == before, "a picture that is not complete was trained on");
@@ -104,10 +105,12 @@ pub fn a_pass_without_room_is_not_trained_on(device: &Device) {
 pub fn splits_and_orders_move_whole_rows(device: &Device) {
     let (mut rng, stream) = (fresh_rng(), stream(device));
     let scene = Scene::random(9, &mut rng);
-    let mut splats = trained(device, &stream, &scene, 12);
-    let moments: Vec<Vec<f32>> = [3, 3, 4, 1, 3, 45].map(|c| (0..9 * c).map(|i| 1.0 + i as f32).collect()).into();
+    let mut splats = trained(device, &stream, &scene, 12, Precision::Full);
+    let counted = |len: usize| -> Vec<f32> { (0..len).map(|i| 1.0 + i as f32).collect() };
+    let moments = [3, 3, 4, 1, 3, 45]
+        .map(|c| StoredMoments::Full(Moments { first: counted(9 * c), second: counted(9 * c) }));
     let tensors = [&scene.means, &scene.log_scales, &scene.quats, &scene.opacity_logits, &scene.sh0, &scene.sh_rest];
-    splats.write(std::array::from_fn(|i| [tensors[i].as_slice(), &moments[i], &moments[i]])).expect("a copy");
+    splats.write(std::array::from_fn(|i| (tensors[i].as_slice(), &moments[i]))).expect("a copy");
     let halving = Halving { offset: 0.6, log_shrink: 0.8f32.ln(), transparency: 0.625 };
     splats.split(&[2, 7], &[9, 4], halving).expect("a split");
     assert_eq!(splats.len(), 10);
@@ -125,9 +128,10 @@ pub fn splits_and_orders_move_whole_rows(device: &Device) {
         let through = 1.0 - sigmoid(opacities.values[place]);
         let expected = (1.0 - sigmoid(scene.opacity_logits[parent])).powf(0.625);
         assert!((through - expected).abs() < 1e-5);
-        assert!(sh_rest.first[45 * parent..][..45].iter().chain(&means.second[3 * place..][..3]).all(|&m| m == 0.0));
+        let forgotten = [&sh_rest.moments.to_full().first[45 * parent..][..45], &means.moments.to_full().second[3 * place..][..3]];
+        assert!(forgotten.concat().iter().all(|&m| m == 0.0));
     }
-    assert_eq!(means.first[..6], moments[0][..6], "another splat's moments have changed");
+    assert_eq!(means.moments.to_full().first[..6], counted(6), "another splat's moments have changed");
 
     let mut rasterizer = Rasterizer::new(device, &stream).expect("kernels");
     let order = [9u32, 0, 8, 1, 7, 2, 6, 3, 5, 4];
@@ -135,7 +139,8 @@ pub fn splits_and_orders_move_whole_rows(device: &Device) {
     let [moved, .., moved_rest] = splats.read().expect("tensors");
     for (to, from) in order.into_iter().map(|o| o as usize).enumerate() {
         assert_eq!(moved.values[3 * to..][..3], means.values[3 * from..][..3]);
-        assert_eq!(moved_rest.first[45 * to..][..45], sh_rest.first[45 * from..][..45]);
+        let [moved, before] = [&moved_rest, &sh_rest].map(|tensor| tensor.moments.to_full().first);
+        assert_eq!(moved[45 * to..][..45], before[45 * from..][..45]);
     }
 }
 
@@ -178,7 +183,7 @@ pub fn the_filter_is_that_of_the_nearest_camera(device: &Device) {
         scene.means = vec![0.0, 0.0, 5.0, 0.0, 0.0, 1.0, 90.0, 0.0, 1.0, 0.0, 0.0, 3.0];
         scene
     };
-    let mut splats = trained(device, &stream, &scene, 6);
+    let mut splats = trained(device, &stream, &scene, 6, Precision::Full);
     let camera = Camera::from_horizontal_fov(200, 100, 1.2);
     let (far, near) = (View::new(&camera, &Pose::identity()), View::new(&camera, &Pose::translation(0.0, 0.0, -2.0)));
     let cameras = [Sampling::from(&far), Sampling::from(&near)];
