@@ -9,6 +9,9 @@ use std::fmt;
 pub struct MemoryPlan {
     /// In the order in which they are shown.
     pub items: Vec<MemoryItem>,
+    /// What is needed of a GPU's own memory, if one is used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_device: Vec<MemoryItem>,
 }
 
 /// One line of a [`MemoryPlan`].
@@ -30,9 +33,21 @@ impl MemoryPlan {
         self
     }
 
-    /// The sum of all lines.
+    /// Adds a line about a GPU's memory.
+    #[must_use]
+    pub fn with_on_device(mut self, name: impl Into<String>, bytes: u64, detail: impl Into<String>) -> Self {
+        self.on_device.push(MemoryItem { name: name.into(), bytes, detail: detail.into() });
+        self
+    }
+
+    /// The sum of all lines about the machine's memory.
     pub fn total(&self) -> u64 {
         self.items.iter().map(|i| i.bytes).sum()
+    }
+
+    /// The sum of all lines about the GPU's memory.
+    pub fn total_on_device(&self) -> u64 {
+        self.on_device.iter().map(|i| i.bytes).sum()
     }
 
     /// Compares the plan with what the machine has: a sentence of warning when it is more than is free at the moment. `remedy` says what makes it
@@ -63,11 +78,19 @@ impl MemoryPlan {
 
 impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.items.iter().map(|i| i.name.len()).max().unwrap_or(0).max("total".len());
-        for item in &self.items {
-            writeln!(f, "  {:width$}  {:>9}  {}", item.name, in_units(item.bytes), item.detail)?;
+        let totals = [("total", self.total()), ("total on the GPU", self.total_on_device())];
+        let parts = [&self.items, &self.on_device];
+        let shown = if self.on_device.is_empty() { 1 } else { 2 };
+        let names = parts.into_iter().flatten().map(|i| i.name.as_str()).chain([totals[shown - 1].0]);
+        let width = names.map(str::len).max().unwrap_or(0);
+        for (part, (name, total)) in parts.into_iter().zip(totals).take(shown) {
+            for item in part {
+                writeln!(f, "  {:width$}  {:>9}  {}", item.name, in_units(item.bytes), item.detail)?;
+            }
+            let end = if name == totals[shown - 1].0 { "" } else { "\n" };
+            write!(f, "  {name:width$}  {:>9}{end}", in_units(total))?;
         }
-        write!(f, "  {:width$}  {:>9}", "total", in_units(self.total()))
+        Ok(())
     }
 }
 
@@ -150,5 +173,8 @@ mod tests {
         let table = plan().to_string();
         assert_eq!(table.lines().count(), 3, "{table}");
         assert!(table.ends_with("total         4.0 GiB"), "{table}");
+        let with_gpu = plan().with_on_device("training state", 2 * GIB, "5 splats").to_string();
+        assert!(with_gpu.contains("total               4.0 GiB\n"), "{with_gpu}");
+        assert!(with_gpu.ends_with("total on the GPU    2.0 GiB"), "{with_gpu}");
     }
 }

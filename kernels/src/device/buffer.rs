@@ -146,6 +146,7 @@ impl<T: Element> Buffer<T> {
         let mut values = vec![T::zeroed(); len];
         if len > 0 {
             let (from, bytes) = (self.address_of(start), len * size_of::<T>());
+            self.device.counters().copied_to_host(bytes);
             // SAFETY: the ranges are a part of this buffer and `values`, which lives until the copy is done.
             let copied =
                 unsafe { self.device.backend().copy_out(values.as_mut_ptr().cast(), from, bytes, stream.handle()) };
@@ -177,6 +178,7 @@ impl<T: Element> Buffer<T> {
             return Ok(());
         }
         let bytes = values.len * size_of::<T>();
+        self.device.counters().copied_to_host(bytes);
         // SAFETY: the ranges are the two allocations; `values` waits for the event before it is looked at or goes.
         unsafe { self.device.backend().copy_out(values.memory.cast(), self.address, bytes, stream.handle())? };
         values.mark_used(stream)
@@ -233,6 +235,7 @@ unsafe impl<T: Element> Send for Pinned<T> {}
 impl<T: Element> Pinned<T> {
     pub(super) fn allocate(device: &Device, len: usize) -> Result<Self, DeviceError> {
         let bytes = len.saturating_mul(size_of::<T>());
+        device.counters().allocated();
         let used = device.event()?;
         let memory = if bytes == 0 {
             std::ptr::NonNull::<T>::dangling().as_ptr()

@@ -27,6 +27,7 @@ mod memory_plan;
 mod source;
 mod stream;
 mod timing;
+mod traffic;
 
 pub use backend::{Address, Backend, Handle, Kind, Properties};
 pub use buffer::{Buffer, Pinned};
@@ -37,6 +38,7 @@ pub use memory_plan::{Fit, MemoryPlan};
 pub use source::{HEADERS, Parameter, SOURCES, Signature, Source};
 pub use stream::{Event, Stream};
 pub use timing::{Timer, Total};
+pub use traffic::Traffic;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,6 +58,7 @@ struct Inner {
     /// Bytes in buffers, and the most there were.
     used: AtomicU64,
     most_used: AtomicU64,
+    traffic: traffic::Counters,
 }
 
 #[derive(Clone)]
@@ -68,7 +71,8 @@ impl Device {
     /// A device with this backend.
     pub fn new(backend: Box<dyn Backend>) -> Self {
         let (used, most_used) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Inner { backend, kernels: Mutex::default(), used, most_used }))
+        let traffic = traffic::Counters::default();
+        Self(Arc::new(Inner { backend, kernels: Mutex::default(), used, most_used, traffic }))
     }
 
     /// Which kind of device it is.
@@ -177,6 +181,15 @@ impl Device {
         self.0.most_used.store(self.used_memory(), Ordering::Relaxed);
     }
 
+    /// What this program asked of the device so far beside launches.
+    pub fn traffic(&self) -> Traffic {
+        self.0.traffic.read()
+    }
+
+    fn counters(&self) -> &traffic::Counters {
+        &self.0.traffic
+    }
+
     /// Bytes that are free on the device.
     ///
     /// # Errors
@@ -194,6 +207,7 @@ impl Device {
                 used: self.used_memory(),
             });
         };
+        self.0.traffic.allocated();
         let used = self.0.used.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
         self.0.most_used.fetch_max(used, Ordering::Relaxed);
         Ok(address)

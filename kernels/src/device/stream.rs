@@ -32,6 +32,7 @@ impl Stream {
     /// # Errors
     /// When the device or a kernel failed.
     pub fn synchronize(&self) -> Result<(), DeviceError> {
+        self.0.device.counters().waited();
         self.0.device.backend().synchronize(self.0.handle)
     }
 

@@ -97,7 +97,7 @@ pub fn packed_rows_move_with_their_codes(device: &Device) {
     let tensors = [&scene.means, &scene.log_scales, &scene.quats, &scene.opacity_logits, &scene.sh0, &scene.sh_rest];
     let wide = |columns: u32| StoredMoments::Wide((1..=9 * columns).collect());
     let narrow = StoredMoments::Narrow((1..=9 * 45).collect());
-    let moments = [wide(3), wide(3), wide(4), wide(1), wide(3), narrow.clone()];
+    let moments = [wide(3), wide(3), wide(4), wide(1), wide(3), narrow];
     splats.write(std::array::from_fn(|i| (tensors[i].as_slice(), &moments[i]))).expect("a copy");
     assert_eq!(splats.read().expect("tensors").map(|tensor| tensor.moments), moments, "codes do not come back");
 

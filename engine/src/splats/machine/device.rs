@@ -11,11 +11,12 @@ use super::super::density::{
 };
 use super::super::filter_3d::DEVIATION;
 use super::super::model::{Rates, SplatModel};
-use super::super::{NEAR, OnOom};
+use super::super::NEAR;
+use super::device_memory::{DeviceBytes, fitting};
 use super::{DEPTH_COVERED, Machine, Shot, State};
 use crate::frames::TrainingFrame;
-use crate::train::{MemoryPlan, in_units};
-use crate::{Error, Result};
+use crate::Result;
+use crate::train::MemoryPlan;
 use tessera_datasets::capture::MaskKind;
 use tessera_kernels::adam::AdamSettings;
 use tessera_kernels::camera_projection::View;
@@ -23,15 +24,12 @@ use tessera_kernels::device::{Buffer, Device, DeviceError, Element, Pinned, Stre
 use tessera_kernels::image_loss::cuda::{self as loss, DepthLoss, DepthPair, ImageLoss, Outputs};
 use tessera_kernels::image_loss::{LossSettings, LossValues, Padding};
 use tessera_kernels::splat::cuda::{
-    Descent, Halving, MaskMeaning, PhotoBytes, Photos, Precision, Rasterizer, RenderingGradient, Sampling, Trained,
+    Descent, Halving, MaskMeaning, PhotoBytes, Photos, Rasterizer, RenderingGradient, Sampling, Trained,
 };
 use tessera_kernels::splat::{Counts, RenderSettings, Rendering};
 
 /// Steps whose findings are fetched together.
 const RING: usize = 16;
-/// (splat, tile) pairs that are expected for each splat, for the memory plan.
-const PAIRS_EACH: usize = 4;
-
 /// Scenes do not shrink to fewer splats than this.
 const SMALLEST: usize = 100;
 
@@ -50,8 +48,8 @@ pub struct DeviceMachine {
     pictures: Pictures,
     pose: Buffer<f32>,
     findings: Findings,
-    /// Size of the last picture, and how many steps there were since it changed.
-    size: (usize, usize),
+    /// Pixels of the largest picture so far, and how many steps there were since.
+    most_pixels: usize,
     steps_at_size: usize,
     drawn: Rendering,
 }
@@ -133,7 +131,7 @@ impl DeviceMachine {
             },
             pose: device.zeros(6, PURPOSE)?,
             findings: Findings::new(device)?,
-            size: (0, 0),
+            most_pixels: 0,
             steps_at_size: 0,
             drawn: Rendering::default(),
             config: config.clone(),
@@ -235,8 +233,9 @@ impl Machine for DeviceMachine {
     fn draw(&mut self, shot: &Shot<'_>) -> Result<()> {
         let &Shot { view, settings, .. } = shot;
         self.send(shot)?;
-        if self.size != (view.width, view.height) {
-            (self.size, self.steps_at_size) = ((view.width, view.height), 0);
+        let pixels = view.width * view.height;
+        if pixels > self.most_pixels {
+            (self.most_pixels, self.steps_at_size) = (pixels, 0);
         }
         // At first it is not known how many pairs there are at this size; later a look now and then is enough.
         self.steps_at_size += 1;
@@ -398,13 +397,11 @@ impl Machine for DeviceMachine {
         Trained::state_bytes(self.config.sh_degree, self.config.precision())
     }
 
-    fn memory_plan(&self, splats: usize, _: usize) -> MemoryPlan {
+    fn memory_plan(&self, splats: usize, pixels: usize) -> MemoryPlan {
         let (parameters, optimiser, _) = SplatModel::bytes(splats, self.config.sh_degree, self.config.precision());
-        MemoryPlan::default().with(
-            "checkpoint",
-            (parameters + optimiser) as u64,
-            format!("{splats} splats on their way from {}", self.device.properties().name),
-        )
+        let checkpoint = format!("{splats} splats on their way from {}", self.device.properties().name);
+        let plan = MemoryPlan::default().with("checkpoint", (parameters + optimiser) as u64, checkpoint);
+        DeviceBytes::new(splats, pixels, &self.config).add_to(plan, splats, self.state_bytes())
     }
 }
 
@@ -457,41 +454,6 @@ fn fit<T: Element>(device: &Device, buffer: &mut Buffer<T>, len: usize) -> Resul
         *buffer = device.buffer(len, PURPOSE)?;
     }
     Ok(())
-}
-
-/// Bytes on the device for so many splats and pictures of so many pixels.
-pub fn device_bytes(splats: usize, pixels: usize, sh_degree: u8, precision: Precision) -> u64 {
-    // Gradient, errors, and depth with its two gradients.
-    let planes = 4 * 7 * pixels;
-    let bytes = Trained::bytes(splats, sh_degree, precision) + Rasterizer::bytes(splats, PAIRS_EACH * splats, pixels);
-    (bytes + ImageLoss::bytes(pixels) + Photos::bytes(pixels) + planes) as u64
-}
-
-/// The settings, with no more splats than fit if the user wants it so.
-fn fitting(device: &Device, config: &SplatsConfig, begin: usize, pixels: usize) -> Result<SplatsConfig> {
-    let free = device.free_memory()?;
-    let needed = |splats: usize| device_bytes(splats, pixels, config.sh_degree, config.precision());
-    let wanted = config.max_splats.max(begin);
-    if needed(wanted) <= free {
-        return Ok(config.clone());
-    }
-    let each = (needed(1 << 20) - needed(0)).div_ceil(1 << 20);
-    let most = usize::try_from(free.saturating_sub(needed(0)) / each).unwrap_or(usize::MAX);
-    if config.on_oom == OnOom::Shrink && most >= begin.max(1) {
-        tracing::warn!("only {most} splats fit into the memory of {}", device.properties().name);
-        return Ok(SplatsConfig { max_splats: most, ..config.clone() });
-    }
-    let name = &device.properties().name;
-    let remedy = if most >= begin.max(1) {
-        format!("--max-splats {most} fits, and --on-oom shrink chooses it by itself")
-    } else {
-        "lower --resolution, or use --device cpu".to_owned()
-    };
-    Err(Error::Memory(format!(
-        "this run needs {} of GPU memory for {wanted} splats, but {name} has {} free; {remedy}",
-        in_units(needed(wanted)),
-        in_units(free)
-    )))
 }
 
 const PURPOSE: &str = "training";

@@ -6,6 +6,7 @@
 
 pub mod cpu;
 pub mod device;
+mod device_memory;
 
 use super::appearance::Appearance;
 use super::density::{DensityControl, Refinement};

@@ -1,0 +1,77 @@
+//! What training needs of a device's memory, known before it starts.
+
+use super::super::OnOom;
+use super::super::config::SplatsConfig;
+use crate::train::{MemoryPlan, in_units};
+use crate::{Error, Result};
+use tessera_kernels::device::Device;
+use tessera_kernels::image_loss::cuda::ImageLoss;
+use tessera_kernels::splat::cuda::{Photos, Rasterizer, Trained};
+
+/// (splat, tile) pairs that are expected for each splat.
+const PAIRS_EACH: usize = 4;
+
+/// Bytes on the device.
+pub(super) struct DeviceBytes {
+    /// Parameters, moments, scores and filter, and the rows of splits.
+    splats: usize,
+    /// What the passes of a step leave for each other, for each splat and each (splat, tile) pair.
+    passes: usize,
+    /// Planes of pictures.
+    pictures: usize,
+}
+
+impl DeviceBytes {
+    /// For so many splats and pictures of so many pixels.
+    pub(super) fn new(splats: usize, pixels: usize, config: &SplatsConfig) -> Self {
+        // Gradient, errors, and depth with its two gradients.
+        let planes = 4 * 7 * pixels;
+        Self {
+            splats: Trained::bytes(splats, config.sh_degree, config.precision()),
+            passes: Rasterizer::bytes(splats, PAIRS_EACH * splats, 0),
+            pictures: Rasterizer::bytes(0, 0, pixels) + ImageLoss::bytes(pixels) + Photos::bytes(pixels) + planes,
+        }
+    }
+
+    fn total(&self) -> u64 {
+        (self.splats + self.passes + self.pictures) as u64
+    }
+
+    pub(super) fn add_to(&self, plan: MemoryPlan, splats: usize, state: usize) -> MemoryPlan {
+        let pairs = format!("{PAIRS_EACH} tiles for each splat");
+        plan.with_on_device("training state", self.splats as u64, format!("{splats} splats, {state} bytes each"))
+            .with_on_device("passes", self.passes as u64, pairs)
+            .with_on_device("pictures", self.pictures as u64, "")
+    }
+}
+
+/// The settings, with no more splats than fit if the user wants it so.
+pub(super) fn fitting(device: &Device, config: &SplatsConfig, begin: usize, pixels: usize) -> Result<SplatsConfig> {
+    let free = device.free_memory()?;
+    let needed = |splats: usize| DeviceBytes::new(splats, pixels, config).total();
+    let wanted = config.max_splats.max(begin);
+    if needed(wanted) <= free {
+        return Ok(config.clone());
+    }
+    let each = (needed(1 << 20) - needed(0)).div_ceil(1 << 20);
+    let most = usize::try_from(free.saturating_sub(needed(0)) / each).unwrap_or(usize::MAX);
+    if config.on_oom == OnOom::Shrink && most >= begin.max(1) {
+        tracing::warn!("only {most} splats fit into the memory of {}", device.properties().name);
+        return Ok(SplatsConfig { max_splats: most, ..config.clone() });
+    }
+    let name = &device.properties().name;
+    let compact = SplatsConfig { compact_state: true, ..config.clone() };
+    let compact = DeviceBytes::new(wanted, pixels, &compact).total() <= free;
+    let fewer = format!("--max-splats {most} fits, and --on-oom shrink chooses it by itself");
+    let remedy = match (compact, most >= begin.max(1)) {
+        (true, true) => format!("--set compact_state=true makes it fit; or {fewer}"),
+        (true, false) => "--set compact_state=true makes it fit".to_owned(),
+        (false, true) => fewer,
+        (false, false) => "lower --resolution, or use --device cpu".to_owned(),
+    };
+    Err(Error::Memory(format!(
+        "this run needs {} of GPU memory for {wanted} splats, but {name} has {} free; {remedy}",
+        in_units(needed(wanted)),
+        in_units(free)
+    )))
+}
