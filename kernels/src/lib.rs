@@ -6,6 +6,7 @@
 
 pub mod adam;
 pub mod camera_projection;
+pub mod colour_grid;
 pub mod device;
 pub mod gaussian4d;
 pub mod hash_grid;

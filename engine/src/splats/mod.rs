@@ -206,7 +206,7 @@ impl Method for SplatTraining {
     }
 
     fn settle(&mut self) -> Result<()> {
-        self.machine.settle()
+        self.machine.settle(self.appearance.as_mut())
     }
 
     fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {

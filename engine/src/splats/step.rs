@@ -43,7 +43,7 @@ impl SplatTraining {
         self.machine.compare(&shot, self.appearance.as_mut())?;
         let pose_gradient = self.machine.descend(&shot, &rates, step)?;
         if let Some(appearance) = &mut self.appearance {
-            appearance.step(frame.index, share);
+            self.machine.adapt(frame.index, appearance, share)?;
         }
         if let Some(poses) = &mut self.poses {
             poses.step(frame.index, &frame.view, &pose_gradient, share);

@@ -131,10 +131,11 @@ pub static HEADERS: [Source; 16] = [
 ];
 
 /// Every source of this crate.
-pub static SOURCES: [&Source; 21] = [
+pub static SOURCES: [&Source; 22] = [
     &super::SELF_TEST,
     &crate::adam::cuda::ADAM,
     &crate::camera_projection::cuda::SELF_TEST,
+    &crate::colour_grid::cuda::COLOUR_GRID,
     &crate::hash_grid::cuda::GRID,
     &crate::image_loss::cuda::DEPTH,
     &crate::image_loss::cuda::SSIM,

@@ -10,6 +10,7 @@
 
 use super::{ImageParameters, Planes, planes, planes_mut};
 use rayon::prelude::*;
+use tessera_kernels::colour_grid::{GridSize, GridStep};
 use tessera_kernels::dispatch;
 use tessera_kernels::simd::Lanes;
 
@@ -21,6 +22,8 @@ const LEVELS: usize = 8;
 const ROW_CELLS: usize = WIDTH * LEVELS;
 /// Intervals between grid rows.
 const BANDS: usize = HEIGHT - 1;
+/// The same for devices.
+pub(super) const SIZE: GridSize = GridSize { rows: HEIGHT, columns: WIDTH, levels: LEVELS };
 /// Numbers for each image: `[HEIGHT, WIDTH, LEVELS, 12]`.
 pub const PARAMETERS: usize = HEIGHT * ROW_CELLS * 12;
 /// Transforms of a blended row are padded to two groups of lanes.
@@ -116,9 +119,11 @@ impl BilateralGrids {
 
     pub(super) fn step(&mut self, image: usize, progress: f32) {
         add_total_variation_gradient(self.parameters.block(image), TOTAL_VARIATION, &mut self.gradient);
-        let progress = progress.clamp(0.0, 1.0);
-        let warm = 0.01 + 0.99 * (progress / WARM_UP).min(1.0);
-        self.parameters.step(image, &self.gradient, RATE * warm * FINAL_RATE.powf(progress));
+        self.parameters.step(image, &self.gradient, rate(progress));
+    }
+
+    pub(super) fn step_on_device(progress: f32) -> GridStep {
+        ImageParameters::on_device(rate(progress), TOTAL_VARIATION)
     }
 
     pub(super) fn parameters(&self) -> &ImageParameters {
@@ -133,6 +138,12 @@ impl BilateralGrids {
     pub(super) fn gradient(&self) -> &[f32] {
         &self.gradient
     }
+}
+
+fn rate(progress: f32) -> f32 {
+    let progress = progress.clamp(0.0, 1.0);
+    let warm = 0.01 + 0.99 * (progress / WARM_UP).min(1.0);
+    RATE * warm * FINAL_RATE.powf(progress)
 }
 
 /// The first pixel row whose centre lies at or below grid row `index`.

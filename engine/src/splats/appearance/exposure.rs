@@ -3,6 +3,7 @@
 
 use super::{ImageParameters, Planes, load_padded, planes, planes_mut, store_clipped};
 use rayon::prelude::*;
+use tessera_kernels::colour_grid::GridStep;
 use tessera_kernels::dispatch;
 use tessera_kernels::simd::Lanes;
 
@@ -59,8 +60,11 @@ impl Exposures {
     }
 
     pub(super) fn step(&mut self, image: usize, progress: f32) {
-        let rate = RATES[0] * (RATES[1] / RATES[0]).powf(progress.clamp(0.0, 1.0));
-        self.parameters.step(image, &self.gradient, rate);
+        self.parameters.step(image, &self.gradient, rate(progress));
+    }
+
+    pub(super) fn step_on_device(progress: f32) -> GridStep {
+        ImageParameters::on_device(rate(progress), 0.0)
     }
 
     pub(super) fn parameters(&self) -> &ImageParameters {
@@ -75,6 +79,10 @@ impl Exposures {
     pub(super) fn gradient(&self) -> &[f32] {
         &self.gradient
     }
+}
+
+fn rate(progress: f32) -> f32 {
+    RATES[0] * (RATES[1] / RATES[0]).powf(progress.clamp(0.0, 1.0))
 }
 
 dispatch! {

@@ -15,6 +15,9 @@ use bilateral_grid::BilateralGrids;
 use exposure::Exposures;
 use parameters::ImageParameters;
 use serde::{Deserialize, Serialize};
+use tessera_kernels::colour_grid::cuda::ColourGrids;
+use tessera_kernels::colour_grid::{GridSize, GridStep};
+use tessera_kernels::device::{Device, DeviceError, Stream};
 
 /// Which colour transforms are learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +100,36 @@ impl Appearance {
         }
     }
 
+    /// What [`Appearance::step`] does, for a device.
+    pub fn step_on_device(&self, progress: f32) -> GridStep {
+        match self {
+            Self::Exposure(_) => Exposures::step_on_device(progress),
+            Self::BilateralGrid(_) => BilateralGrids::step_on_device(progress),
+        }
+    }
+
+    /// A copy on a device, which is stepped there from now on.
+    ///
+    /// # Errors
+    /// When there is not enough memory, or the device fails.
+    pub fn on_device(&self, device: &Device, stream: &Stream) -> Result<ColourGrids, DeviceError> {
+        let images = self.parameters().images();
+        ColourGrids::new(device, stream, grid_size(self.model()), images, &self.state())
+    }
+
+    /// Which transforms they are.
+    pub fn model(&self) -> AppearanceModel {
+        match self {
+            Self::Exposure(_) => AppearanceModel::Exposure,
+            Self::BilateralGrid(_) => AppearanceModel::BilateralGrid,
+        }
+    }
+
+    /// Bytes that [`Appearance::on_device`] needs there.
+    pub fn device_bytes(model: AppearanceModel, images: usize) -> usize {
+        if model == AppearanceModel::None { 0 } else { ColourGrids::bytes(grid_size(model), images) }
+    }
+
     /// Everything that changes in training.
     pub fn state(&self) -> Vec<f32> {
         self.parameters().state()
@@ -118,6 +151,11 @@ impl Appearance {
             Self::BilateralGrid(grids) => grids.parameters(),
         }
     }
+}
+
+/// One affine transform is a grid with one corner.
+fn grid_size(model: AppearanceModel) -> GridSize {
+    if model == AppearanceModel::BilateralGrid { bilateral_grid::SIZE } else { GridSize::WHOLE }
 }
 
 /// `[3, 4]` row major: colours as they are.

@@ -1,6 +1,7 @@
 //! Parameters of which each image has a block of its own, with the optimiser that steps one block at a time.
 
 use super::IDENTITY;
+use tessera_kernels::colour_grid::GridStep;
 
 /// Adam's usual numbers.
 const BETAS: [f32; 2] = [0.9, 0.999];
@@ -48,6 +49,16 @@ impl ImageParameters {
     #[cfg(test)]
     pub(super) fn block_mut(&mut self, image: usize) -> &mut [f32] {
         &mut self.values[image * self.block..][..self.block]
+    }
+
+    /// How many images there are.
+    pub(super) fn images(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// What [`ImageParameters::step`] does, for a device.
+    pub(super) fn on_device(rate: f32, total_variation: f32) -> GridStep {
+        GridStep { rate, betas: BETAS, epsilon: EPSILON, total_variation, drift_removal: DRIFT_REMOVAL }
     }
 
     /// What is taken from every transform of every image.

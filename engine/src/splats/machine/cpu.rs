@@ -150,6 +150,11 @@ impl Machine for CpuMachine {
         Ok(self.gradients.pose)
     }
 
+    fn adapt(&mut self, image: usize, appearance: &mut Appearance, progress: f32) -> Result<()> {
+        appearance.step(image, progress);
+        Ok(())
+    }
+
     fn values(&mut self, _: bool) -> Result<LossValues> {
         Ok(self.values)
     }
@@ -176,7 +181,7 @@ impl Machine for CpuMachine {
         Ok(self.rasterizer.counts())
     }
 
-    fn settle(&mut self) -> Result<()> {
+    fn settle(&mut self, _: Option<&mut Appearance>) -> Result<()> {
         Ok(())
     }
 

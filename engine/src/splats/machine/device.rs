@@ -1,10 +1,10 @@
 //! Training on a device: a GPU, or the emulator in tests.
 //!
-//! Parameters, optimiser and pictures stay there. A step sends a photo and launches kernels; nothing comes back, but for
-//! refined poses and learned appearance, which live on the host. What comparisons find is fetched every `RING` steps without
+//! Parameters, optimiser, learned appearance and pictures stay there. A step sends a photo and launches kernels; nothing comes
+//! back, but for refined poses, which live on the host. What comparisons find is fetched every `RING` steps without
 //! waiting. For refinements the host gets eight bytes for each splat and decides as it does for the CPU.
 
-use super::super::appearance::{Appearance, Planes};
+use super::super::appearance::Appearance;
 use super::super::config::SplatsConfig;
 use super::super::density::{
     DEAD_OPACITY, DensityControl, Population, Refinement, SPLIT_OFFSET, SPLIT_SHRINK, SPLIT_TRANSPARENCY,
@@ -20,6 +20,7 @@ use crate::train::MemoryPlan;
 use tessera_datasets::capture::MaskKind;
 use tessera_kernels::adam::AdamSettings;
 use tessera_kernels::camera_projection::View;
+use tessera_kernels::colour_grid::cuda::{ColourGrids, Picture};
 use tessera_kernels::device::{Buffer, Device, DeviceError, Element, Pinned, Stream};
 use tessera_kernels::image_loss::cuda::{self as loss, DepthLoss, DepthPair, ImageLoss, Outputs};
 use tessera_kernels::image_loss::{LossSettings, LossValues, Padding};
@@ -48,6 +49,8 @@ pub struct DeviceMachine {
     pictures: Pictures,
     pose: Buffer<f32>,
     findings: Findings,
+    /// Learned colour transforms, once there has been a comparison with them.
+    appearance: Option<ColourGrids>,
     /// Pixels of the largest picture so far, and how many steps there were since.
     most_pixels: usize,
     steps_at_size: usize,
@@ -64,7 +67,7 @@ struct Pictures {
     v_alpha: Buffer<f32>,
     /// The rendering after the photo's own colour transform.
     transformed: Buffer<f32>,
-    on_host: [Vec<f32>; 3],
+    measured_on_host: Vec<f32>,
 }
 
 /// What the last [`RING`] steps found, on the device, and what is known of it.
@@ -127,10 +130,11 @@ impl DeviceMachine {
                 v_depth: none()?,
                 v_alpha: none()?,
                 transformed: none()?,
-                on_host: Default::default(),
+                measured_on_host: Vec::new(),
             },
             pose: device.zeros(6, PURPOSE)?,
             findings: Findings::new(device)?,
+            appearance: None,
             most_pixels: 0,
             steps_at_size: 0,
             drawn: Rendering::default(),
@@ -176,7 +180,7 @@ impl DeviceMachine {
             && let Some(depth) = &pixels.depth
         {
             let in_scene = |&z: &f32| if z.is_finite() && z > 0.0 { z * depth_scale } else { 0.0 };
-            let measured = &mut self.pictures.on_host[0];
+            let measured = &mut self.pictures.measured_on_host;
             measured.clear();
             measured.extend(depth.data.iter().map(in_scene));
             fit(&self.device, &mut self.pictures.measured, measured.len())?;
@@ -191,7 +195,7 @@ impl DeviceMachine {
         let pictures = &mut self.pictures;
         fit(&self.device, &mut pictures.v_depth, pixels)?;
         fit(&self.device, &mut pictures.v_alpha, pixels)?;
-        let valid = pictures.on_host[0].iter().filter(|&&z| z > 0.0).count().max(1);
+        let valid = pictures.measured_on_host.iter().filter(|&&z| z > 0.0).count().max(1);
         let rendering = self.rasterizer.rendering();
         let pair = DepthPair {
             measured: &pictures.measured,
@@ -255,16 +259,15 @@ impl Machine for DeviceMachine {
         fit(device, &mut pictures.errors, pixels)?;
         let settings = loss_settings(&self.config);
         let rendering = self.rasterizer.rendering();
-        let [_, rgb, transformed] = &mut pictures.on_host;
-        let mut image = &rendering.rgb;
-        if appearance.is_some() {
-            *rgb = rendering.rgb.read_part(0, 3 * pixels, stream)?;
+        let drawn = Picture { rgb: &rendering.rgb, width, height };
+        let mut image = drawn.rgb;
+        if let (Some(appearance), None) = (&appearance, &self.appearance) {
+            self.appearance = Some(appearance.on_device(device, stream)?);
         }
-        let mut appearance = appearance.map(|appearance| (appearance, Planes { width, height, rgb: &*rgb }));
-        if let Some((appearance, planes)) = &mut appearance {
-            appearance.apply(frame.index, *planes, transformed);
+        let mut grids = self.appearance.as_mut().filter(|_| appearance.is_some());
+        if let Some(grids) = &mut grids {
             fit(device, &mut pictures.transformed, 3 * pixels)?;
-            pictures.transformed.write(0, transformed, stream)?;
+            grids.apply(frame.index, drawn, &mut pictures.transformed)?;
             image = &pictures.transformed;
         }
         let pair = loss::ImagePair { image, target: &photos.rgb, weight: photos.weight(), width, height };
@@ -272,12 +275,17 @@ impl Machine for DeviceMachine {
             Outputs { gradient: Some(&mut pictures.v_rgb), errors: Some(&mut pictures.errors), ..Outputs::default() };
         let place = findings.place();
         self.loss.compare(stream, &pair, &settings, outputs, findings.values.at_mut(4 * place))?;
-        if let Some((appearance, planes)) = appearance {
-            let v_compared = pictures.v_rgb.read_part(0, 3 * pixels, stream)?;
-            appearance.backward(frame.index, planes, &v_compared, transformed);
-            pictures.v_rgb.write(0, transformed, stream)?;
+        if let Some(grids) = grids {
+            grids.backward(frame.index, drawn, &mut pictures.v_rgb)?;
         }
         Ok(())
+    }
+
+    fn adapt(&mut self, image: usize, appearance: &mut Appearance, progress: f32) -> Result<()> {
+        match &mut self.appearance {
+            Some(grids) => Ok(grids.step(image, &appearance.step_on_device(progress))?),
+            None => Ok(()),
+        }
     }
 
     fn descend(&mut self, shot: &Shot<'_>, rates: &Rates, step: u64) -> Result<[f32; 6]> {
@@ -355,7 +363,10 @@ impl Machine for DeviceMachine {
         Ok(self.rasterizer.counts()?)
     }
 
-    fn settle(&mut self) -> Result<()> {
+    fn settle(&mut self, appearance: Option<&mut Appearance>) -> Result<()> {
+        if let (Some(on_host), Some(grids)) = (appearance, &self.appearance) {
+            let _restored = on_host.restore(&grids.state()?);
+        }
         self.state.model.set_tensors(self.trained.read()?);
         self.state.filter = self.trained.read_filter()?;
         self.state.density.restore(self.trained.read_scores()?);
@@ -368,6 +379,7 @@ impl Machine for DeviceMachine {
 
     fn restore(&mut self, change: &mut dyn FnMut(&mut State) -> Result<()>) -> Result<()> {
         change(&mut self.state)?;
+        self.appearance = None;
         self.upload()
     }
 
@@ -376,7 +388,7 @@ impl Machine for DeviceMachine {
         if capacity < SMALLEST {
             return Ok(None);
         }
-        self.settle()?;
+        self.settle(None)?;
         if self.state.model.len() > capacity {
             self.state.model.keep_largest(capacity);
             self.state.density.restore(vec![0.0; capacity]);

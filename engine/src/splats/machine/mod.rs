@@ -70,6 +70,13 @@ pub trait Machine: std::fmt::Debug + Send {
     /// When a device fails.
     fn descend(&mut self, shot: &Shot<'_>, rates: &Rates, step: u64) -> Result<[f32; 6]>;
 
+    /// Takes the colour transform of the photo number `image` down the gradient that [`Machine::compare`] found. `progress` runs
+    /// from 0 to 1 over the training.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn adapt(&mut self, image: usize, appearance: &mut Appearance, progress: f32) -> Result<()>;
+
     /// What the last comparison found. A device whose work is not to be waited for says what an earlier one found, unless
     /// `now` is set.
     ///
@@ -101,16 +108,17 @@ pub trait Machine: std::fmt::Debug + Send {
     /// When a device fails.
     fn counts(&self) -> Result<Counts>;
 
-    /// Brings what [`Machine::state`] shows up to date.
+    /// Brings what [`Machine::state`] shows up to date, and the learned colour transforms if there are any.
     ///
     /// # Errors
     /// When a device fails.
-    fn settle(&mut self) -> Result<()>;
+    fn settle(&mut self, appearance: Option<&mut Appearance>) -> Result<()>;
 
     /// The splats, as they were at the last [`Machine::settle`].
     fn state(&self) -> &State;
 
-    /// Goes on from another state: `change` gets the one that there is.
+    /// Goes on from another state: `change` gets the one that there is. Colour transforms are taken over anew by the next
+    /// [`Machine::compare`].
     ///
     /// # Errors
     /// What `change` returns, or when a device fails.
