@@ -52,10 +52,11 @@ fn difference(a: &mut SplatTraining, b: &mut SplatTraining) -> f64 {
 fn the_scene_is_that_of_the_cpu(device: &Device) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = capture(folder.path());
-    // With refinements (every step, in so few) and without; poses and appearance are on the host.
+    // With refinements (every step, in so few) and without; poses are on the host.
     let plain = SplatsConfig { grow_from: 1.0, ..config() };
     let learned = SplatsConfig { refine_poses: true, appearance: AppearanceModel::Exposure, steps: 6, ..plain.clone() };
-    for config in [plain, learned, config()] {
+    let compact = SplatsConfig { compact_state: true, ..config() };
+    for config in [plain, learned, config(), compact] {
         let mut on_cpu = trained(None, &capture, &config);
         let mut on_device = trained(Some(device), &capture, &config);
         let (a, b) = (on_cpu.cloud(), on_device.cloud());
@@ -71,13 +72,20 @@ fn the_scene_is_that_of_the_cpu(device: &Device) {
 fn the_same_bits_come_out_each_time_and_after_a_resume(open: &dyn Fn() -> Device) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = capture(folder.path());
-    let config = config();
-    let whole = trained(Some(&open()), &capture, &config).cloud();
+    let compact =
+        SplatsConfig { compact_state: true, appearance: AppearanceModel::BilateralGrid, steps: 12, ..config() };
+    for (name, config) in [("full", config()), ("compact", compact)] {
+        the_same_bits_come_out(open, &capture, &config, &folder.path().join(name));
+    }
+}
+
+fn the_same_bits_come_out(open: &dyn Fn() -> Device, capture: &Capture, config: &SplatsConfig, folder: &Path) {
+    let whole = trained(Some(&open()), capture, config).cloud();
 
     // Another emulator runs blocks in another order; this one is stopped half way, saved, and resumed.
     let device = open();
-    let run = RunFolder::create(folder.path().join("run"), Existing::Refuse).expect("a run folder");
-    let mut first = SplatTraining::on(Some(&device), &capture, &config).expect("a training");
+    let run = RunFolder::create(folder.join("run"), Existing::Refuse).expect("a run folder");
+    let mut first = SplatTraining::on(Some(&device), capture, config).expect("a training");
     let (options, stop) = (RunOptions { checkpoint_every: 9, ..RunOptions::default() }, AtomicBool::new(false));
     let mut events = |event: train::Event| {
         if matches!(event, train::Event::Checkpointed { .. }) {
@@ -87,13 +95,44 @@ fn the_same_bits_come_out_each_time_and_after_a_resume(open: &dyn Fn() -> Device
     let outcome = train::run(&mut first, &options, &run, &mut events, &stop).expect("a run");
     assert!(matches!(outcome, train::Outcome::Interrupted { step: 9 }), "{outcome:?}");
     drop(first);
-    let mut second = SplatTraining::on(Some(&device), &capture, &config).expect("a training");
+    let mut second = SplatTraining::on(Some(&device), capture, config).expect("a training");
     train::run(&mut second, &options, &run, &mut |_| {}, &AtomicBool::new(false)).expect("a run");
     assert!(bits(&second.cloud()) == bits(&whole), "a resumed run ends in other bits");
 }
 
+/// Between refinements, in whatever way splats and photos are trained.
+fn steady_steps_allocate_nothing_and_bring_nothing_back(device: &Device) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = capture(folder.path());
+    let plain = SplatsConfig { steps: 2000, refine_every: 1000, ..config() };
+    let appearance = |appearance| SplatsConfig { appearance, ..plain.clone() };
+    let configs = [
+        ("plain", plain.clone()),
+        ("compact", SplatsConfig { compact_state: true, ..plain.clone() }),
+        ("exposure", appearance(AppearanceModel::Exposure)),
+        ("bilateral grid", appearance(AppearanceModel::BilateralGrid)),
+    ];
+    for (name, config) in configs {
+        let mut training = SplatTraining::on(Some(device), &capture, &config).expect("a training");
+        // Until the numbers of (splat, tile) pairs of all photos are known.
+        let mut steps = 0..64;
+        steps.by_ref().take(32).for_each(|step| drop(training.step(step).expect("a step")));
+        let before = device.traffic();
+        steps.for_each(|step| drop(training.step(step).expect("a step")));
+        let asked = device.traffic() - before;
+        assert_eq!((asked.allocations, asked.waits), (0, 0), "{name}: 32 steps ask for {asked:?}");
+        // Every 16 steps their losses (16 bytes each) and numbers of pairs (4 bytes) are fetched, without waiting.
+        assert_eq!((asked.copies_to_host, asked.bytes_to_host), (4, 640), "{name}: 32 steps ask for {asked:?}");
+    }
+}
+
 mod emulator {
     use super::*;
+
+    #[test]
+    fn steady_steps_allocate_nothing_and_bring_nothing_back() {
+        super::steady_steps_allocate_nothing_and_bring_nothing_back(&fast_device());
+    }
 
     #[test]
     fn the_scene_is_that_of_the_cpu() {
@@ -147,6 +186,12 @@ mod gpu {
 
     fn gpu() -> Device {
         tessera_kernels::device::cuda::open(0).expect("a GPU")
+    }
+
+    #[test]
+    #[ignore = "needs an NVIDIA GPU"]
+    fn steady_steps_allocate_nothing_and_bring_nothing_back() {
+        super::steady_steps_allocate_nothing_and_bring_nothing_back(&gpu());
     }
 
     #[test]

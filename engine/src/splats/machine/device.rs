@@ -12,7 +12,7 @@ use super::super::density::{
 use super::super::filter_3d::DEVIATION;
 use super::super::model::{Rates, SplatModel};
 use super::super::NEAR;
-use super::device_memory::{DeviceBytes, fitting};
+use super::device_memory::{DeviceBytes, Photographs, fitting};
 use super::{DEPTH_COVERED, Machine, Shot, State};
 use crate::frames::TrainingFrame;
 use crate::Result;
@@ -112,7 +112,8 @@ impl DeviceMachine {
     ) -> Result<Self> {
         let views: Vec<&View> = views.collect();
         let pixels = views.iter().map(|v| v.width * v.height).max().unwrap_or(0);
-        let config = &fitting(device, config, state.model.len(), pixels)?;
+        let photos = Photographs { count: views.len(), pixels };
+        let config = &fitting(device, config, state.model.len(), photos)?;
         let stream = device.stream()?;
         let none = || device.buffer(0, PURPOSE);
         let capacity = config.max_splats.max(state.model.len());
@@ -413,7 +414,8 @@ impl Machine for DeviceMachine {
         let (parameters, optimiser, _) = SplatModel::bytes(splats, self.config.sh_degree, self.config.precision());
         let checkpoint = format!("{splats} splats on their way from {}", self.device.properties().name);
         let plan = MemoryPlan::default().with("checkpoint", (parameters + optimiser) as u64, checkpoint);
-        DeviceBytes::new(splats, pixels, &self.config).add_to(plan, splats, self.state_bytes())
+        let photos = Photographs { count: self.cameras.len(), pixels };
+        DeviceBytes::new(splats, photos, &self.config).add_to(plan, splats, self.state_bytes())
     }
 }
 

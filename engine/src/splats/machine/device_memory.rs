@@ -1,6 +1,7 @@
 //! What training needs of a device's memory, known before it starts.
 
 use super::super::OnOom;
+use super::super::appearance::Appearance;
 use super::super::config::SplatsConfig;
 use crate::train::{MemoryPlan, in_units};
 use crate::{Error, Result};
@@ -17,19 +18,30 @@ pub(super) struct DeviceBytes {
     splats: usize,
     /// What the passes of a step leave for each other, for each splat and each (splat, tile) pair.
     passes: usize,
-    /// Planes of pictures.
+    /// Planes of pictures, and learned colour transforms.
     pictures: usize,
 }
 
+/// What training looks at.
+#[derive(Clone, Copy)]
+pub(super) struct Photographs {
+    pub count: usize,
+    /// Of the largest one.
+    pub pixels: usize,
+}
+
 impl DeviceBytes {
-    /// For so many splats and pictures of so many pixels.
-    pub(super) fn new(splats: usize, pixels: usize, config: &SplatsConfig) -> Self {
+    /// For so many splats and these photos.
+    pub(super) fn new(splats: usize, photos: Photographs, config: &SplatsConfig) -> Self {
+        let Photographs { count, pixels } = photos;
         // Gradient, errors, and depth with its two gradients.
         let planes = 4 * 7 * pixels;
+        let transforms = Appearance::device_bytes(config.appearance, count);
+        let pictures = Rasterizer::bytes(0, 0, pixels) + ImageLoss::bytes(pixels) + Photos::bytes(pixels);
         Self {
             splats: Trained::bytes(splats, config.sh_degree, config.precision()),
             passes: Rasterizer::bytes(splats, PAIRS_EACH * splats, 0),
-            pictures: Rasterizer::bytes(0, 0, pixels) + ImageLoss::bytes(pixels) + Photos::bytes(pixels) + planes,
+            pictures: pictures + planes + transforms,
         }
     }
 
@@ -46,9 +58,14 @@ impl DeviceBytes {
 }
 
 /// The settings, with no more splats than fit if the user wants it so.
-pub(super) fn fitting(device: &Device, config: &SplatsConfig, begin: usize, pixels: usize) -> Result<SplatsConfig> {
+pub(super) fn fitting(
+    device: &Device,
+    config: &SplatsConfig,
+    begin: usize,
+    photos: Photographs,
+) -> Result<SplatsConfig> {
     let free = device.free_memory()?;
-    let needed = |splats: usize| DeviceBytes::new(splats, pixels, config).total();
+    let needed = |splats: usize| DeviceBytes::new(splats, photos, config).total();
     let wanted = config.max_splats.max(begin);
     if needed(wanted) <= free {
         return Ok(config.clone());
@@ -61,7 +78,7 @@ pub(super) fn fitting(device: &Device, config: &SplatsConfig, begin: usize, pixe
     }
     let name = &device.properties().name;
     let compact = SplatsConfig { compact_state: true, ..config.clone() };
-    let compact = DeviceBytes::new(wanted, pixels, &compact).total() <= free;
+    let compact = DeviceBytes::new(wanted, photos, &compact).total() <= free;
     let fewer = format!("--max-splats {most} fits, and --on-oom shrink chooses it by itself");
     let remedy = match (compact, most >= begin.max(1)) {
         (true, true) => format!("--set compact_state=true makes it fit; or {fewer}"),
