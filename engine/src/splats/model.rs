@@ -79,9 +79,8 @@ impl SplatModel {
         }
         let precision = config.precision();
         let [geometry, harmonics] = moments(precision);
-        let parameter = |values: Vec<f32>, columns: usize| {
-            Parameter::with_moments(values, geometry.clone(), columns, capacity)
-        };
+        let parameter =
+            |values: Vec<f32>, columns: usize| Parameter::with_moments(values, geometry.clone(), columns, capacity);
         let mut model = Self {
             means: parameter(cloud.means.concat(), 3),
             log_scales: parameter(cloud.log_scales.concat(), 3),

@@ -189,7 +189,8 @@ impl Method for SurfaceTraining {
         if !self.config.is_guided() {
             return plan;
         }
-        let (values, gradients, moments) = SplatModel::bytes(self.config.guide_splats, guide::SH_DEGREE, Precision::Full);
+        let (values, gradients, moments) =
+            SplatModel::bytes(self.config.guide_splats, guide::SH_DEGREE, Precision::Full);
         plan.with(
             "splats",
             (values + gradients + moments) as u64,

@@ -10,8 +10,8 @@ use tessera_kernels::camera_projection::View;
 use tessera_kernels::device::{Device, Stream};
 use tessera_kernels::splat::RenderSettings;
 use tessera_kernels::splat::cuda::{
-    Descent, Halving, HostTensor, MaskMeaning, PhotoBytes, Photos, Precision, Rasterizer, Rates, RenderingGradient, Sampling,
-    SplatGradients, Trained,
+    Descent, Halving, HostTensor, MaskMeaning, PhotoBytes, Photos, Precision, Rasterizer, Rates, RenderingGradient,
+    Sampling, SplatGradients, Trained,
 };
 
 pub const RATES: Rates =
@@ -107,8 +107,8 @@ pub fn splits_and_orders_move_whole_rows(device: &Device) {
     let scene = Scene::random(9, &mut rng);
     let mut splats = trained(device, &stream, &scene, 12, Precision::Full);
     let counted = |len: usize| -> Vec<f32> { (0..len).map(|i| 1.0 + i as f32).collect() };
-    let moments = [3, 3, 4, 1, 3, 45]
-        .map(|c| StoredMoments::Full(Moments { first: counted(9 * c), second: counted(9 * c) }));
+    let moments =
+        [3, 3, 4, 1, 3, 45].map(|c| StoredMoments::Full(Moments { first: counted(9 * c), second: counted(9 * c) }));
     let tensors = [&scene.means, &scene.log_scales, &scene.quats, &scene.opacity_logits, &scene.sh0, &scene.sh_rest];
     splats.write(std::array::from_fn(|i| (tensors[i].as_slice(), &moments[i]))).expect("a copy");
     let halving = Halving { offset: 0.6, log_shrink: 0.8f32.ln(), transparency: 0.625 };
@@ -128,7 +128,8 @@ pub fn splits_and_orders_move_whole_rows(device: &Device) {
         let through = 1.0 - sigmoid(opacities.values[place]);
         let expected = (1.0 - sigmoid(scene.opacity_logits[parent])).powf(0.625);
         assert!((through - expected).abs() < 1e-5);
-        let forgotten = [&sh_rest.moments.to_full().first[45 * parent..][..45], &means.moments.to_full().second[3 * place..][..3]];
+        let forgotten =
+            [&sh_rest.moments.to_full().first[45 * parent..][..45], &means.moments.to_full().second[3 * place..][..3]];
         assert!(forgotten.concat().iter().all(|&m| m == 0.0));
     }
     assert_eq!(means.moments.to_full().first[..6], counted(6), "another splat's moments have changed");

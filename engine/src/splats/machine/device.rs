@@ -4,6 +4,7 @@
 //! back, but for refined poses, which live on the host. What comparisons find is fetched every `RING` steps without
 //! waiting. For refinements the host gets eight bytes for each splat and decides as it does for the CPU.
 
+use super::super::NEAR;
 use super::super::appearance::Appearance;
 use super::super::config::SplatsConfig;
 use super::super::density::{
@@ -11,11 +12,10 @@ use super::super::density::{
 };
 use super::super::filter_3d::DEVIATION;
 use super::super::model::{Rates, SplatModel};
-use super::super::NEAR;
 use super::device_memory::{DeviceBytes, Photographs, fitting};
 use super::{DEPTH_COVERED, Machine, Shot, State};
-use crate::frames::TrainingFrame;
 use crate::Result;
+use crate::frames::TrainingFrame;
 use crate::train::MemoryPlan;
 use tessera_datasets::capture::MaskKind;
 use tessera_kernels::adam::AdamSettings;
