@@ -1,5 +1,6 @@
 //! What can go wrong in the engine, each as one sentence for the user.
 
+use crate::train::in_units;
 use std::path::Path;
 use tessera_datasets::DataError;
 use tessera_kernels::device::DeviceError;
@@ -22,6 +23,22 @@ pub enum Error {
     /// A device failed, or cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A device's memory became full while training; what was trained is in the checkpoint.
+    #[error(
+        "the GPU's memory is full: {} are needed for {purpose}, {} are free; about {splats} splats fit: continue from the \
+         checkpoint with --resume --max-splats {splats}, or with --resume --on-oom shrink",
+        in_units(*wanted), in_units(*free)
+    )]
+    DeviceFull {
+        /// Bytes that were asked for.
+        wanted: u64,
+        /// What for.
+        purpose: String,
+        /// Bytes that are free.
+        free: u64,
+        /// How many splats there is room for, with what training holds already.
+        splats: usize,
+    },
     /// A program that we run is missing or has failed.
     #[error("{0}")]
     Program(String),
@@ -36,7 +53,17 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// Whether a device had too little memory.
     pub fn is_out_of_memory(&self) -> bool {
-        matches!(self, Self::Device(DeviceError::OutOfMemory { .. }))
+        matches!(self, Self::Device(DeviceError::OutOfMemory { .. }) | Self::DeviceFull { .. })
+    }
+
+    /// Says of an error about a device's memory how many splats would fit.
+    pub(crate) fn with_room_for(self, splats: usize) -> Self {
+        match self {
+            Self::Device(DeviceError::OutOfMemory { wanted, purpose, free, .. }) if splats > 0 => {
+                Self::DeviceFull { wanted, purpose, free, splats }
+            }
+            other => other,
+        }
     }
 
     /// An error about a setting.

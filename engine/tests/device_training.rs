@@ -168,7 +168,10 @@ mod emulator {
             let free = device.free_memory().expect("an emulator knows") as usize;
             let taken = device.buffer::<u8>(free - 4096, "another program").expect("it is free");
             match (training.step(0), on_oom) {
-                (Err(error), OnOom::Stop) => assert!(error.to_string().contains("memory is full"), "{error}"),
+                (Err(error), OnOom::Stop) => {
+                    let said = error.to_string();
+                    assert!(said.contains("memory is full") && said.contains("--resume --max-splats"), "{said}");
+                }
                 (Ok(report), OnOom::Shrink) => {
                     assert!(report.loss.is_finite());
                     let warnings = training.take_warnings();

@@ -26,6 +26,7 @@ impl SplatTraining {
                     self.first_count = self.first_count.min(room);
                     self.warnings.push(format!("the GPU's memory is full: going on with at most {room} splats"));
                 }
+                Err(error) if error.is_out_of_memory() => return Err(error.with_room_for(self.machine.room())),
                 outcome => return outcome,
             }
         }

@@ -406,6 +406,12 @@ impl Machine for DeviceMachine {
         Ok(Some(capacity))
     }
 
+    fn room(&self) -> usize {
+        let photos = Photographs { count: self.cameras.len(), pixels: self.most_pixels };
+        let ours = self.device.free_memory().unwrap_or(0) + self.device.used_memory();
+        DeviceBytes::most(ours, photos, &self.config)
+    }
+
     fn state_bytes(&self) -> usize {
         Trained::state_bytes(self.config.sh_degree, self.config.precision())
     }

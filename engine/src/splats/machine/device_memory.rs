@@ -45,6 +45,13 @@ impl DeviceBytes {
         }
     }
 
+    /// How many splats fit into so many bytes.
+    pub(super) fn most(bytes: u64, photos: Photographs, config: &SplatsConfig) -> usize {
+        let needed = |splats: usize| Self::new(splats, photos, config).total();
+        let each = (needed(1 << 20) - needed(0)).div_ceil(1 << 20);
+        usize::try_from(bytes.saturating_sub(needed(0)) / each).unwrap_or(usize::MAX)
+    }
+
     fn total(&self) -> u64 {
         (self.splats + self.passes + self.pictures) as u64
     }
@@ -70,8 +77,7 @@ pub(super) fn fitting(
     if needed(wanted) <= free {
         return Ok(config.clone());
     }
-    let each = (needed(1 << 20) - needed(0)).div_ceil(1 << 20);
-    let most = usize::try_from(free.saturating_sub(needed(0)) / each).unwrap_or(usize::MAX);
+    let most = DeviceBytes::most(free, photos, config);
     if config.on_oom == OnOom::Shrink && most >= begin.max(1) {
         tracing::warn!("only {most} splats fit into the memory of {}", device.properties().name);
         return Ok(SplatsConfig { max_splats: most, ..config.clone() });

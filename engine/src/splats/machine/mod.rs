@@ -133,6 +133,11 @@ pub trait Machine: std::fmt::Debug + Send {
         Ok(None)
     }
 
+    /// How many splats the memory has room for, with what the machine holds already; 0 when that is not known.
+    fn room(&self) -> usize {
+        0
+    }
+
     /// Bytes that a splat has from step to step: parameters, moments, score and 3D filter.
     fn state_bytes(&self) -> usize;
 

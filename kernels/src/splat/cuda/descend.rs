@@ -25,7 +25,8 @@ impl Rasterizer {
     ) -> Result<(), DeviceError> {
         let pass = Pass::new(&trained.splats(), view, settings);
         self.accumulate(view, settings, gradient)?;
-        let descent = Descent { instance_capacity: self.instance_capacity() as u32, ..*descent };
+        let mut descent = *descent;
+        descent.instance_capacity = self.instance_capacity() as u32;
         self.descend_harmonics(trained, &pass, descent)?;
         self.descend_splats(trained, &pass, descent, pose.is_some())?;
         if let Some(pose) = pose {
