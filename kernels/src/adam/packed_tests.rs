@@ -122,7 +122,9 @@ fn values_are_those_of_halves_and_right_in_the_mean() {
     assert!(round_to_half(f32::NAN, 7).is_nan());
 }
 
-/// Steps with packed moments beside exact ones, with gradients that differ in size and are often zero, as those of splats are.
+/// Steps with packed moments beside exact ones, with gradients that differ in size and are often zero, as those of splats are. Elements
+/// travel some 0.1. Wide codes are a thousandth apart, so a step of 0.001 is off by that share, in either direction; narrow ones are
+/// an eighth apart, and halves around 0.5 a half or whole of 2^-11, so that 400 roundings wander by up to 0.005.
 fn packed_steps_go_where_full_ones_go<C: Code>(allowed: f64) {
     let (len, steps, rate) = (5000, 400, 1e-3);
     let mut rng = seeded();
