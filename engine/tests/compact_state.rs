@@ -22,7 +22,9 @@ fn config(compact_state: bool) -> SplatsConfig {
 
 fn trained(capture: &Capture, config: &SplatsConfig) -> SplatTraining {
     let mut training = SplatTraining::new(capture, config).expect("the capture can be trained on");
-    (0..config.steps).for_each(|step| drop(training.step(step).expect("a step")));
+    for step in 0..config.steps {
+        training.step(step).expect("a step");
+    }
     training
 }
 

@@ -1,9 +1,10 @@
 //! The shared libraries that `build.rs` made of the `.cu` files.
 
 use crate::memory::Range;
+use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tessera_kernels::device::{DeviceError, Launch};
 
 /// By the name of their source: the plain library and the checked one.
@@ -35,6 +36,10 @@ struct RawLaunch {
 
 type RunBlock = unsafe extern "C" fn(*const RawLaunch, *mut c_char, usize) -> c_int;
 
+/// Libraries stay loaded, because each keeps stacks for the threads that ran its kernels: loaded anew it would make others, and
+/// processes may have 65,530 mappings of memory.
+static OPENED: LazyLock<Mutex<HashMap<&str, Arc<libloading::Library>>>> = LazyLock::new(Mutex::default);
+
 /// The kernels of one `.cu` file.
 pub struct Library(Arc<libloading::Library>);
 
@@ -43,9 +48,14 @@ impl Library {
     pub fn open(source: &str, checked: bool) -> Result<Self, DeviceError> {
         let found = LIBRARIES.iter().find(|(name, _)| *name == source);
         let (_, builds) = found.ok_or_else(|| failure(format!("it was built without {source}")))?;
+        let path = builds[usize::from(checked)];
+        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(library) = opened.get(path) {
+            return Ok(Self(library.clone()));
+        }
         // SAFETY: the library is ours and has no constructors that do anything.
-        let library = unsafe { libloading::Library::new(builds[usize::from(checked)]) };
-        Ok(Self(Arc::new(library.map_err(|error| failure(error.to_string()))?)))
+        let library = unsafe { libloading::Library::new(path) }.map_err(|error| failure(error.to_string()))?;
+        Ok(Self(opened.entry(path).or_insert(Arc::new(library)).clone()))
     }
 
     /// One of its kernels.

@@ -62,12 +62,36 @@ struct Pictures {
     /// ∂L/∂rendering.
     v_rgb: Buffer<f32>,
     errors: Buffer<f32>,
+    /// Depths in scene units, zero where none was measured; of which so many are not.
     measured: Buffer<f32>,
+    measured_count: usize,
+    /// Those on their way: a place is used again when its copy is done.
+    staged: [Pinned<f32>; 3],
+    next_staged: usize,
     v_depth: Buffer<f32>,
     v_alpha: Buffer<f32>,
     /// The rendering after the photo's own colour transform.
     transformed: Buffer<f32>,
-    measured_on_host: Vec<f32>,
+}
+
+impl Pictures {
+    /// Sends measured depths, `scale` times as large, without waiting for the device.
+    fn send_depth(&mut self, device: &Device, stream: &Stream, depths: &[f32], scale: f32) -> Result<()> {
+        let staged = &mut self.staged[self.next_staged];
+        self.next_staged = (self.next_staged + 1) % 3;
+        if staged.len() < depths.len() {
+            *staged = device.pinned(depths.len())?;
+        }
+        let values = staged.values()?;
+        self.measured_count = 0;
+        for (value, &z) in values.iter_mut().zip(depths) {
+            let is_measured = z.is_finite() && z > 0.0;
+            *value = if is_measured { z * scale } else { 0.0 };
+            self.measured_count += usize::from(is_measured);
+        }
+        fit(device, &mut self.measured, staged.len())?;
+        Ok(self.measured.write_from(staged, stream)?)
+    }
 }
 
 /// What the last [`RING`] steps found, on the device, and what is known of it.
@@ -128,10 +152,12 @@ impl DeviceMachine {
                 v_rgb: none()?,
                 errors: none()?,
                 measured: none()?,
+                measured_count: 0,
+                staged: [device.pinned(0)?, device.pinned(0)?, device.pinned(0)?],
+                next_staged: 0,
                 v_depth: none()?,
                 v_alpha: none()?,
                 transformed: none()?,
-                measured_on_host: Vec::new(),
             },
             pose: device.zeros(6, PURPOSE)?,
             findings: Findings::new(device)?,
@@ -180,12 +206,7 @@ impl DeviceMachine {
         if shot.settings.depth
             && let Some(depth) = &pixels.depth
         {
-            let in_scene = |&z: &f32| if z.is_finite() && z > 0.0 { z * depth_scale } else { 0.0 };
-            let measured = &mut self.pictures.measured_on_host;
-            measured.clear();
-            measured.extend(depth.data.iter().map(in_scene));
-            fit(&self.device, &mut self.pictures.measured, measured.len())?;
-            self.pictures.measured.write(0, measured, &self.stream)?;
+            self.pictures.send_depth(&self.device, &self.stream, &depth.data, *depth_scale)?;
         }
         Ok(())
     }
@@ -196,7 +217,6 @@ impl DeviceMachine {
         let pictures = &mut self.pictures;
         fit(&self.device, &mut pictures.v_depth, pixels)?;
         fit(&self.device, &mut pictures.v_alpha, pixels)?;
-        let valid = pictures.measured_on_host.iter().filter(|&&z| z > 0.0).count().max(1);
         let rendering = self.rasterizer.rendering();
         let pair = DepthPair {
             measured: &pictures.measured,
@@ -205,7 +225,7 @@ impl DeviceMachine {
             pixels,
             covered: DEPTH_COVERED,
         };
-        let weight = self.config.depth_weight / valid as f32;
+        let weight = self.config.depth_weight / pictures.measured_count.max(1) as f32;
         self.depth_loss.differentiate(&self.stream, &pair, weight, &mut pictures.v_depth, &mut pictures.v_alpha)?;
         Ok(())
     }
