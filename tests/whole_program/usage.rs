@@ -89,4 +89,18 @@ fn bench_measures_training() {
         .json();
     let number = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("no number '{key}' in {report}"));
     assert!(number("steps_per_second") > 0.0 && number("pairs_per_second") > 0.0, "{report}");
+    assert_eq!((report["device"].as_str(), number("state_bytes_per_splat")), (Some("cpu"), 716.0), "{report}");
+}
+
+#[test]
+fn bench_trains_at_the_sizes_and_on_the_device_that_are_asked_for() {
+    let sizes = ["bench", "--device", "cpu", "--splats", "300,700", "--steps", "2", "--set", "compact_state=true"];
+    let table = tessera().run(&[&sizes[..], &["--quiet"]].concat()).success().to_owned();
+    let rows: Vec<&str> = table.lines().map(|line| line.split_whitespace().next().unwrap_or_default()).collect();
+    assert_eq!(rows, ["splats", "300", "700"], "{table}");
+    assert!(table.contains("390 B"), "the training state on a CPU is not 390 bytes:\n{table}");
+    let refused = tessera().run(&["bench", "--device", "cuda:9999", "--steps", "1"]);
+    let message = refused.failure(&[]);
+    assert!(message.contains("--device cpu") || message.contains("no GPU 9999"), "{message}");
+    tessera().run(&["bench", "--view", "--device", "cpu"]).wrong_usage(&["--device"]);
 }

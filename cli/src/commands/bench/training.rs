@@ -14,6 +14,7 @@ use std::time::Instant;
 use tessera_engine::config::Config;
 use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::synthetic::{Options, SceneKind};
+use tessera_engine::splats::init::InitSource;
 use tessera_engine::splats::{SplatTraining, SplatsConfig};
 use tessera_engine::train::Method;
 use tessera_kernels::device::Device;
@@ -50,10 +51,24 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
     let device = reconstruct::chosen(args.device, console)?;
     let mut config = SplatsConfig { resolution_schedule: false, resolution: 0, ..SplatsConfig::default() };
     args.settings.iter().try_for_each(|setting| config.set(setting)).map_err(|e| UsageError(e.to_string()))?;
+    let made = tempfile::tempdir().context("there is no room for temporary files")?;
+    let most = args.splats.iter().max().map(|&most| most as usize);
+    let capture = match &args.capture {
+        Some(path) => open_capture(path, Skipping::default(), console)?,
+        None => made_scene(&made.path().join("room-640x480"), most.unwrap_or(POINTS), console)?,
+    };
     let sizes = if args.splats.is_empty() { vec![None] } else { args.splats.iter().copied().map(Some).collect() };
     let mut measurements = Vec::new();
     for size in sizes {
-        let measured = measure_size(args, size, &config, device.as_ref(), console)?;
+        let mut config = config.clone();
+        if let Some(size) = size {
+            // So many of the room's points, from the first step on.
+            (config.max_splats, config.init) = (size as usize, InitSource::Points);
+        }
+        let mut training = SplatTraining::on(device.as_ref(), &capture, &config)?;
+        let mut measured = measure(&mut training, args.steps, device.as_ref(), console)?;
+        measured.capture = if args.json { capture.name.clone() } else { describe(&capture) };
+        (measured.photos, measured.state_bytes) = (capture.frames.len(), training.state_bytes());
         if args.json {
             let report = measured.json(device.as_ref());
             console.result(serde_json::to_string_pretty(&report).context("the report is no JSON")?)?;
@@ -65,32 +80,6 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
         [one] => console.result(one.facts(device.as_ref())),
         several => console.result(table(several)),
     }
-}
-
-/// Trains on a capture, or on a made room with so many points that there are `size` splats from the beginning.
-fn measure_size(
-    args: &Bench,
-    size: Option<u64>,
-    config: &SplatsConfig,
-    device: Option<&Device>,
-    console: &Console,
-) -> Result<Measurement> {
-    let made = tempfile::tempdir().context("there is no room for temporary files")?;
-    let mut config = config.clone();
-    let points = size.map_or(POINTS, |size| size as usize);
-    if size.is_some() {
-        config.max_splats = points;
-        config.set("init=points").map_err(|e| UsageError(e.to_string()))?;
-    }
-    let capture = match &args.capture {
-        Some(path) => open_capture(path, Skipping::default(), console)?,
-        None => made_scene(&made.path().join("room-640x480"), points, console)?,
-    };
-    let mut training = SplatTraining::on(device, &capture, &config)?;
-    let mut measured = measure(&mut training, args.steps, device, console)?;
-    measured.capture = if args.json { capture.name.clone() } else { describe(&capture) };
-    (measured.photos, measured.state_bytes) = (capture.frames.len(), training.state_bytes());
-    Ok(measured)
 }
 
 /// A room of 60 photos of 640x480 with so many sparse points.
