@@ -86,6 +86,7 @@ struct Kernels {
     differentiate: Kernel,
     gather: Kernel,
     descend: Kernel,
+    mean: Kernel,
     remove_drift: Kernel,
 }
 
@@ -98,6 +99,7 @@ impl Kernels {
             differentiate: kernel("transform_gradients")?,
             gather: kernel("gather_gradient")?,
             descend: kernel("descend_grid")?,
+            mean: kernel("mean_transforms")?,
             remove_drift: kernel("remove_drift")?,
         })
     }
@@ -118,22 +120,29 @@ impl ColourGrids {
         images: usize,
         state: &[f32],
     ) -> Result<Self, DeviceError> {
-        let (block, all) = (AFFINE * size.cells(), AFFINE * size.cells() * images);
+        let block = AFFINE * size.cells();
+        let all = block * images;
         assert_eq!(state.len(), 3 * all + images + AFFINE, "the state of {images} grids");
         let (values, rest) = state.split_at(all);
         let (first, rest) = rest.split_at(all);
         let (second, rest) = rest.split_at(all);
         let (steps, shared) = rest.split_at(images);
         let upload = |values: &[f32]| device.upload(values, PURPOSE);
+        let kernels = Kernels::new(device)?;
+        let values = upload(values)?;
+        // By the kernel that steps use: a run that goes on has the same bits.
+        let mut image_means = device.zeros(AFFINE * images, PURPOSE)?;
+        let all_images = Launch::blocks(images as u32, 256);
+        kernels.mean.launch(stream, all_images, (&values, size.cells() as u32, 0u32, &mut image_means))?;
         Ok(Self {
-            kernels: Kernels::new(device)?,
+            kernels,
             size,
             images,
-            values: upload(values)?,
+            values,
             first: upload(first)?,
             second: upload(second)?,
             steps: upload(steps)?,
-            image_means: upload(&means(values, block))?,
+            image_means,
             shared: upload(shared)?,
             sums: device.zeros(block, PURPOSE)?,
             gradient: device.zeros(block, PURPOSE)?,
@@ -220,10 +229,11 @@ impl ColourGrids {
         let arguments = (&self.gradient, block as u32, descent, steps, &self.found, grid, moments.0, moments.1);
         self.kernels.descend.launch(stream, every, arguments)?;
         let (cells, image, images) = (self.size.cells() as u32, image as u32, self.images as u32);
-        let written = (&mut self.steps, &mut self.image_means, &mut self.shared);
-        let (steps, means, shared) = written;
-        let arguments = (self.values.at(start), cells, image, images, descent, &self.found, steps, means, shared);
-        self.kernels.remove_drift.launch(stream, Launch::blocks(1, 256), arguments)
+        let one = Launch::blocks(1, 256);
+        self.kernels.mean.launch(stream, one, (&self.values, cells, image, &mut self.image_means))?;
+        let (found, steps, shared) = (&self.found, &mut self.steps, &mut self.shared);
+        let arguments = (&self.image_means, image, images, descent, found, steps, shared);
+        self.kernels.remove_drift.launch(stream, one, arguments)
     }
 
     fn descent(&self, step: &GridStep) -> GridDescent {
@@ -243,12 +253,6 @@ impl ColourGrids {
             drift_removal: step.drift_removal,
         }
     }
-}
-
-/// The mean transform of each grid, `[images, 12]`.
-fn means(values: &[f32], block: usize) -> Vec<f32> {
-    let mean = |grid: &[f32], k: usize| grid.iter().skip(k).step_by(AFFINE).sum::<f32>() / (block / AFFINE) as f32;
-    values.chunks_exact(block).flat_map(|grid| (0..AFFINE).map(move |k| mean(grid, k))).collect()
 }
 
 const PURPOSE: &str = "colour transforms";

@@ -230,19 +230,24 @@ extern "C" __global__ void __launch_bounds__(256)
     grid[e] -= descent.rate * m / (sqrtf(v) + descent.epsilon);
 }
 
-// The mean transform of the photo that has been stepped, and the shared transform towards what the means have in common. One block.
-// `image_means` is [images, 12].
+// The mean transform of photo `first` and, with more blocks than one, of those after it. `image_means` is [images, 12].
 extern "C" __global__ void __launch_bounds__(256)
-    remove_drift(const float* grid, u32 cells, u32 image, u32 images, GridDescent descent, const u32* found,
-                 float* steps, float* image_means, float* shared) {
-    if (is_spoilt(found)) return;
+    mean_transforms(const float* grids, u32 cells, u32 first, float* image_means) {
+    u32 image = first + blockIdx.x;
+    const float* grid = grids + (u64)AFFINE * cells * image;
     for (u32 k = 0; k < AFFINE; k++) {
         float sum = 0.0f;
         for (u32 cell = threadIdx.x; cell < cells; cell += 256) sum += grid[AFFINE * cell + k];
         sum = block_sum<256>(sum);
         if (threadIdx.x == 0) image_means[AFFINE * image + k] = sum / (float)cells;
     }
-    __syncthreads();
+}
+
+// The shared transform goes towards what the means of all photos have in common; counts the step of `image`. One block.
+extern "C" __global__ void __launch_bounds__(256)
+    remove_drift(const float* image_means, u32 image, u32 images, GridDescent descent, const u32* found, float* steps,
+                 float* shared) {
+    if (is_spoilt(found)) return;
     for (u32 k = 0; k < AFFINE; k++) {
         float sum = 0.0f;
         for (u32 i = threadIdx.x; i < images; i += 256) sum += image_means[AFFINE * i + k];
