@@ -94,11 +94,13 @@ fn bench_measures_training() {
 
 #[test]
 fn bench_trains_at_the_sizes_and_on_the_device_that_are_asked_for() {
-    let sizes = ["bench", "--device", "cpu", "--splats", "300,700", "--steps", "2", "--set", "compact_state=true"];
-    let table = tessera().run(&[&sizes[..], &["--quiet"]].concat()).success().to_owned();
+    let bench = ["bench", "--capture", text(shared_small_capture()), "--device", "cpu", "--steps", "2", "--quiet"];
+    let sizes = |sizes| [&bench[..], &["--set", "compact_state=true", "--splats", sizes]].concat();
+    let table = tessera().run(&sizes("120,200")).success().to_owned();
     let rows: Vec<&str> = table.lines().map(|line| line.split_whitespace().next().unwrap_or_default()).collect();
-    assert_eq!(rows, ["splats", "300", "700"], "{table}");
+    assert_eq!(rows, ["splats", "120", "200"], "{table}");
     assert!(table.contains("390 B"), "the training state on a CPU is not 390 bytes:\n{table}");
+    tessera().run(&sizes("200,60000000")).failure(&["too few for 60,000,000 splats"]);
     let refused = tessera().run(&["bench", "--device", "cuda:9999", "--steps", "1"]);
     let message = refused.failure(&[]);
     assert!(message.contains("--device cpu") || message.contains("no GPU 9999"), "{message}");

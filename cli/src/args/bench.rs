@@ -60,9 +60,9 @@ pub struct Bench {
     /// Measure how fast splats are drawn instead
     #[arg(long, conflicts_with_all = ["capture", "steps", "settings", "device"])]
     pub view: bool,
-    /// Splats of the made scene, or several numbers with commas between. By default as many as the made room leads to; with
-    /// --view 100,000, then 1 and 4 million
-    #[arg(long, value_name = "N,...", value_delimiter = ',', conflicts_with = "capture", value_parser = clap::value_parser!(u64).range(1..=60_000_000))]
+    /// Splats to measure with, or several numbers with commas between: so many points of the scene, from the first step on.
+    /// With --view 100,000, then 1 and 4 million by default
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=60_000_000))]
     pub splats: Vec<u64>,
     /// Run folder, splat file or fitted field (.rbf) that is drawn, in place of made scenes
     #[arg(long, value_name = "RUN|FILE", requires = "view", conflicts_with = "splats")]

@@ -57,12 +57,19 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
         Some(path) => open_capture(path, Skipping::default(), console)?,
         None => made_scene(&made.path().join("room-640x480"), most.unwrap_or(POINTS), console)?,
     };
+    if let Some(most) = most.filter(|&most| most > capture.points.len()) {
+        let points = count(capture.points.len() as u128);
+        anyhow::bail!(
+            "{} has {points} points, too few for {} splats; ask for fewer",
+            capture.name,
+            count(most as u128)
+        );
+    }
     let sizes = if args.splats.is_empty() { vec![None] } else { args.splats.iter().copied().map(Some).collect() };
     let mut measurements = Vec::new();
     for size in sizes {
         let mut config = config.clone();
         if let Some(size) = size {
-            // So many of the room's points, from the first step on.
             (config.max_splats, config.init) = (size as usize, InitSource::Points);
         }
         let mut training = SplatTraining::on(device.as_ref(), &capture, &config)?;
