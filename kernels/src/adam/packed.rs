@@ -262,6 +262,7 @@ dispatch! {
     ) = step_narrow_kernel;
 }
 
+#[expect(clippy::extra_unused_type_parameters, reason = "`dispatch!` chooses by it")]
 #[inline(always)]
 fn step_wide_kernel<V: Lanes>(
     params: &mut [f32],
@@ -273,6 +274,7 @@ fn step_wide_kernel<V: Lanes>(
     step_kernel(params, gradient, moments, update, draws);
 }
 
+#[expect(clippy::extra_unused_type_parameters, reason = "`dispatch!` chooses by it")]
 #[inline(always)]
 fn step_narrow_kernel<V: Lanes>(
     params: &mut [f32],
