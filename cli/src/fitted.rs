@@ -100,7 +100,10 @@ fn read(file: &mut RbfFile, path: &Path) -> Result<Seen> {
 }
 
 /// A coarse mesh of a shape.
-fn outline(shape: &Shape) -> Result<Mesh> {
+///
+/// # Errors
+/// When the shape is empty.
+pub fn outline(shape: &Shape) -> Result<Mesh> {
     let options = MeshOptions { resolution: OUTLINE, least_part: 0.0, colours: false };
     Ok(shape.mesh(&options, &mut |_, _| {})?)
 }

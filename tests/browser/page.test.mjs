@@ -144,11 +144,16 @@ test('a scene of which nothing can be used is a sentence, and can be tried again
   await server.stop();
 });
 
-test('a mesh is shown, from a host and as one file', options, async () => {
-  const cube = path.join(folder, 'cube.obj');
+/** A cube with a colour for each of its corners. */
+function writeCube(file) {
   const corners = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => `v ${i & 1} ${(i >> 1) & 1} ${i >> 2} ${i & 1} ${(i >> 1) & 1} ${i >> 2}`);
   const faces = ['1 3 4 2', '5 6 8 7', '1 2 6 5', '3 7 8 4', '1 5 7 3', '2 4 8 6'].map((face) => `f ${face}`);
-  fs.writeFileSync(cube, [...corners, ...faces, ''].join('\n'));
+  fs.writeFileSync(file, [...corners, ...faces, ''].join('\n'));
+}
+
+test('a mesh is shown, from a host and as one file', options, async () => {
+  const cube = path.join(folder, 'cube.obj');
+  writeCube(cube);
   const [folderOut, file] = ['cube', 'cube.html'].map((name) => path.join(folder, name));
   tessera('export', cube, '-o', folderOut, '--pictures', '0');
   tessera('export', cube, '-o', file, '--pictures', '0');
@@ -163,6 +168,21 @@ test('a mesh is shown, from a host and as one file', options, async () => {
     await close(page);
   }
   await server.stop();
+});
+
+test('a fitted shape is shown in its baked form', options, async () => {
+  const [mesh, shape, file] = ['solid.obj', 'solid.rbf', 'solid.html'].map((name) => path.join(folder, name));
+  writeCube(mesh);
+  const small = ['batch=4096', 'levels=4', 'finest_resolution=32', 'pool=32768'].flatMap((setting) => ['--set', setting]);
+  tessera('fit', 'sdf', mesh, '-o', shape, '--steps', '200', ...small);
+  tessera('export', shape, '-o', file, '--pictures', '0');
+  const page = await open(pathToFileURL(file).href);
+  await until(page, 'complete');
+  assert.match(await page.textContent('#state'), /^[\d,]+ triangles$/);
+  const shown = await picture(page, 'baked');
+  const { colours } = await compare(scale, shown, shown);
+  assert.ok(colours > 50, `${colours} greys of the cube's lit sides`);
+  await close(page);
 });
 
 test('a training is watched as it goes on', options, async () => {

@@ -4,6 +4,7 @@ use crate::args::Render;
 use crate::commands::eval;
 use crate::console::{Console, UsageError};
 use crate::fields::LearnedField;
+use crate::fitted;
 use crate::inputs::{Run, Scene, open_capture};
 use crate::interrupt;
 use crate::progress::Progress;
@@ -14,10 +15,12 @@ use tessera_engine::datasets::capture::{Capture, StatedCamera, read_cameras};
 use tessera_engine::datasets::format::Existing;
 use tessera_engine::datasets::scene::Timeline;
 use tessera_engine::evaluate::split_indices;
-use tessera_engine::rbf::file::RbfFile;
+use tessera_engine::rbf::file::{Content, RbfFile};
 use tessera_engine::rbf::image::write_picture;
+use tessera_engine::rbf::shape::{Shape, ShapePainter};
 use tessera_engine::render::{
-    Painter, PathCamera, PathOptions, SplatPainter, of_frames, orbit, orbit_of_capture, render_path, scene_of_cloud,
+    Painter, PathCamera, PathOptions, SplatPainter, of_frames, orbit, orbit_of_capture, orbit_of_points, render_path,
+    scene_of_cloud,
 };
 use tessera_engine::target::DEFAULT_BACKGROUND;
 
@@ -27,15 +30,20 @@ use tessera_engine::target::DEFAULT_BACKGROUND;
 /// When scene or cameras cannot be read, or the output is in the way or cannot be written.
 pub fn run(args: &Render, console: &Console) -> Result<()> {
     let field = LearnedField::open(&args.scene)?;
-    if field.is_none() && RbfFile::is_named(&args.scene) {
-        return write_fitted(args, console);
+    let mut fitted = match &field {
+        None if RbfFile::is_named(&args.scene) => Some(RbfFile::open(&args.scene)?),
+        _ => None,
+    };
+    if let Some(file) = fitted.take_if(|file| matches!(file.index.content, Content::Image { .. })) {
+        return write_fitted(args, file, console);
     }
     if args.cameras.is_none() && args.capture.is_none() && args.orbit.is_none() {
         return Err(UsageError("say from where: --cameras, --capture or --orbit".to_owned()).into());
     }
-    let files = match field {
-        Some(field) => of_field(args, &field, console)?,
-        None => of_splats(args, &Scene::open(&args.scene)?, console)?,
+    let files = match (field, fitted) {
+        (Some(field), _) => of_field(args, &field, console)?,
+        (None, Some(mut file)) => of_shape(args, &Shape::read(&mut file)?, console)?,
+        (None, None) => of_splats(args, &Scene::open(&args.scene)?, console)?,
     };
     match files.as_slice() {
         [only] => console.result(only.display()),
@@ -47,11 +55,10 @@ pub fn run(args: &Render, console: &Console) -> Result<()> {
 }
 
 /// A fitted picture at its own size.
-fn write_fitted(args: &Render, console: &Console) -> Result<()> {
+fn write_fitted(args: &Render, mut file: RbfFile, console: &Console) -> Result<()> {
     if args.cameras.is_some() || args.capture.is_some() || args.orbit.is_some() {
         return Err(UsageError("a fitted picture has no cameras; leave them out".to_owned()).into());
     }
-    let mut file = RbfFile::open(&args.scene)?;
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let mut progress = Progress::new(console, "drawing");
     let out = (args.output.as_path(), existing);
@@ -67,6 +74,16 @@ fn of_splats(args: &Render, scene: &Scene, console: &Console) -> Result<Vec<Path
     refuse_times(args)?;
     let background = args.background.unwrap_or_else(|| scene.background());
     let mut painter = SplatPainter::new(&scene.cloud, &scene_of_cloud(&scene.cloud), background);
+    write(&mut painter, &path, args, console)
+}
+
+/// A fitted shape, which stands upright as meshes do.
+fn of_shape(args: &Render, shape: &Shape, console: &Console) -> Result<Vec<PathBuf>> {
+    let outline = fitted::outline(shape).with_context(|| format!("{}: cannot be drawn", args.scene.display()))?;
+    let orbit = |count| orbit_of_points(&outline.positions, fitted::UP, count as usize, args.size);
+    let path = cameras(args, None, &orbit, console)?;
+    refuse_times(args)?;
+    let mut painter = ShapePainter::new(shape, args.background.unwrap_or(DEFAULT_BACKGROUND));
     write(&mut painter, &path, args, console)
 }
 

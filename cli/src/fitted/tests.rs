@@ -15,7 +15,7 @@ use tessera_engine::rbf::field::{DecoderKind, Tile};
 use tessera_engine::rbf::image::{ImageConfig, fit, write_picture};
 use tessera_engine::rbf::radiance::space::Space;
 use tessera_engine::rbf::radiance::{RadianceConfig, RadiancePainter};
-use tessera_engine::rbf::shape::{ShapeConfig, Target};
+use tessera_engine::rbf::shape::{ShapeConfig, ShapePainter, Target};
 use tessera_engine::render::Painter;
 use tessera_kernels::occupancy::OccupancyGrid;
 use tessera_viewer::renderer::{CropBox, Gpu, MeshData, MeshPart, Renderer, Style, View};
@@ -340,6 +340,42 @@ fn noise(count: usize, range: f32) -> impl Iterator<Item = f32> {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         range * ((state >> 40) as f32 / (1 << 23) as f32 - 1.0)
     })
+}
+
+/// The processor's painter has four rays for a pixel, so the device draws a picture of twice the size. Rays of both end within a tenth of a ray's
+/// width of the surface, by other steps: along edges that changes the slope and with it the brightness, on faces next to nothing.
+#[test]
+fn shapes_are_painted_as_the_device_draws_them() {
+    let Some(mut renderer) = renderer() else { return };
+    let shape = shape(EncoderKind::Hash, DecoderKind::Rbf, 32, false);
+    let (background, view) = ([0.1, 0.5, 0.9], view());
+    let mut painter = ShapePainter::new(&shape, background);
+    let placed = painter.view(&view.camera, &view.camera_from_world).expect("a possible size");
+    let scaling = painter.scene_from_world().scaling();
+    let drawn = painter.draw(&placed, true);
+    renderer.add_field(&scene(&shape)).expect("a field that fits");
+    let [width, height] = [view.camera.width, view.camera.height].map(|side| side as usize);
+    let fine = View { camera: view.camera.resized(2 * width as u32, 2 * height as u32), ..view };
+    let picture = renderer.picture(&fine, &Style { background, ..Style::default() }).expect("a picture");
+    let byte = |x: usize, y: usize| f32::from(picture.rgb[3 * (y * 2 * width + x)]);
+    let mut errors = Vec::new();
+    for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
+        let device =
+            [[0, 0], [1, 0], [0, 1], [1, 1]].map(|[i, j]| byte(2 * x + i, 2 * y + j)).iter().sum::<f32>() / 4.0;
+        errors.push((device - 255.0 * drawn.rgb[y * width + x]).abs());
+    }
+    let mean = errors.iter().sum::<f32>() / errors.len() as f32;
+    let hidden = drawn.transmittance.iter().filter(|t| **t < 0.5).count();
+    println!("{hidden} pixels show the shape, which differ by {mean:.3} of 255 steps on average");
+    assert!(hidden > 1000, "only {hidden} pixels show the shape");
+    assert!(mean < 1.0, "brightness differs by {mean} of 255 steps on average");
+    let found = f64::from(drawn.median_depth[height / 2 * width + width / 2]);
+    let found = found / scaling;
+    let expected = depth(&shape, &view, [width as u32 / 2, height as u32 / 2]).expect("the shape is in the middle");
+    assert!(
+        (found - expected).abs() < 1.5 * expected / view.camera.lens.focal[0],
+        "depth {found} instead of {expected}"
+    );
 }
 
 /// Colours of rays are sums in half precision on the device (a rounding of 2^-12 of a step of 255 for what is added once, as radiance is)

@@ -5,10 +5,12 @@
 
 pub mod config;
 mod measure;
+mod painter;
 mod samples;
 
 pub use config::{ShapeConfig, preset};
 pub use measure::ShapeReport;
+pub use painter::ShapePainter;
 
 use super::descent::Rates;
 use super::device::DeviceLearner;
