@@ -79,7 +79,8 @@ const CALM = 60;
 /** Where the camera was, and what moment it was, when the device was lost. */
 let placeBefore = null;
 let momentBefore = null;
-const time = timeBar(() => viewer, () => { moved(); redraw(); });
+// What another moment needs is asked for before it is drawn.
+const time = timeBar(() => viewer, () => { moved(); pump(); redraw(); });
 const inFlight = new Map();
 const offline = { until: 0, delay: 0 };
 
