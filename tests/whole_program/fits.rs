@@ -51,7 +51,7 @@ fn a_mesh_becomes_a_shape_and_a_mesh_again() {
     let out = root.path().join("around");
     tessera().run(&["render", text(&shape), "-o", text(&out)]).wrong_usage(&["--orbit"]);
     tessera().run(&["render", text(&shape), "-o", text(&out), "--orbit", "3", "--size", "96x72"]).success();
-    let drawn = image::open(out.join("000001.png")).expect("a picture").to_rgb8();
+    let drawn = image::open(out.join("00001.png")).expect("a picture").to_rgb8();
     let shown = drawn.pixels().filter(|pixel| pixel.0 != [255; 3]).count();
     assert!((96 * 72 / 10..96 * 72 * 2 / 3).contains(&shown), "{shown} of 6912 pixels show the cube");
 }
