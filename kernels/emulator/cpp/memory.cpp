@@ -23,7 +23,7 @@ size_t page() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
 }  // namespace
 
 void* Stacks::of(size_t index) {
-    const size_t stride = BYTES + page(), length = GROUP * stride;
+    const size_t length = page() + GROUP * BYTES;
     while (groups.size() <= index / GROUP) {
         void* memory = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED) {
@@ -31,13 +31,13 @@ void* Stacks::of(size_t index) {
             abort();
         }
         groups.push_back(static_cast<char*>(memory));
-        for (size_t i = 0; i < GROUP; ++i) mprotect(groups.back() + i * stride, page(), PROT_NONE);
+        mprotect(memory, page(), PROT_NONE);
     }
-    return groups[index / GROUP] + index % GROUP * stride + page();
+    return groups[index / GROUP] + page() + index % GROUP * BYTES;
 }
 
 Stacks::~Stacks() {
-    for (char* group : groups) munmap(group, GROUP * (BYTES + page()));
+    for (char* group : groups) munmap(group, page() + GROUP * BYTES);
 }
 
 void SharedMemory::prepare(size_t bytes) {

@@ -17,8 +17,9 @@ struct Region {
     bool contains(uintptr_t at, size_t bytes) const { return at >= start && at < end && end - at >= bytes; }
 };
 
-// Stacks for fibers, each with a guard page below it, taken from the system when they are first asked for: a group at a time,
-// because every guard page is a mapping of its own and a process has 65,530 of them.
+// Stacks for fibers, taken from the system when they are first asked for: a group at a time, with one guard page below the group.
+// A page below each would be a mapping of its own, of which a process has 65,530, and every library has stacks for every thread
+// that ran its kernels. The checked build finds accesses below a stack.
 class Stacks {
 public:
     static constexpr size_t BYTES = 128 * 1024;
