@@ -24,11 +24,7 @@ before(async () => {
   server = await host(site);
 }, options);
 
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-  endAll();
-  fs.rmSync(folder, { recursive: true });
+after(() => endAll(browser, server));
 });
 
 /** The place in the address, once the camera has stood still. */

@@ -20,10 +20,7 @@ before(async () => {
   scale = await browser.newPage();
 }, options);
 
-after(async () => {
-  await browser?.close();
-  endAll();
-  fs.rmSync(folder, { recursive: true });
+after(() => endAll(browser));
 });
 
 test('a served scene is seen before it has all come, is refined, and turns', options, async () => {

@@ -36,8 +36,13 @@ function run(args, stdio) {
   child.once('exit', () => children.delete(child));
   return child;
 }
-/** Ends what tests that failed have left. */
-export const endAll = () => children.forEach((child) => child.kill('SIGKILL'));
+/** Ends all that tests began, also where they failed. */
+export async function endAll(browser, server) {
+  await browser?.close();
+  await server?.stop();
+  children.forEach((child) => child.kill('SIGKILL'));
+  fs.rmSync(folder, { recursive: true });
+}
 
 // Without a graphics card WebGPU is drawn by the processor; without the last line the canvas is not in screenshots.
 const webgpuFlags = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader',

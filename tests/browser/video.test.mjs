@@ -28,11 +28,7 @@ before(async () => {
   server = await host(film);
 }, options);
 
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-  endAll();
-  fs.rmSync(folder, { recursive: true });
+after(() => endAll(browser, server));
 });
 
 /** What is known of the scene without its pages, and where those begin. */
