@@ -204,10 +204,31 @@ impl FrameSet {
         // In the steady state the nearer ones have been announced before; at the start all are new.
         let first = if sampler.state.position == 0 { 1 } else { LOOKAHEAD };
         for ahead in first..=LOOKAHEAD {
-            let i = sampler.peek(ahead);
-            self.prefetcher.announce(&self.frames[i].frame, self.size(i, downscale));
+            self.announce(sampler.peek(ahead), downscale);
         }
         self.load(sampler.advance(), downscale)
+    }
+
+    /// A frame, while those that come after it are decoded: `after` says which one comes so many later. At the beginning none of
+    /// them has been asked for before.
+    ///
+    /// # Errors
+    /// As [`FrameSet::load`].
+    pub fn load_before(
+        &self,
+        i: usize,
+        is_begin: bool,
+        after: impl Fn(u64) -> usize,
+        downscale: u32,
+    ) -> Result<TrainingFrame> {
+        for ahead in if is_begin { 1 } else { LOOKAHEAD }..=LOOKAHEAD {
+            self.announce(after(ahead as u64), downscale);
+        }
+        self.load(i, downscale)
+    }
+
+    fn announce(&self, i: usize, downscale: u32) {
+        self.prefetcher.announce(&self.frames[i].frame, self.size(i, downscale));
     }
 }
 

@@ -215,6 +215,9 @@ impl Job<'_> {
             Settings::Video(config) => Training::Video(Box::new(VideoTraining::new(&capture, config)?)),
         };
         let folder = folder.map_or_else(|| RunFolder::create(self.output, self.existing), Ok)?;
+        if let Training::Video(training) = &mut training {
+            training.wait_in(self.output);
+        }
         let [checkpoint_every, eval_every, preview_every] = self.settings.intervals();
         let options = RunOptions {
             capture: self.capture.to_owned(),

@@ -95,6 +95,16 @@ impl TimeHierarchy {
         std::iter::once(Place::Global).chain(segments)
     }
 
+    /// Whether a place is looked at in any tick between two, both included.
+    pub fn is_looked_at(&self, place: Place, [from, to]: [i64; 2]) -> bool {
+        match place {
+            Place::Global => true,
+            Place::Segment { level, segment } => {
+                (self.segment_at(level, from)..=self.segment_at(level, to)).contains(&segment)
+            }
+        }
+    }
+
     /// The seconds that a segment covers, from and to.
     pub fn seconds_of(&self, level: u8, segment: i64) -> [f64; 2] {
         let length = self.segment_ticks(level);
@@ -123,6 +133,15 @@ mod tests {
             let place = hierarchy.place([from, from + length]);
             let tick = hierarchy.tick_at(from + share * length);
             prop_assert!(hierarchy.active(tick).any(|active| active == place), "{place:?} at tick {tick}");
+        }
+
+        #[test]
+        fn what_is_looked_at_between_two_ticks_is_looked_at_in_one_of_them(
+            hierarchy in hierarchy(), from in -200i64..2_000, length in 0i64..300, influence in -300i64..2_500, reach in 0i64..300,
+        ) {
+            let place = hierarchy.place_ticks([influence, influence + reach]);
+            let is_seen = (from..=from + length).any(|tick| hierarchy.active(tick).any(|active| active == place));
+            prop_assert_eq!(hierarchy.is_looked_at(place, [from, from + length]), is_seen);
         }
 
         #[test]

@@ -39,6 +39,10 @@ pub struct Refinement {
 pub trait Population {
     /// How many there are.
     fn count(&self) -> usize;
+    /// How many more there are that are not refined now.
+    fn elsewhere(&self) -> usize {
+        0
+    }
     /// Writes for each whether it is of use: opaque enough, and finite.
     ///
     /// # Errors
@@ -159,7 +163,8 @@ impl DensityControl {
         let count = population.count();
         self.reserve(count.max(config.max_splats));
         self.scores.resize(count, 0.0);
-        let target = target_count(config, first_count, done as f64 / config.steps as f64).max(count);
+        let target = target_count(config, first_count, done as f64 / config.steps as f64);
+        let target = target.saturating_sub(population.elsewhere()).max(count);
         let mut rng = Pcg64::seed_from_u64(config.seed ^ done.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let Buffers { living, dead, keys, parents, places, codes, order } = &mut self.buffers;
         population.find_living(living)?;

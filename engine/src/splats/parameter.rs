@@ -48,6 +48,7 @@ impl<T: Pod> Rows for Vec<T> {
         for &row in order {
             scratch.extend_from_slice(bytemuck::cast_slice(&self[row as usize * columns..][..columns]));
         }
+        self.truncate(order.len() * columns);
         bytemuck::cast_slice_mut(self).copy_from_slice(scratch);
     }
 }

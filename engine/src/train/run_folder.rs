@@ -24,7 +24,8 @@ const PREVIEWS: &str = "preview";
 /// Held by the program that writes the folder; the system lets go of it when that program ends in any way.
 const LOCK: &str = ".lock";
 /// Results that methods export; `--force` removes those of the run that it replaces.
-const RESULTS: [&str; 5] = ["scene.ply", "surface.safetensors", "mesh.ply", "mesh.glb", "mesh.obj"];
+const RESULTS: [&str; 7] =
+    ["scene.ply", "scene.t4d", "scene.rbf", "surface.safetensors", "mesh.ply", "mesh.glb", "mesh.obj"];
 
 /// What becomes of a run that is in the output folder already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

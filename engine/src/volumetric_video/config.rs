@@ -38,6 +38,8 @@ crate::config! {
         initial_opacity: f32 = 0.3,
         /// A pixel that changes by no more than this over time, of 1, shows something static.
         static_change: f32 = 0.08,
+        /// Frames that are trained on in one stretch; Gaussians that none of them sees wait on disk meanwhile. 0 keeps all in memory.
+        window_frames: u32 = 300,
         /// Frames in the shortest segments of the hierarchy.
         segment_frames: f64 = 4.0,
         /// Learning rate of the means, in units of the cameras' extent, at the first step.

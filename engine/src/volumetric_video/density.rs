@@ -23,6 +23,10 @@ impl Population for Evolving<'_> {
         self.model.len()
     }
 
+    fn elsewhere(&self) -> usize {
+        self.model.waiting()
+    }
+
     fn find_living(&mut self, living: &mut Vec<bool>) -> Result<()> {
         living.clear();
         living.extend((0..self.model.len()).map(|i| self.is_alive(i)));

@@ -4,6 +4,7 @@
 //! - [`init`]: the first Gaussians; what does not change is static from the beginning.
 //! - [`model`]: parameters and their optimiser, ordered by the segments of a [`TimeHierarchy`], so that a step touches only
 //!   what may be seen at its moment; [`density`]: growth and relocation.
+//! - [`windows`]: which photos are trained on when; [`waiting`]: the Gaussians of other moments, on disk.
 //! - `step`: one training step; [`slicer`]: which Gaussians a moment shows, and their picture.
 //! - [`painter`]: pictures at any time.
 //!
@@ -17,13 +18,15 @@ pub mod model;
 pub mod painter;
 pub mod slicer;
 mod step;
+pub mod waiting;
+pub mod windows;
 
 pub use config::{VideoConfig, preset};
 pub use painter::VideoPainter;
 
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
-use crate::frames::{FrameSet, FrameTarget, Sampler, SamplerState, Split};
+use crate::frames::{FrameSet, FrameTarget, Split};
 use crate::splats::SplatsConfig;
 use crate::splats::density::DensityControl;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
@@ -39,6 +42,7 @@ use tessera_datasets::image::Image8;
 use tessera_datasets::scene::{NEAR, Timeline, VolumetricVideo};
 use tessera_kernels::image_loss::ImageLoss;
 use tessera_kernels::splat::RenderSettings;
+use windows::Windows;
 
 /// Gaussians in space and time being trained on a capture.
 #[derive(Debug)]
@@ -51,7 +55,9 @@ pub struct VideoTraining {
     scene_from_world: Similarity,
     timeline: Timeline,
     extent: f64,
-    sampler: Sampler,
+    windows: Windows,
+    /// The window whose Gaussians are in memory; none when it is not one window's.
+    held: Option<usize>,
     model: VideoModel,
     slicer: Slicer,
     density: DensityControl,
@@ -89,10 +95,14 @@ impl VideoTraining {
         let timeline = timeline_of(capture)?;
         let video = init::first_gaussians(capture, &frames, timeline, config)?;
         let model = VideoModel::new(&video, config);
+        let growth = config.growth();
+        let moments: Vec<f64> = (0..frames.len()).map(|i| init::seconds(&frames, i, &timeline)).collect();
+        let visit = growth.refine_interval();
         Ok(Self {
-            growth: config.growth(),
+            growth,
+            windows: Windows::new(&moments, &timeline, config.window_frames, visit, config.seed),
+            held: None,
             extent: crate::splats::camera_extent(&frames),
-            sampler: Sampler::new(frames.len(), config.seed),
             first_count: model.len(),
             slicer: Slicer::default(),
             density: DensityControl::default(),
@@ -109,9 +119,27 @@ impl VideoTraining {
         })
     }
 
-    /// The Gaussians as they are, in scene coordinates.
-    pub fn video(&self) -> VolumetricVideo {
+    /// Gaussians that wait will do so in a file in this folder, in place of the system's for temporary files.
+    pub fn wait_in(&mut self, folder: &Path) {
+        self.model.wait_in(folder);
+    }
+
+    /// All Gaussians as they are, in scene coordinates.
+    ///
+    /// # Errors
+    /// When those that wait on disk cannot be read.
+    pub fn video(&self) -> Result<VolumetricVideo> {
         self.model.to_video(self.config.antialiased, self.scene_from_world)
+    }
+
+    /// Brings the Gaussians of a window into memory, and lets others wait.
+    fn hold(&mut self, window: usize) -> Result<()> {
+        if self.held != Some(window) {
+            self.held = None;
+            self.model.hold(self.windows.span(window))?;
+            self.held = Some(window);
+        }
+        Ok(())
     }
 
     fn render_settings(&self) -> RenderSettings {
@@ -184,10 +212,14 @@ impl Method for VideoTraining {
             return Ok(None);
         }
         let settings = self.render_settings();
-        let Self { held_out, timeline, model, slicer, .. } = self;
+        self.held = None;
+        let Self { held_out, timeline, model, slicer, windows, .. } = self;
         let mut draw = |i: usize, view: &_, out: &mut Vec<f32>| {
             out.clear();
-            let rendering = slicer.draw(model, init::seconds(held_out, i, timeline), view, &settings);
+            let seconds = init::seconds(held_out, i, timeline);
+            // The next photos are of the same window.
+            model.hold(windows.span(windows.of(seconds)))?;
+            let rendering = slicer.draw(model, seconds, view, &settings);
             out.extend_from_slice(&rendering.rgb);
             Ok(())
         };
@@ -198,6 +230,8 @@ impl Method for VideoTraining {
         let frames = if self.held_out.is_empty() { &self.frames } else { &self.held_out };
         let middle = frames.len() / 2;
         let (view, seconds) = (frames.view(middle, 1), init::seconds(frames, middle, &self.timeline));
+        self.held = None;
+        self.model.hold([seconds; 2])?;
         let settings = self.render_settings();
         Ok(Some(crate::render::to_image(self.slicer.draw(&self.model, seconds, &view, &settings))))
     }
@@ -205,7 +239,6 @@ impl Method for VideoTraining {
     fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {
         self.model.save(checkpoint);
         checkpoint.f32("scores", &[self.density.scores().len()], self.density.scores());
-        checkpoint.state("sampler", &self.sampler.state())?;
         checkpoint.state("first_count", &self.first_count)?;
         checkpoint.state("scene_from_world", &self.scene_from_world)?;
         let Timeline { start, frame_rate, frames } = self.timeline;
@@ -215,15 +248,14 @@ impl Method for VideoTraining {
     fn load(&mut self, checkpoint: &CheckpointReader) -> Result<()> {
         self.model.load(checkpoint)?;
         self.density.restore(checkpoint.f32("scores")?);
-        let sampler: SamplerState = checkpoint.state("sampler")?;
-        self.sampler = Sampler::restore(self.frames.len(), sampler);
+        self.held = None;
         self.first_count = checkpoint.state("first_count")?;
         Ok(())
     }
 
     fn export(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let path = folder.join(MOVING_SCENE);
-        write_video(&path, &self.video(), &self.model.hierarchy, Existing::Replace)?;
+        write_video(&path, &self.video()?, &self.model.hierarchy, Existing::Replace)?;
         Ok(vec![path])
     }
 
@@ -241,7 +273,7 @@ pub fn read_checkpoint(checkpoint: &CheckpointReader, config: &VideoConfig) -> R
     let empty = VolumetricVideo::with_capacity(0, config.sh_degree, Timeline { start, frame_rate, frames });
     let mut model = VideoModel::new(&empty, config);
     model.load(checkpoint)?;
-    Ok(model.to_video(config.antialiased, checkpoint.state("scene_from_world")?))
+    model.to_video(config.antialiased, checkpoint.state("scene_from_world")?)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! The Gaussians that are being trained, ordered by their places in the hierarchy.
 
 use super::config::VideoConfig;
+use super::waiting::Waiting;
 use crate::splats::parameter;
 use crate::train::{CheckpointReader, CheckpointWriter};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::ops::Range;
+use std::path::Path;
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::camera::spacetime::{FOREVER, MIN_TIME_WEIGHT, SpacetimeShape, condition};
 use tessera_datasets::scene::{Place, SplatCloud, TimeHierarchy, Timeline, VolumetricVideo};
@@ -41,7 +43,7 @@ pub struct Rates {
 
 type Parameter = parameter::Parameter<Moments>;
 
-/// `N` Gaussians in scene coordinates and seconds after the first frame.
+/// Gaussians in scene coordinates and seconds after the first frame: `N` that are in memory, and others that wait on disk.
 #[derive(Debug)]
 pub struct VideoModel {
     /// `[N, 3]`
@@ -70,6 +72,8 @@ pub struct VideoModel {
     timeline: Timeline,
     /// Where the rows of each place are, in the order of places; empty ones are left out.
     segments: Vec<(Place, Range<usize>)>,
+    /// The Gaussians of places that are not in memory.
+    waiting: Waiting,
     scratch: Vec<u8>,
 }
 
@@ -105,13 +109,29 @@ impl VideoModel {
             hierarchy: TimeHierarchy::of_duration(timeline.duration(), config.segment_frames / timeline.frame_rate),
             timeline,
             segments: Vec::new(),
+            waiting: Waiting::new(Self::words(config.sh_degree), std::env::temp_dir()),
             scratch: Vec::new(),
         };
         model.place();
         model
     }
 
-    /// Number of Gaussians.
+    /// Numbers in a record of a Gaussian: parameters with two moments each, and the age.
+    fn words(sh_degree: u8) -> usize {
+        3 * (20 + 3 * SplatCloud::rest_coefficients(sh_degree)) + 1
+    }
+
+    /// Gaussians that wait will do so in a file in this folder.
+    pub fn wait_in(&mut self, folder: &Path) {
+        self.waiting.move_to(folder);
+    }
+
+    /// Gaussians that wait on disk.
+    pub fn waiting(&self) -> usize {
+        self.waiting.total()
+    }
+
+    /// Number of Gaussians in memory.
     pub fn len(&self) -> usize {
         self.opacity_logits.values.len()
     }
@@ -185,7 +205,70 @@ impl VideoModel {
         }
     }
 
-    /// The places that hold Gaussians, with their rows.
+    /// Keeps in memory what may be seen between two moments, all of it and nothing else: other places wait, and those that waited
+    /// for these moments come back. Within a place the order stays, wherever its Gaussians have been.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn hold(&mut self, between: [f64; 2]) -> Result<()> {
+        let ticks = between.map(|seconds| self.hierarchy.tick_at(seconds));
+        let hierarchy = self.hierarchy;
+        let is_near = |place: &Place| hierarchy.is_looked_at(*place, ticks);
+        let (near, far): (Vec<_>, Vec<_>) = self.segments.drain(..).partition(|(place, _)| is_near(place));
+        let coming: Vec<Place> = self.waiting.places().filter(is_near).collect();
+        if far.is_empty() && coming.is_empty() {
+            self.segments = near;
+            return Ok(());
+        }
+        for (place, rows) in far {
+            let records = self.records(rows);
+            self.waiting.put(place, &records)?;
+        }
+        let order: Vec<u32> = near.iter().flat_map(|(_, rows)| rows.start as u32..rows.end as u32).collect();
+        let mut places: Vec<Place> = near.iter().flat_map(|(place, rows)| rows.clone().map(|_| *place)).collect();
+        self.permute(&order);
+        for place in coming {
+            let records = self.waiting.take(place)?;
+            self.add_records(&records);
+            places.resize(self.len(), place);
+        }
+        let mut order: Vec<u32> = (0..self.len() as u32).collect();
+        order.sort_by_key(|&i| places[i as usize]);
+        self.permute(&order);
+        self.find_segments(&order, &places);
+        Ok(())
+    }
+
+    /// Rows as records: parameter by parameter the values, the first moments and the second ones, and at the end the age.
+    fn records(&mut self, rows: Range<usize>) -> Vec<f32> {
+        let mut records = Vec::with_capacity(rows.len() * Self::words(self.sh_degree));
+        for row in rows {
+            for parameter in self.parameters_mut() {
+                let part = row * parameter.columns()..(row + 1) * parameter.columns();
+                parameter.planes().iter().for_each(|plane| records.extend_from_slice(&plane[part.clone()]));
+            }
+            records.push(f32::from_bits(self.ages[row]));
+        }
+        records
+    }
+
+    /// Adds rows of records behind the others.
+    fn add_records(&mut self, records: &[f32]) {
+        for record in records.chunks_exact(Self::words(self.sh_degree)) {
+            let mut rest = record;
+            for parameter in self.parameters_mut() {
+                let columns = parameter.columns();
+                for plane in parameter.planes() {
+                    let (values, behind) = rest.split_at(columns);
+                    plane.extend_from_slice(values);
+                    rest = behind;
+                }
+            }
+            self.ages.push(rest[0].to_bits());
+        }
+    }
+
+    /// The places in memory that hold Gaussians, with their rows.
     pub fn segments(&self) -> &[(Place, Range<usize>)] {
         &self.segments
     }
@@ -292,13 +375,13 @@ impl VideoModel {
         self.ages = order.iter().map(|&row| self.ages[row as usize]).collect();
     }
 
-    /// The Gaussians as data, in scene coordinates. Harmonics that have stayed zero are left out.
-    pub fn to_video(&self, antialiased: bool, scene_from_world: Similarity) -> VolumetricVideo {
+    /// All Gaussians as data, in scene coordinates, those in memory first. Harmonics that have stayed zero are left out.
+    ///
+    /// # Errors
+    /// When those that wait on disk cannot be read.
+    pub fn to_video(&self, antialiased: bool, scene_from_world: Similarity) -> Result<VolumetricVideo> {
         let rest = 3 * SplatCloud::rest_coefficients(self.sh_degree);
-        let has_residual = |i: &u32| self.sh_rest.row(*i as usize).iter().any(|&c| c != 0.0);
-        let residual_rows: Vec<u32> = (0..self.len() as u32).filter(|_| rest > 0).filter(has_residual).collect();
-        VolumetricVideo {
-            sh_degree: self.sh_degree,
+        let mut video = VolumetricVideo {
             means: self.means.values.as_chunks().0.to_vec(),
             times: self.times.values.clone(),
             log_scales: self.log_scales.values.as_chunks().0.to_vec(),
@@ -307,12 +390,16 @@ impl VideoModel {
             right_quats: self.right_quats.values.as_chunks().0.to_vec(),
             opacity_logits: self.opacity_logits.values.clone(),
             sh0: self.sh0.values.as_chunks().0.to_vec(),
-            residuals: residual_rows.iter().flat_map(|&i| self.sh_rest.row(i as usize)).copied().collect(),
-            residual_rows,
             antialiased,
             scene_from_world,
-            timeline: self.timeline,
+            ..VolumetricVideo::with_capacity(0, self.sh_degree, self.timeline)
+        };
+        (0..self.len()).for_each(|i| add_residual(&mut video, i, self.sh_rest.row(i)));
+        for place in self.waiting.places() {
+            let records = self.waiting.read(place)?;
+            records.chunks_exact(Self::words(self.sh_degree)).for_each(|record| add_record(&mut video, record, rest));
         }
+        Ok(video)
     }
 
     /// Bytes of parameters, moments and gradients of `n` Gaussians.
@@ -346,6 +433,12 @@ impl VideoModel {
         let places: Vec<u64> = self.segments.iter().flat_map(|(place, _)| as_words(*place)).collect();
         checkpoint.u32("segments.ends", &[ends.len()], ends);
         checkpoint.u64("segments.places", &[self.segments.len(), 2], places);
+        for (number, place) in self.waiting.places().enumerate() {
+            let count = self.waiting.count(place) * Self::words(self.sh_degree);
+            checkpoint.f32_later(&waiting_name(number), count, move || self.waiting.read(place));
+        }
+        let places: Vec<u64> = self.waiting.places().flat_map(as_words).collect();
+        checkpoint.u64("waiting.places", &[places.len() / 2, 2], places);
     }
 
     /// Takes all tensors from a checkpoint.
@@ -384,8 +477,52 @@ impl VideoModel {
             .zip(starts.zip(&ends))
             .map(|(&place, (start, &end))| (of_words(place), start as usize..end as usize))
             .collect();
+        self.waiting.clear();
+        for (number, &place) in checkpoint.u64("waiting.places")?.as_chunks::<2>().0.iter().enumerate() {
+            let records = checkpoint.f32(&waiting_name(number))?;
+            if !records.len().is_multiple_of(Self::words(self.sh_degree)) {
+                return Err(damaged("waiting segments"));
+            }
+            self.waiting.put(of_words(place), &records)?;
+        }
         Ok(())
     }
+}
+
+/// The tensor of a checkpoint with the records of a place that waits.
+fn waiting_name(number: usize) -> String {
+    format!("waiting.{number:06}")
+}
+
+/// Adds the harmonics above degree 0 of Gaussian `i`, unless all are zero.
+fn add_residual(video: &mut VolumetricVideo, i: usize, harmonics: &[f32]) {
+    if harmonics.iter().any(|&c| c != 0.0) {
+        video.residual_rows.push(i as u32);
+        video.residuals.extend_from_slice(harmonics);
+    }
+}
+
+/// Adds the Gaussian of a record.
+fn add_record(video: &mut VolumetricVideo, record: &[f32], rest: usize) {
+    let mut at = 0;
+    let mut next = |columns: usize| {
+        let values = &record[at..at + columns];
+        // Two moments follow.
+        at += 3 * columns;
+        values
+    };
+    let three = |values: &[f32]| std::array::from_fn(|k| values[k]);
+    let four = |values: &[f32]| std::array::from_fn(|k| values[k]);
+    video.means.push(three(next(3)));
+    video.times.push(next(1)[0]);
+    video.log_scales.push(three(next(3)));
+    video.log_time_scales.push(next(1)[0]);
+    video.left_quats.push(four(next(4)));
+    video.right_quats.push(four(next(4)));
+    video.opacity_logits.push(next(1)[0]);
+    video.sh0.push(three(next(3)));
+    let i = video.sh0.len() - 1;
+    add_residual(video, i, next(rest));
 }
 
 /// The residuals of all Gaussians, `[N, rest]`, cut off or completed with zeros.

@@ -13,7 +13,9 @@ use tessera_kernels::splat::RenderingGradient;
 impl VideoTraining {
     /// Takes the step number `step`, counted from 0.
     pub(super) fn train_step(&mut self, step: u64) -> Result<StepReport> {
-        let frame = self.frames.next(&mut self.sampler, 1)?;
+        self.hold(self.windows.at(step))?;
+        let windows = &self.windows;
+        let frame = self.frames.load_before(windows.photo(step), step == 0, |ahead| windows.photo(step + ahead), 1)?;
         // Once inside the thread pool, the step's many parallel loops begin without waking anybody.
         rayon::scope(|_| self.train_on(&frame, step))
     }
@@ -99,6 +101,10 @@ impl VideoTraining {
             tracing::debug!(done, relocated = refined.relocated, added = refined.added, splats = self.model.len());
         }
         self.model.place();
-        Ok(())
+        // Rows have other numbers now.
+        self.density.restore(Vec::new());
+        // Some may have moved to where nothing is in memory.
+        self.held = None;
+        self.hold(self.windows.at(done - 1))
     }
 }

@@ -41,10 +41,11 @@ fn an_interrupted_training_goes_on_bit_for_bit_and_its_checkpoint_is_the_scene()
     assert!(matches!(outcome, Outcome::Interrupted { .. }), "{outcome:?}");
     let mut second = VideoTraining::new(&capture, &config).expect("trains");
     train(&run, Existing::Resume, &mut second, u64::MAX);
-    assert!(whole.video() == second.video(), "the resumed run has other Gaussians");
+    let [whole, second] = [whole, second].map(|training| training.video().expect("readable"));
+    assert!(whole == second, "the resumed run has other Gaussians");
 
     let checkpoint = RunFolder::newest_checkpoint(&run).expect("readable").expect("there is one");
-    assert!(read_checkpoint(&checkpoint, &config).expect("whole") == second.video(), "the checkpoint is another scene");
+    assert!(read_checkpoint(&checkpoint, &config).expect("whole") == second, "the checkpoint is another scene");
 }
 
 #[test]
@@ -59,7 +60,7 @@ fn every_gaussian_is_active_whenever_it_is_seen_and_all_are_somewhere() {
     model.place();
     let rows: usize = model.segments().iter().map(|(_, rows)| rows.len()).sum();
     assert_eq!(rows, model.len(), "every Gaussian has one place");
-    let moving = model.to_video(false, training.scene_from_world).moving_splats();
+    let moving = model.to_video(false, training.scene_from_world).expect("all are in memory").moving_splats();
     let mut active = model::Active::default();
     for frame in 0..4 * training.timeline.frames {
         let seconds = 0.25 * training.timeline.seconds_of(frame);
@@ -71,6 +72,67 @@ fn every_gaussian_is_active_whenever_it_is_seen_and_all_are_somewhere() {
             assert!(weight <= MIN_TIME_WEIGHT || is_active, "Gaussian {i} has weight {weight} at {seconds} s");
         }
     }
+}
+
+/// As [`small`], a third of a second at a time.
+fn in_windows() -> VideoConfig {
+    VideoConfig { window_frames: 4, segment_frames: 1.0, init_moments: 12, ..small() }
+}
+
+#[test]
+fn gaussians_of_other_windows_wait_on_disk_and_none_is_lost() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = made_capture(folder.path());
+    let mut training = VideoTraining::new(&capture, &in_windows()).expect("trains");
+    training.wait_in(folder.path());
+    let (mut all, mut waited) = (training.model.len(), 0);
+    for step in 0..60 {
+        training.step(step).expect("a step");
+        let (here, there) = (training.model.len(), training.model.waiting());
+        assert!(here + there >= all && here + there <= 1500, "{here} in memory and {there} waiting, of {all} before");
+        (all, waited) = (here + there, waited.max(there));
+        let [from, to] = training.windows.span(training.windows.at(step)).map(|s| training.model.hierarchy.tick_at(s));
+        for (place, _) in training.model.segments() {
+            assert!(training.model.hierarchy.is_looked_at(*place, [from, to]), "{place:?} is in memory at step {step}");
+        }
+    }
+    assert_eq!(all, 1500, "they have grown as many as they may");
+    assert!(waited > all / 10, "at most {waited} have waited");
+    assert_eq!(training.video().expect("readable").len(), all);
+}
+
+#[test]
+fn with_windows_too_looking_and_resuming_change_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = made_capture(folder.path());
+    let config = in_windows();
+    let mut whole = VideoTraining::new(&capture, &config).expect("trains");
+    train(&folder.path().join("whole"), Existing::Refuse, &mut whole, u64::MAX);
+
+    let run = folder.path().join("halved");
+    let mut first = VideoTraining::new(&capture, &config).expect("trains");
+    train(&run, Existing::Refuse, &mut first, 20);
+    let mut second = VideoTraining::new(&capture, &config).expect("trains");
+    second.evaluate().expect("pictures");
+    train(&run, Existing::Resume, &mut second, u64::MAX);
+    let checkpoint = RunFolder::newest_checkpoint(&run).expect("readable").expect("there is one");
+    assert!(checkpoint.shape("waiting.000000").is_some(), "nothing waits in the checkpoint");
+    let read = read_checkpoint(&checkpoint, &config).expect("whole");
+    let [whole, second] = [whole, second].map(|training| training.video().expect("readable"));
+    assert!(whole == second, "the resumed run has other Gaussians");
+    // Since it was written, held-out photos have been looked at: others are in memory, which come first.
+    assert_eq!(by_place(&read), by_place(&second), "the checkpoint is another scene");
+}
+
+/// Bits that tell Gaussians apart, in an order of their own.
+fn by_place(video: &VolumetricVideo) -> Vec<[u32; 6]> {
+    let bits = |i: usize| {
+        let ([x, y, z], [red, ..]) = (video.means[i], video.sh0[i]);
+        [x, y, z, video.times[i], video.opacity_logits[i], red].map(f32::to_bits)
+    };
+    let mut all: Vec<_> = (0..video.len()).map(bits).collect();
+    all.sort_unstable();
+    all
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Collects what a checkpoint holds. Tensors are borrowed: writing needs no second copy of them.
+/// Collects what a checkpoint holds. Tensors are borrowed, or read when they are written: writing needs no second copy of them.
 #[derive(Debug, Default)]
 pub struct CheckpointWriter<'a> {
     tensors: BTreeMap<String, Tensor<'a>>,
@@ -23,8 +23,9 @@ struct Tensor<'a> {
     data: Data<'a>,
 }
 
-#[derive(Debug)]
 enum Data<'a> {
+    /// How many, and what reads them.
+    Later(usize, Box<dyn Fn() -> Result<Vec<f32>> + 'a>),
     F32(Cow<'a, [f32]>),
     U32(Cow<'a, [u32]>),
     U64(Cow<'a, [u64]>),
@@ -35,7 +36,7 @@ enum Data<'a> {
 impl Data<'_> {
     fn dtype(&self) -> Dtype {
         match self {
-            Self::F32(_) => Dtype::F32,
+            Self::F32(_) | Self::Later(..) => Dtype::F32,
             Self::U32(_) => Dtype::U32,
             Self::U64(_) => Dtype::U64,
             Self::U16(_) => Dtype::U16,
@@ -45,6 +46,7 @@ impl Data<'_> {
 
     fn len(&self) -> usize {
         match self {
+            Self::Later(count, _) => *count,
             Self::F32(v) => v.len(),
             Self::U32(v) => v.len(),
             Self::U64(v) => v.len(),
@@ -53,15 +55,26 @@ impl Data<'_> {
         }
     }
 
-    /// As stored: little-endian, which is what every machine that we run on uses.
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::F32(v) => bytemuck::cast_slice(v),
-            Self::U32(v) => bytemuck::cast_slice(v),
-            Self::U64(v) => bytemuck::cast_slice(v),
-            Self::U16(v) => bytemuck::cast_slice(v),
-            Self::U8(v) => v,
-        }
+    fn byte_count(&self) -> usize {
+        self.len() * self.dtype().bitsize() / 8
+    }
+
+    /// Shows the bytes as stored: little-endian, which is what every machine that we run on uses.
+    fn with_bytes<T>(&self, show: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        Ok(match self {
+            Self::Later(_, read) => show(bytemuck::cast_slice(&read()?)),
+            Self::F32(v) => show(bytemuck::cast_slice(v)),
+            Self::U32(v) => show(bytemuck::cast_slice(v)),
+            Self::U64(v) => show(bytemuck::cast_slice(v)),
+            Self::U16(v) => show(bytemuck::cast_slice(v)),
+            Self::U8(v) => show(v),
+        })
+    }
+}
+
+impl std::fmt::Debug for Data<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} × {}", self.dtype(), self.len())
     }
 }
 
@@ -70,6 +83,11 @@ impl<'a> CheckpointWriter<'a> {
     /// values as there are.
     pub fn f32(&mut self, name: &str, shape: &[usize], data: impl Into<Cow<'a, [f32]>>) {
         self.add(name, shape, Data::F32(data.into()));
+    }
+
+    /// Adds `count` numbers that are read when they are written.
+    pub fn f32_later(&mut self, name: &str, count: usize, read: impl Fn() -> Result<Vec<f32>> + 'a) {
+        self.add(name, &[count], Data::Later(count, Box::new(read)));
     }
 
     /// As [`CheckpointWriter::f32`].
@@ -113,7 +131,8 @@ impl<'a> CheckpointWriter<'a> {
     /// Writes the file at `path`, whole or not at all.
     pub(crate) fn write(&self, path: &Path, method: &str, step: u64, seconds: f64) -> Result<()> {
         self.refuse_nan(step)?;
-        let checksums = self.tensors.iter().map(|(n, t)| (n.clone(), crc32fast::hash(t.data.bytes()))).collect();
+        let checksums = self.tensors.iter().map(|(n, t)| Ok((n.clone(), t.data.with_bytes(crc32fast::hash)?)));
+        let checksums = checksums.collect::<Result<_>>()?;
         let description = Description {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             method: method.to_owned(),
@@ -129,7 +148,8 @@ impl<'a> CheckpointWriter<'a> {
         durable::write(path, |out| {
             out.write_all(&(header.len() as u64).to_le_bytes())?;
             out.write_all(&header)?;
-            ordered.iter().try_for_each(|(_, tensor)| out.write_all(tensor.data.bytes()))
+            let mut put = |tensor: &Tensor<'_>| tensor.data.with_bytes(|bytes| out.write_all(bytes));
+            ordered.iter().try_for_each(|(_, tensor)| put(tensor).map_err(io::Error::other)?)
         })
     }
 
@@ -151,7 +171,7 @@ fn header(tensors: &[(&String, &Tensor<'_>)], description: &Description) -> io::
     let mut offset = 0;
     let mut infos = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
-        let end = offset + tensor.data.bytes().len();
+        let end = offset + tensor.data.byte_count();
         let info = TensorInfo { dtype: tensor.data.dtype(), shape: tensor.shape.clone(), data_offsets: (offset, end) };
         infos.push(((*name).clone(), info));
         offset = end;
