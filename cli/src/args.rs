@@ -14,6 +14,7 @@ use tessera_engine::datasets::capture::Split;
 use tessera_engine::datasets::convert::Most;
 use tessera_engine::datasets::format::{SogVersion, SpzVersion};
 use tessera_engine::render::Layer;
+use tessera_engine::train::RunConfig;
 use tessera_kernels::device::Request;
 
 pub use bench::{Bench, BenchKind, RbfSubject};
@@ -256,6 +257,13 @@ pub struct Skipping {
     /// Go on with the sound part of a capture that is damaged or incomplete; decodes all of it first
     #[arg(long)]
     pub skip_bad: bool,
+}
+
+impl Skipping {
+    /// As the user says, or as the run was trained.
+    pub fn or_of(self, run: Option<&RunConfig>) -> Self {
+        Self { skip_bad: self.skip_bad || run.is_some_and(|run| run.skip_bad) }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -9,9 +9,10 @@ use crate::target::Target;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tessera_datasets::Result;
-use tessera_datasets::camera::{Camera, Pose};
+use tessera_datasets::camera::{Camera, Distortion, Lens, Pose};
 use tessera_datasets::capture::{Capture, Frame, MaskKind};
 use tessera_datasets::image::{FramePixels, ImageCache, Prefetcher};
 use tessera_kernels::camera_projection::View;
@@ -31,11 +32,39 @@ pub struct FrameSet {
 struct PreparedFrame {
     frame: Arc<Frame>,
     index: usize,
+    stand: Arc<Stand>,
+    depth_scale: f32,
+}
+
+/// A camera at its place. A rig's thousands of photos share a few.
+#[derive(Debug)]
+struct Stand {
     camera: Camera,
     camera_from_scene: Pose,
     /// At full size; the range in which its lens is valid is costly to find and does not depend on the size.
     view: View,
-    depth_scale: f32,
+}
+
+/// The stands that there are already, by the bits of their poses and lenses.
+#[derive(Default)]
+struct Stands(HashMap<Vec<u64>, Arc<Stand>>);
+
+impl Stands {
+    fn share(&mut self, camera: Camera, camera_from_scene: Pose) -> Arc<Stand> {
+        let (rotation, translation) = (camera_from_scene.rotation, camera_from_scene.translation);
+        let Lens { focal, centre, distortion } = camera.lens;
+        let (k, p) = match distortion {
+            Distortion::None => ([0.0; 6], [0.0; 2]),
+            Distortion::Polynomial { k, p } => (k, p),
+            // A tangential term that no other lens has.
+            Distortion::Fisheye { k: [a, b, c, d] } => ([a, b, c, d, 0.0, 0.0], [f64::INFINITY; 2]),
+        };
+        let numbers = rotation.coords.iter().chain(translation.vector.iter()).chain(&focal).chain(&centre);
+        let size = [camera.width, camera.height].map(u64::from);
+        let key = numbers.chain(&k).chain(&p).map(|v| v.to_bits()).chain(size).collect();
+        let new = || Arc::new(Stand { camera, camera_from_scene, view: View::new(&camera, &camera_from_scene) });
+        self.0.entry(key).or_insert_with(new).clone()
+    }
 }
 
 /// One frame at the size in which it is trained on.
@@ -91,17 +120,15 @@ impl FrameSet {
     /// The frames of `capture` with the given indices, each at most as large as the cache's limit. `threads` (at least
     /// one) decode what training will want next.
     pub fn new(capture: &Capture, indices: &[usize], cache: &Arc<ImageCache>, threads: usize) -> Self {
+        let mut stands = Stands::default();
         let prepare = |&index: &usize| {
             let frame = capture.frames.get(index)?;
             let (width, height) = cache.full_size(frame);
             let camera = frame.camera.resized(width, height);
-            let camera_from_scene = capture.camera_from_scene(frame);
             Some(PreparedFrame {
                 frame: Arc::new(frame.clone()),
                 index,
-                camera,
-                camera_from_scene,
-                view: View::new(&camera, &camera_from_scene),
+                stand: stands.share(camera, capture.camera_from_scene(frame)),
                 // The cache has turned stored units into the world's.
                 depth_scale: capture.scene_from_world.scaling() as f32,
             })
@@ -145,29 +172,29 @@ impl FrameSet {
 
     /// The lens at full size.
     pub fn camera(&self, i: usize) -> &Camera {
-        &self.frames[i].camera
+        &self.frames[i].stand.camera
     }
 
     /// From the scene to the frame's camera, as the capture has it.
     pub fn camera_from_scene(&self, i: usize) -> &Pose {
-        &self.frames[i].camera_from_scene
+        &self.frames[i].stand.camera_from_scene
     }
 
     /// The views of all frames at full size.
     pub fn views(&self) -> impl ExactSizeIterator<Item = &View> {
-        self.frames.iter().map(|f| &f.view)
+        self.frames.iter().map(|f| &f.stand.view)
     }
 
     /// (width, height) of a frame when `downscale` pixels become one along each side.
     pub fn size(&self, i: usize, downscale: u32) -> (u32, u32) {
-        let Camera { width, height, .. } = self.frames[i].camera;
+        let Camera { width, height, .. } = self.frames[i].stand.camera;
         let scaled = |side: u32| (f64::from(side) / f64::from(downscale.max(1))).round().max(1.0) as u32;
         (scaled(width), scaled(height))
     }
 
     /// The view of a frame at that size.
     pub fn view(&self, i: usize, downscale: u32) -> View {
-        let PreparedFrame { camera, view, .. } = &self.frames[i];
+        let Stand { camera, view, .. } = &*self.frames[i].stand;
         let (width, height) = self.size(i, downscale);
         let lens = camera.resized(width, height).lens;
         View { width: width as usize, height: height as usize, lens, ..*view }

@@ -9,7 +9,7 @@ use crate::progress::Progress;
 use crate::report::{Facts, Table, duration};
 use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::format::read_mesh;
 use tessera_engine::datasets::image::save_png;
@@ -29,7 +29,7 @@ pub fn run(args: &Eval, console: &Console) -> Result<()> {
         return of_field(args, &field, console);
     }
     let scene = Scene::open(&args.scene)?;
-    let capture = open_capture(&capture_path(args, scene.run.as_ref())?, args.photos.skipping, console)?;
+    let capture = open(args, scene.run.as_ref(), console)?;
     let options = options(&scene, &args.photos, args.background);
     let report = evaluate(&scene, &capture, &options, console)?;
     if let Some(folder) = &args.pictures {
@@ -79,7 +79,7 @@ fn of_field(args: &Eval, field: &LearnedField, console: &Console) -> Result<()> 
     if args.pictures.is_some() {
         return Err(UsageError("--pictures compares splats only; leave it out".to_owned()).into());
     }
-    let capture = open_capture(&capture_path(args, field.run.as_ref())?, args.photos.skipping, console)?;
+    let capture = open(args, field.run.as_ref(), console)?;
     let background = args.background.unwrap_or_else(|| field.background());
     let options = options_of(field.run.as_ref().map(|run| &run.settings), &args.photos, background);
     let mut progress = Progress::new(console, "evaluating");
@@ -88,10 +88,12 @@ fn of_field(args: &Eval, field: &LearnedField, console: &Console) -> Result<()> 
     show(args, &report, console)
 }
 
-fn capture_path(args: &Eval, run: Option<&Run>) -> Result<PathBuf> {
+/// The capture that the user names, else that of the run; of that what the run left out is left out.
+fn open(args: &Eval, run: Option<&Run>, console: &Console) -> Result<Capture> {
     let of_run = || run.map(Run::capture);
     let missing = || UsageError("name the capture: a scene file does not know from which one it was made".to_owned());
-    Ok(args.capture.clone().or_else(of_run).ok_or_else(missing)?)
+    let path = args.capture.clone().or_else(of_run).ok_or_else(missing)?;
+    open_capture(&path, args.photos.skipping.or_of(run.map(|run| &run.config)), console)
 }
 
 /// What is evaluated: as the user says, else as the run did, else as is usual.

@@ -50,7 +50,7 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     let device = device.as_ref();
     let job = Job {
         capture: &path,
-        skipping: args.skipping,
+        skipping: args.skipping.or_of(resumed.as_ref()),
         output: &output,
         existing,
         settings: &settings,
@@ -66,9 +66,9 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
         None => job.train(console),
     };
     match outcome? {
-        Outcome::Finished { seconds, outputs, report } => {
+        Outcome::Finished { steps, seconds, outputs, report } => {
             let mut facts = Facts::default();
-            facts.add("trained", format!("{} steps in {}", count(settings.steps()), duration(seconds)));
+            facts.add("trained", format!("{} steps in {}", count(steps), duration(seconds)));
             if let Some(report) = report {
                 let (psnr, ssim, cc_psnr) = (report.psnr, report.ssim, report.cc_psnr);
                 let quality = format!("PSNR {psnr:.2} dB, SSIM {ssim:.4}, colour-corrected PSNR {cc_psnr:.2} dB");
@@ -214,6 +214,8 @@ impl Job<'_> {
             Settings::Radiance(config) => Training::Radiance(Box::new(RadianceTraining::new(&capture, config)?)),
             Settings::Video(config) => Training::Video(Box::new(VideoTraining::new(&capture, config)?)),
         };
+        // Descriptions of thousands of photos: training has its own of those that it looks at.
+        drop(capture);
         let folder = folder.map_or_else(|| RunFolder::create(self.output, self.existing), Ok)?;
         if let Training::Video(training) = &mut training {
             training.wait_in(self.output);
@@ -221,6 +223,7 @@ impl Job<'_> {
         let [checkpoint_every, eval_every, preview_every] = self.settings.intervals();
         let options = RunOptions {
             capture: self.capture.to_owned(),
+            skip_bad: self.skipping.skip_bad,
             checkpoint_every,
             eval_every,
             preview_every,

@@ -6,7 +6,8 @@
 //! - `sweep`: a plane sweep over small versions of the photos, with `fusion` of what several views agree on; it
 //!   completes sparse points and replaces them where there are none;
 //! - `hull`: surfaces of the visual hull when masks or alpha say where the object is;
-//! - `scatter`: random points along the rays of random pixels, when nothing else is found.
+//! - `scatter`: random points along the rays of random pixels, when nothing else is found;
+//! - `resting`: of cameras that stand still while something moves, what rests and what moves at a moment.
 //!
 //! A splat begins round, as large as the mean distance to its three nearest neighbours, in its point's colour. All is
 //! the same for the same seed, whatever the number of threads.
@@ -16,6 +17,7 @@ mod hull;
 mod measured;
 mod neighbours;
 mod patches;
+mod resting;
 mod scatter;
 mod sweep;
 mod views;
@@ -25,9 +27,12 @@ use crate::{Error, Result};
 use neighbours::mean_neighbour_distances;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use tessera_datasets::capture::Capture;
 use tessera_datasets::scene::SplatCloud;
 use views::WorkingViews;
+
+pub(crate) use resting::Resting;
 
 /// Degree-0 spherical harmonic.
 const SH_C0: f32 = 0.282_094_79;
@@ -86,24 +91,65 @@ struct ColouredPoint {
     colour: [f32; 3],
 }
 
+/// The photos from which points are found.
+enum Photos<'a> {
+    /// Of these frames.
+    Frames(&'a FrameSet),
+    /// These.
+    Small(&'a WorkingViews),
+}
+
+impl Photos<'_> {
+    fn count(&self) -> usize {
+        match self {
+            Self::Frames(frames) => frames.len(),
+            Self::Small(views) => views.views.len(),
+        }
+    }
+
+    /// Small photos, between depths that sparse points say.
+    fn views(&self, sparse: &[ColouredPoint]) -> Result<Cow<'_, WorkingViews>> {
+        Ok(match self {
+            Self::Frames(frames) => Cow::Owned(WorkingViews::load(frames, sparse)?),
+            Self::Small(views) if sparse.is_empty() => Cow::Borrowed(*views),
+            Self::Small(views) => {
+                let mut views = (*views).clone();
+                views.limit_to(sparse);
+                Cow::Owned(views)
+            }
+        })
+    }
+
+    fn depth_points(&self, count: usize, rng: &mut Pcg64) -> Result<Vec<ColouredPoint>> {
+        match self {
+            Self::Frames(frames) => Ok(measured::depth_points(frames, count, rng)?),
+            Self::Small(_) => Ok(Vec::new()),
+        }
+    }
+}
+
 /// The splats with which training on `frames` begins, in scene coordinates. Only `frames` are looked at, which must be
 /// of `capture`.
 ///
 /// # Errors
 /// When a photo cannot be read, or the capture does not have what `settings.source` asks for.
 pub fn initial_splats(capture: &Capture, frames: &FrameSet, settings: &InitSettings, seed: u64) -> Result<SplatCloud> {
+    splats_of(capture, &Photos::Frames(frames), settings, seed)
+}
+
+fn splats_of(capture: &Capture, photos: &Photos<'_>, settings: &InitSettings, seed: u64) -> Result<SplatCloud> {
     let mut rng = Pcg64::new(u128::from(seed), 0x1417);
     let made = settings
         .count
         .unwrap_or_else(|| ((settings.max_splats as f64 * MADE_SHARE) as usize).clamp(MADE_RANGE.0, MADE_RANGE.1));
     let made = made.min(settings.max_splats);
     let points = match settings.source {
-        InitSource::Auto => automatic(capture, frames, settings.max_splats, made, &mut rng)?,
+        InitSource::Auto => automatic(capture, photos, settings.max_splats, made, &mut rng)?,
         InitSource::Points => measured::sparse_points(capture, settings.max_splats, &mut rng),
-        InitSource::Depth => measured::depth_points(frames, made, &mut rng)?,
-        InitSource::Sweep => swept_points(&WorkingViews::load(frames, &[])?, made, &mut rng),
-        InitSource::Both => sparse_points(capture, frames, settings.max_splats, made, &mut rng)?,
-        InitSource::Random => random_points(&WorkingViews::load(frames, &[])?, made, &mut rng),
+        InitSource::Depth => photos.depth_points(made, &mut rng)?,
+        InitSource::Sweep => swept_points(&*photos.views(&[])?, made, &mut rng),
+        InitSource::Both => sparse_points(capture, photos, settings.max_splats, made, &mut rng)?,
+        InitSource::Random => random_points(&*photos.views(&[])?, made, &mut rng),
     };
     if points.is_empty() && settings.max_splats > 0 {
         let what = match settings.source {
@@ -123,29 +169,29 @@ pub fn initial_splats(capture: &Capture, frames: &FrameSet, settings: &InitSetti
 
 fn automatic(
     capture: &Capture,
-    frames: &FrameSet,
+    photos: &Photos<'_>,
     limit: usize,
     made: usize,
     rng: &mut Pcg64,
 ) -> Result<Vec<ColouredPoint>> {
     if capture.points.len() >= MIN_SPARSE_POINTS {
         // Of a large capture a sweep sees too few photos to find their neighbours.
-        let sweep = 2 * capture.points.len() <= limit && frames.len() <= 4 * views::MAX_VIEWS;
-        return sparse_points(capture, frames, limit, if sweep { made } else { 0 }, rng);
+        let sweep = 2 * capture.points.len() <= limit && photos.count() <= 4 * views::MAX_VIEWS;
+        return sparse_points(capture, photos, limit, if sweep { made } else { 0 }, rng);
     }
-    let points = measured::depth_points(frames, made, rng)?;
+    let points = photos.depth_points(made, rng)?;
     if points.len() >= MIN_SPARSE_POINTS {
         tracing::info!(points = points.len(), "beginning with points from the depth images");
         return Ok(points);
     }
-    Ok(swept_points(&WorkingViews::load(frames, &[])?, made, rng))
+    Ok(swept_points(&*photos.views(&[])?, made, rng))
 }
 
 /// The sparse points, and up to `made` that a sweep between their depths adds: where there are no sparse points, there is
 /// often a surface all the same.
 fn sparse_points(
     capture: &Capture,
-    frames: &FrameSet,
+    photos: &Photos<'_>,
     limit: usize,
     made: usize,
     rng: &mut Pcg64,
@@ -154,7 +200,7 @@ fn sparse_points(
     let made = made.min(limit - points.len());
     tracing::info!(points = points.len(), "beginning with the capture's sparse points");
     if made > 0 {
-        let views = WorkingViews::load(frames, &points)?;
+        let views = photos.views(&points)?;
         let swept = fusion::fused_points(&views, &sweep::depth_maps(&views), made, rng);
         tracing::info!(points = swept.len(), "adding points from a plane sweep over the photos");
         points.extend(swept);
@@ -174,7 +220,8 @@ fn swept_points(views: &WorkingViews, count: usize, rng: &mut Pcg64) -> Vec<Colo
 }
 
 fn random_points(views: &WorkingViews, count: usize, rng: &mut Pcg64) -> Vec<ColouredPoint> {
-    let points = if views.have_masks() { hull::surface_points(views, count, rng) } else { Vec::new() };
+    let masked = views.have_masks();
+    let points = if masked { hull::surface_points(views, hull::AGREEMENT, count, rng) } else { Vec::new() };
     if points.is_empty() { scatter::frustum_points(views, count, rng) } else { points }
 }
 

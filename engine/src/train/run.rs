@@ -21,6 +21,8 @@ const RATE_MEMORY_SECONDS: f64 = 5.0;
 pub struct RunOptions {
     /// The capture, for `config.toml`.
     pub capture: PathBuf,
+    /// Whether what is damaged in it is left out, for `config.toml`.
+    pub skip_bad: bool,
     /// A checkpoint after every so many steps; 0 for only at the end and when interrupted.
     pub checkpoint_every: u64,
     /// An evaluation after every so many steps; 0 for only at the end.
@@ -33,7 +35,14 @@ pub struct RunOptions {
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { capture: PathBuf::new(), checkpoint_every: 1000, eval_every: 0, preview_every: 1000, log_every: 10 }
+        Self {
+            capture: PathBuf::new(),
+            skip_bad: false,
+            checkpoint_every: 1000,
+            eval_every: 0,
+            preview_every: 1000,
+            log_every: 10,
+        }
     }
 }
 
@@ -42,6 +51,8 @@ impl Default for RunOptions {
 pub enum Outcome {
     /// All steps are done.
     Finished {
+        /// Steps, those before a resume included.
+        steps: u64,
         /// Seconds of training, those before a resume included.
         seconds: f64,
         /// The files of the result.
@@ -72,7 +83,7 @@ pub fn run(
     let memory = method.memory_plan();
     let memory_warning = memory.check(available_memory(), "lower --max-splats or --resolution")?;
     let (step, seconds_before) = restore(method, &folder.checkpoints(), events)?;
-    folder.write_config(method.name(), &options.capture, &method.config_toml())?;
+    folder.write_config(method.name(), &options.capture, options.skip_bad, &method.config_toml())?;
     let total = method.total_steps();
     events(Event::Started { method: method.name().to_owned(), step, total, memory });
     memory_warning.into_iter().for_each(|message| events(Event::Warning { message }));
@@ -240,7 +251,7 @@ impl Loop<'_> {
         self.preview()?;
         let seconds = self.progress.seconds();
         (self.events)(Event::Finished { seconds, outputs: outputs.clone() });
-        Ok(Outcome::Finished { seconds, outputs, report })
+        Ok(Outcome::Finished { steps: self.step, seconds, outputs, report })
     }
 }
 

@@ -47,6 +47,9 @@ pub struct RunConfig {
     pub method: String,
     /// The capture, as an absolute path.
     pub capture: PathBuf,
+    /// Whether what is damaged in the capture is left out.
+    #[serde(default)]
+    pub skip_bad: bool,
     /// The method's settings.
     #[serde(default)]
     pub settings: toml::Table,
@@ -67,7 +70,7 @@ impl RunConfig {
     }
 
     /// The text of a `config.toml`; `settings` is TOML, with the comments that explain it.
-    fn write(path: &Path, method: &str, capture: &Path, settings: &str) -> Result<()> {
+    fn write(path: &Path, method: &str, capture: &Path, skip_bad: bool, settings: &str) -> Result<()> {
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
         let capture = std::path::absolute(capture).unwrap_or_else(|_| capture.to_owned());
         let Some(capture) = capture.to_str() else {
@@ -75,7 +78,7 @@ impl RunConfig {
         };
         let text = format!(
             "# Everything needed to repeat this run: tessera reconstruct CAPTURE --config config.toml\n\
-             tessera_version = {}\nmethod = {}\ncapture = {}\n\n[settings]\n{settings}",
+             tessera_version = {}\nmethod = {}\ncapture = {}\nskip_bad = {skip_bad}\n\n[settings]\n{settings}",
             quoted(env!("CARGO_PKG_VERSION")),
             quoted(method),
             quoted(capture),
@@ -169,8 +172,8 @@ impl RunFolder {
         Ok(CheckpointStore::new(folder).newest()?.0)
     }
 
-    pub(super) fn write_config(&self, method: &str, capture: &Path, settings: &str) -> Result<()> {
-        RunConfig::write(&self.path.join(CONFIG), method, capture, settings)
+    pub(super) fn write_config(&self, method: &str, capture: &Path, skip_bad: bool, settings: &str) -> Result<()> {
+        RunConfig::write(&self.path.join(CONFIG), method, capture, skip_bad, settings)
     }
 
     pub(super) fn checkpoints(&self) -> CheckpointStore {
@@ -250,7 +253,8 @@ mod tests {
     fn with_run(root: &Path) -> PathBuf {
         let path = root.join("runs/fox");
         let folder = RunFolder::create(&path, Existing::Refuse).expect("a new folder");
-        folder.write_config("toy", Path::new("captures/it's \"fox\""), "# Steps.\nsteps = 3\n").expect("writable");
+        let capture = Path::new("captures/it's \"fox\"");
+        folder.write_config("toy", capture, true, "# Steps.\nsteps = 3\n").expect("writable");
         fs::write(path.join("scene.ply"), b"old").expect("writable");
         fs::write(path.join("checkpoint/step-000001.safetensors"), b"old").expect("writable");
         fs::write(path.join("notes.txt"), b"mine").expect("writable");
@@ -264,6 +268,7 @@ mod tests {
         let config = RunFolder::read_config(&path).expect("readable");
         assert_eq!((config.method.as_str(), config.settings["steps"].as_integer()), ("toy", Some(3)));
         assert!(config.capture.is_absolute() && config.capture.ends_with("captures/it's \"fox\""), "{config:?}");
+        assert!(config.skip_bad, "{config:?}");
         assert!(fs::read_to_string(path.join(CONFIG)).expect("readable").contains("# Steps."));
     }
 

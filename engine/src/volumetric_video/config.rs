@@ -3,15 +3,26 @@
 use crate::splats::SplatsConfig;
 use crate::splats::init::InitSource;
 
+/// As many as scenes may have.
+const MOST_SPLATS: usize = 60_000_000;
+
 crate::config! {
     /// Volumetric video: photos with poses and times become Gaussians in space and time, kept in a hierarchy of their influence.
     ///
     /// All schedules are shares of `steps`, so another number of steps stretches every one of them.
     pub struct VideoConfig {
-        /// Training steps; each renders one photo.
-        steps: u64 = 8000,
-        /// How many Gaussians the scene grows to, static ones among them.
-        max_splats: usize = 30_000,
+        /// Training steps; each renders one photo. 0 takes as many as `passes` and `min_steps` say.
+        steps: u64 = 0,
+        /// How often each photo is looked at when `steps` is 0.
+        passes: f64 = 4.0,
+        /// Fewest steps when `steps` is 0.
+        min_steps: u64 = 8000,
+        /// How many Gaussians the scene grows to, static ones among them; 0 takes `still_splats`, and `frame_splats` for each frame.
+        max_splats: usize = 0,
+        /// Gaussians that a still scene would have, when `max_splats` is 0.
+        still_splats: usize = 30_000,
+        /// Gaussians for each frame, when `max_splats` is 0; fewer where little moves.
+        frame_splats: usize = 150,
         /// Longest side, in pixels, to which photos are reduced; 0 keeps their size.
         resolution: u32 = 1600,
         /// Hold out every so many photos for testing; 0 trains on all that the capture does not itself hold out.
@@ -30,7 +41,7 @@ crate::config! {
         antialiased: bool = false,
         /// What to begin with: auto, points, depth, sweep, both (points and sweep) or random.
         init: InitSource = InitSource::Auto,
-        /// Moments of which first Gaussians are made; 0 chooses by the number of frames.
+        /// Moments of which first Gaussians are made; 0 takes every fourth frame's.
         init_moments: usize = 0,
         /// Gaussians to begin with; 0 chooses by `max_splats`.
         initial_splats: usize = 0,
@@ -87,14 +98,48 @@ crate::config! {
 /// When there is no such preset.
 pub fn preset(name: &str) -> crate::Result<&'static str> {
     match name {
-        "fast" => Ok("steps = 2000\nmax_splats = 20000\nresolution = 800\n"),
-        "balanced" => Ok(""),
-        "quality" => Ok("steps = 40000\nmax_splats = 300000\nsh_degree = 3\n"),
+        "fast" => Ok(
+            "steps = 0\nmax_splats = 0\npasses = 2\nmin_steps = 2000\nstill_splats = 18000\nframe_splats = 80\nresolution = 800\n",
+        ),
+        "balanced" => Ok("steps = 0\nmax_splats = 0\n"),
+        "quality" => Ok(
+            "steps = 0\nmax_splats = 0\npasses = 16\nmin_steps = 40000\nstill_splats = 250000\nframe_splats = 500\nsh_degree = 3\n",
+        ),
         _ => Err(crate::Error::setting(format!("there is no preset '{name}'; known are fast, balanced and quality"))),
     }
 }
 
 impl VideoConfig {
+    /// These settings with numbers of steps and Gaussians for a capture of so many photos to train on and frames, where they
+    /// are to follow its length.
+    #[must_use]
+    pub fn for_length(&self, photos: usize, frames: u32) -> Self {
+        let mut config = self.clone();
+        if config.steps == 0 {
+            config.steps = ((self.passes * photos as f64).ceil() as u64).max(self.min_steps).max(1);
+        }
+        if config.max_splats == 0 {
+            // A still scene is one frame.
+            let moving = self.frame_splats.saturating_mul(if frames > 1 { frames as usize } else { 0 });
+            config.max_splats = self.still_splats.saturating_add(moving).clamp(1, MOST_SPLATS);
+        }
+        config
+    }
+
+    /// Leaves out Gaussians for frames in which nothing moves, of which only a share does (0 to 1), but none of those that there
+    /// are.
+    pub(super) fn for_motion(&mut self, moving: f64, frames: u32, first: usize) {
+        let moving = (1.0 - self.still_share(frames)) * moving.clamp(0.0, 1.0);
+        let wanted = self.max_splats as f64 * (self.still_share(frames) + moving);
+        self.max_splats = self.max_splats.min((wanted.round() as usize).max(first).max(1));
+    }
+
+    /// The share of the Gaussians of a capture of so many frames that is meant for what rests.
+    pub(super) fn still_share(&self, frames: u32) -> f64 {
+        let (still, moving) = (self.still_splats as f64, self.frame_splats as f64 * f64::from(frames));
+        if still + moving > 0.0 { still / (still + moving) } else { 0.5 }
+    }
+
     /// What the density control of splats is told.
     pub(super) fn growth(&self) -> SplatsConfig {
         SplatsConfig {
@@ -117,7 +162,11 @@ impl VideoConfig {
         let require = |good: bool, message: &str| {
             if good { Ok(()) } else { Err(crate::Error::setting(message)) }
         };
-        SplatsConfig { sh_degree: self.sh_degree, initial_opacity: self.initial_opacity, ..self.growth() }.check()?;
+        require(self.passes > 0.0 && self.passes.is_finite(), "passes must be above 0")?;
+        // What is 0 follows the length.
+        let (steps, max_splats) = (self.steps.max(1), self.max_splats.max(1));
+        let growth = SplatsConfig { steps, max_splats, ..self.growth() };
+        SplatsConfig { sh_degree: self.sh_degree, initial_opacity: self.initial_opacity, ..growth }.check()?;
         require((0.0..=1.0).contains(&self.ssim_weight), "ssim_weight must lie between 0 and 1")?;
         require(self.segment_frames >= 1.0 && self.segment_frames.is_finite(), "segment_frames must be at least 1")?;
         require((0.0..=1.0).contains(&self.static_change), "static_change must lie between 0 and 1")

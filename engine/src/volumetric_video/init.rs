@@ -1,28 +1,34 @@
 //! Where Gaussians in space and time begin.
 //!
-//! At several moments the photos of all cameras are taken for a still scene, and the first splats are found as those of still
-//! scenes are. What looks the same at all times becomes static and is kept once; what does not becomes Gaussians around its
-//! moment. A capture with one photo for each moment has no still scenes: there all photos are one, and its Gaussians are spread
-//! over time.
+//! Of cameras that stand still, the median over time shows what rests: that becomes static, once, as splats of a still scene begin.
+//! At moments spread over the whole length, what differs from it becomes Gaussians around the moment. Where cameras move
+//! or each has one photo, photos of a moment are taken for a still scene. A capture with one photo for each moment has no still
+//! scenes: there all photos are one, and its Gaussians are spread over time.
 
 use super::config::VideoConfig;
 use crate::Result;
 use crate::frames::FrameSet;
-use crate::splats::init::{InitSettings, initial_splats};
+use crate::splats::init::{InitSettings, InitSource, Resting, initial_splats};
 use std::collections::BTreeMap;
 use tessera_datasets::camera::spacetime::{left_of_rotation, right_of_left};
 use tessera_datasets::capture::Capture;
 use tessera_datasets::scene::{SplatCloud, Timeline, VolumetricVideo};
-use tessera_kernels::camera_projection::View;
 
 /// Fewer photos of a moment than this show no still scene.
 const MIN_CAMERAS: usize = 3;
-/// Moments whose photos are compared to find what changes.
-const COMPARED: usize = 6;
-/// Photos are compared at this size: longer side in pixels.
-const COMPARED_SIDE: u32 = 160;
+/// Fewer photos of a camera than this do not show what rests.
+const MIN_PHOTOS: usize = 3;
+/// Frames from one moment with first Gaussians to the next.
+const SPACING: usize = 4;
+/// Most moments that are taken for still scenes of their own, since each of them finds again all that rests.
+const MOST_STILLS: usize = 12;
+/// Standard deviation along time of a first Gaussian, of the time between moments.
+const OVERLAP: f64 = 0.6;
+/// Share of the Gaussians that may be there in the end with which to begin; errors say where the others go.
+const BEGIN_SHARE: f64 = 0.5;
 
-/// The first Gaussians. `frames` are those to train on.
+/// The first Gaussians, and how much moves: of those that were meant for moments the share that something was found for, 0 to 1.
+/// `frames` are those to train on; `config` says how many there will be ([`VideoConfig::for_length`]).
 ///
 /// # Errors
 /// When a photo cannot be read, or the capture does not have what the settings ask for.
@@ -31,54 +37,138 @@ pub fn first_gaussians(
     frames: &FrameSet,
     timeline: Timeline,
     config: &VideoConfig,
-) -> Result<VolumetricVideo> {
+) -> Result<(VolumetricVideo, f64)> {
     let mut moments: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for i in 0..frames.len() {
         moments.entry(timeline.frame_at(seconds(frames, i, &timeline))).or_default().push(i);
     }
-    let settings = InitSettings {
-        source: config.init,
-        max_splats: config.max_splats,
-        count: (config.initial_splats > 0).then_some(config.initial_splats),
-        opacity: config.initial_opacity,
-        sh_degree: 0,
-        ..InitSettings::default()
-    };
-    let mut video = VolumetricVideo::with_capacity(config.max_splats, 0, timeline);
-    video.antialiased = config.antialiased;
-    video.scene_from_world = capture.scene_from_world;
+    let mut begin = Beginning::new(capture, frames, timeline, config);
     let stills: Vec<(u32, Vec<usize>)> =
         moments.iter().filter(|(_, of)| of.len() >= MIN_CAMERAS).map(|(&at, of)| (at, of.clone())).collect();
-    if moments.len() < 2 || stills.is_empty() {
-        let cloud = initial_splats(capture, frames, &settings, config.seed)?;
-        let spread = 0.25 * timeline.duration();
+    let moving = if moments.len() < 2 || stills.is_empty() {
+        begin.spread_over_time(moments.len() > 1)?;
+        1.0
+    } else if let Some(cameras) = begin.resting_cameras() {
+        begin.from_what_rests(&cameras, &stills)?
+    } else {
+        begin.from_stills(&stills)?;
+        1.0
+    };
+    thin(&mut begin.video, config.max_splats);
+    Ok((begin.video, moving))
+}
+
+/// What the first Gaussians are made of, and those that there are.
+struct Beginning<'a> {
+    capture: &'a Capture,
+    frames: &'a FrameSet,
+    timeline: Timeline,
+    config: &'a VideoConfig,
+    settings: InitSettings,
+    video: VolumetricVideo,
+}
+
+impl<'a> Beginning<'a> {
+    fn new(capture: &'a Capture, frames: &'a FrameSet, timeline: Timeline, config: &'a VideoConfig) -> Self {
+        let settings = InitSettings {
+            source: config.init,
+            max_splats: config.max_splats,
+            count: (config.initial_splats > 0).then_some(config.initial_splats),
+            opacity: config.initial_opacity,
+            sh_degree: 0,
+            ..InitSettings::default()
+        };
+        let mut video = VolumetricVideo::with_capacity(0, 0, timeline);
+        video.antialiased = config.antialiased;
+        video.scene_from_world = capture.scene_from_world;
+        Self { capture, frames, timeline, config, settings, video }
+    }
+
+    /// All photos as one still scene, whose Gaussians are spread over time when it moves.
+    fn spread_over_time(&mut self, moves: bool) -> Result<()> {
+        let cloud = initial_splats(self.capture, self.frames, &self.settings, self.config.seed)?;
+        let (duration, spread) = (self.timeline.duration(), 0.25 * self.timeline.duration());
         for i in 0..cloud.len() {
             // The golden ratio spreads any number of moments evenly.
-            let at = (i as f64 * 0.618_033_988_749_895).fract() * timeline.duration();
-            push(&mut video, &cloud, i, (moments.len() > 1).then_some((at, spread)));
+            let at = (i as f64 * 0.618_033_988_749_895).fract() * duration;
+            push(&mut self.video, &cloud, i, moves.then_some((at, spread)));
         }
-        return Ok(video);
+        Ok(())
     }
-    let wanted = match config.init_moments {
-        0 => (stills.len() / 5).clamp(1, 12),
-        given => given.min(stills.len()),
-    };
-    let changes = Changes::find(frames, &timeline)?;
-    let spacing = timeline.duration() / wanted as f64;
-    for k in 0..wanted {
-        let (at, of) = &stills[(2 * k + 1) * stills.len() / (2 * wanted)];
-        let cloud =
-            initial_splats(capture, &frames.subset(capture, of), &settings, config.seed.wrapping_add(k as u64))?;
-        for i in 0..cloud.len() {
-            let moves = changes.show(cloud.means[i], config.static_change);
-            // Each moment finds all that is static; a share of each is as good as all of one, and knows what others hide.
-            if moves || i % wanted == k {
-                push(&mut video, &cloud, i, moves.then_some((timeline.seconds_of(*at), 0.6 * spacing)));
-            }
+
+    /// The photos of each camera that stands still and sees enough moments, in the order of time, if there are enough such cameras.
+    fn resting_cameras(&self) -> Option<Vec<Vec<usize>>> {
+        let frames = self.frames;
+        // Photos from the same place through the same lens are those of one camera.
+        let mut cameras: BTreeMap<Vec<u64>, Vec<usize>> = BTreeMap::new();
+        for i in 0..frames.len() {
+            let (pose, lens) = (frames.camera_from_scene(i).to_matrix(), frames.camera(i).lens);
+            let numbers = pose.iter().chain(&lens.focal).chain(&lens.centre);
+            cameras.entry(numbers.map(|v| v.to_bits()).collect()).or_default().push(i);
         }
+        let mut cameras: Vec<Vec<usize>> = cameras.into_values().collect();
+        cameras.retain(|of| of.len() >= MIN_PHOTOS);
+        // Depth images are of moments.
+        if self.config.init == InitSource::Depth || cameras.len() < MIN_CAMERAS {
+            return None;
+        }
+        // Many cameras show the same as a selection of them.
+        let step = cameras.len().div_ceil(Resting::MOST);
+        cameras = cameras.into_iter().step_by(step).collect();
+        let time = |i: usize| seconds(frames, i, &self.timeline);
+        cameras.iter_mut().for_each(|of| of.sort_by(|&a, &b| time(a).total_cmp(&time(b))));
+        Some(cameras)
     }
-    thin(&mut video, config.max_splats);
-    Ok(video)
+
+    /// Static Gaussians of what rests, and moving ones of what differs from it at moments over the whole length. Returns how much
+    /// moves.
+    fn from_what_rests(&mut self, cameras: &[Vec<usize>], stills: &[(u32, Vec<usize>)]) -> Result<f64> {
+        let (config, settings) = (self.config, self.settings);
+        let resting = Resting::find(self.frames, cameras)?;
+        let most = BEGIN_SHARE * config.max_splats as f64;
+        let wanted = match config.init_moments {
+            0 => stills.len().div_ceil(SPACING),
+            given => given.min(stills.len()),
+        };
+        let still_share = config.still_share(self.timeline.frames);
+        let rest_settings = InitSettings { max_splats: (most * still_share).ceil() as usize, ..settings };
+        let rest = resting.splats(self.capture, &rest_settings, config.seed)?;
+        (0..rest.len()).for_each(|i| push(&mut self.video, &rest, i, None));
+        let each = ((most * (1.0 - still_share)) / wanted as f64).ceil() as usize;
+        let spread = OVERLAP * self.timeline.duration() / wanted as f64;
+        let camera_of: BTreeMap<usize, usize> =
+            cameras.iter().enumerate().flat_map(|(camera, of)| of.iter().map(move |&i| (i, camera))).collect();
+        for k in 0..wanted {
+            let (at, of) = &stills[(2 * k + 1) * stills.len() / (2 * wanted)];
+            let photos: Vec<(usize, usize)> = of.iter().filter_map(|i| Some((*camera_of.get(i)?, *i))).collect();
+            let settings = InitSettings { max_splats: each, ..settings };
+            let seed = config.seed.wrapping_add(1 + k as u64);
+            let cloud = resting.moving(self.frames, &photos, &settings, config.static_change, seed)?;
+            let at = self.timeline.seconds_of(*at);
+            (0..cloud.len()).for_each(|i| push(&mut self.video, &cloud, i, Some((at, spread))));
+        }
+        let moving = self.video.len() - rest.len();
+        tracing::info!(resting = rest.len(), moving, moments = wanted, "first Gaussians");
+        Ok(moving as f64 / (each * wanted).max(1) as f64)
+    }
+
+    /// Each of some moments as a still scene of its own.
+    fn from_stills(&mut self, stills: &[(u32, Vec<usize>)]) -> Result<()> {
+        let config = self.config;
+        let wanted = match config.init_moments {
+            0 => stills.len().div_ceil(SPACING).min(MOST_STILLS),
+            given => given.min(stills.len()),
+        };
+        let spread = OVERLAP * self.timeline.duration() / wanted as f64;
+        for k in 0..wanted {
+            let (at, of) = &stills[(2 * k + 1) * stills.len() / (2 * wanted)];
+            let (frames, seed) = (self.frames.subset(self.capture, of), config.seed.wrapping_add(k as u64));
+            let cloud = initial_splats(self.capture, &frames, &self.settings, seed)?;
+            let at = self.timeline.seconds_of(*at);
+            (0..cloud.len()).for_each(|i| push(&mut self.video, &cloud, i, Some((at, spread))));
+        }
+        Ok(())
+    }
 }
 
 /// When a frame was taken, in seconds after the first.
@@ -117,65 +207,4 @@ fn thin(video: &mut VolumetricVideo, most: usize) {
     keep(&mut video.right_quats, &kept);
     keep(&mut video.opacity_logits, &kept);
     keep(&mut video.sh0, &kept);
-}
-
-/// Where each camera's picture changes over time.
-struct Changes {
-    cameras: Vec<(View, Vec<f32>)>,
-}
-
-impl Changes {
-    fn find(frames: &FrameSet, timeline: &Timeline) -> Result<Self> {
-        // Photos from the same place are those of one camera.
-        let mut cameras: BTreeMap<Vec<u64>, Vec<usize>> = BTreeMap::new();
-        for i in 0..frames.len() {
-            let pose = frames.camera_from_scene(i).to_matrix();
-            cameras.entry(pose.iter().map(|v| v.to_bits()).collect()).or_default().push(i);
-        }
-        let mut found = Vec::new();
-        for of in cameras.values_mut().filter(|of| of.len() > 1) {
-            of.sort_by(|&a, &b| seconds(frames, a, timeline).total_cmp(&seconds(frames, b, timeline)));
-            let camera = frames.camera(of[0]);
-            let downscale = camera.width.max(camera.height).div_ceil(COMPARED_SIDE);
-            let compared = of.len().min(COMPARED);
-            let mut range: Option<(Vec<u8>, Vec<u8>)> = None;
-            let mut channels = 3;
-            for k in 0..compared {
-                let photo = frames.load(of[k * (of.len() - 1) / (compared - 1)], downscale)?;
-                channels = usize::from(photo.pixels.image.channels);
-                let data = &photo.pixels.image.data;
-                let (low, high) = range.get_or_insert_with(|| (data.clone(), data.clone()));
-                low.iter_mut().zip(data).for_each(|(l, v)| *l = (*l).min(*v));
-                high.iter_mut().zip(data).for_each(|(h, v)| *h = (*h).max(*v));
-            }
-            let Some((low, high)) = range else { continue };
-            let pixels = low.chunks_exact(channels).zip(high.chunks_exact(channels));
-            let largest = |(l, h): (&[u8], &[u8])| l.iter().zip(h).map(|(l, h)| h - l).max().unwrap_or(0);
-            found.push((frames.view(of[0], downscale), pixels.map(|p| f32::from(largest(p)) / 255.0).collect()));
-        }
-        Ok(Self { cameras: found })
-    }
-
-    /// Whether most of the cameras that see a point see a change there.
-    fn show(&self, point: [f32; 3], allowed: f32) -> bool {
-        let (mut seen, mut changing) = (0, 0);
-        for (view, change) in &self.cameras {
-            let p: [f32; 3] = std::array::from_fn(|i| {
-                (0..3).map(|k| view.rotation[i][k] * point[k]).sum::<f32>() + view.translation[i]
-            });
-            if p[2] <= 0.0 {
-                continue;
-            }
-            let [u, v] = [p[0] / p[2], p[1] / p[2]].map(f64::from);
-            let [u, v] = view.lens.distort(u, v).uv;
-            let x = view.lens.focal[0] * u + view.lens.centre[0];
-            let y = view.lens.focal[1] * v + view.lens.centre[1];
-            if x < 0.0 || y < 0.0 || x >= view.width as f64 || y >= view.height as f64 {
-                continue;
-            }
-            seen += 1;
-            changing += usize::from(change[y as usize * view.width + x as usize] > allowed);
-        }
-        2 * changing > seen
-    }
 }

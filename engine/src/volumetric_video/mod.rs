@@ -84,16 +84,20 @@ impl VideoTraining {
             image_cache_mb: config.image_cache_mb,
         };
         let (frames, held_out) = FrameSet::split(capture, &split)?;
-        let mut config = config.clone();
+        let timeline = timeline_of(capture)?;
+        let follows_length = config.max_splats == 0;
+        let mut config = config.for_length(frames.len(), timeline.frames);
         if config.find_background
             && let Some(colour) = backdrop::common_backdrop(&frames)?
         {
             tracing::info!(?colour, "taking the colour of the photos' borders for the background");
             config.background = colour;
         }
+        let (video, moving) = init::first_gaussians(capture, &frames, timeline, &config)?;
+        if follows_length {
+            config.for_motion(moving, timeline.frames, video.len());
+        }
         let config = &config;
-        let timeline = timeline_of(capture)?;
-        let video = init::first_gaussians(capture, &frames, timeline, config)?;
         let model = VideoModel::new(&video, config);
         let growth = config.growth();
         let moments: Vec<f64> = (0..frames.len()).map(|i| init::seconds(&frames, i, &timeline)).collect();

@@ -12,7 +12,8 @@ fn made_capture(folder: &Path) -> Capture {
 }
 
 fn small() -> VideoConfig {
-    VideoConfig { steps: 60, max_splats: 1500, initial_splats: 600, refine_every: 5, ..VideoConfig::default() }
+    let shares = VideoConfig { still_splats: 700, frame_splats: 70, ..VideoConfig::default() };
+    VideoConfig { steps: 60, max_splats: 1500, initial_splats: 600, refine_every: 5, ..shares }
 }
 
 fn train(folder: &Path, existing: Existing, training: &mut VideoTraining, stop_at: u64) -> Outcome {

@@ -124,7 +124,7 @@ fn candidates(views: &WorkingViews, believed: &[Vec<f32>], filled: &[f32], k: us
         }
         let known = believed[k][pixel] > 0.0;
         let position = point_of(view, pixel, 1.0 / inverse);
-        let outside = masked && !hull::is_inside(&views.views, &position);
+        let outside = masked && !hull::is_inside(&views.views, &position, hull::AGREEMENT);
         if outside || (!known && hides_something(views, believed, k, &position)) {
             continue;
         }

@@ -12,14 +12,14 @@ use rand_pcg::Pcg64;
 use rayon::prelude::*;
 
 /// Share of the views that see a point which must show the object there; masks have errors at their edges.
-const AGREEMENT: f32 = 0.95;
+pub(super) const AGREEMENT: f32 = 0.95;
 /// Views that must see a point for it to be inside.
 const MIN_VIEWS: usize = 2;
 /// Steps along a ray through the depth range.
 const STEPS: usize = 192;
 
-/// Whether the masks leave room for the object at `point`.
-pub(super) fn is_inside(views: &[WorkingView], point: &Vector3<f32>) -> bool {
+/// Whether the masks leave room for the object at `point`: a share of the views that see it must show the object there.
+pub(super) fn is_inside(views: &[WorkingView], point: &Vector3<f32>, agreement: f32) -> bool {
     let (mut seen, mut scene) = (0, 0);
     for view in views {
         let Some((pixel, _)) = view.project(point) else { continue };
@@ -32,11 +32,16 @@ pub(super) fn is_inside(views: &[WorkingView], point: &Vector3<f32>) -> bool {
             }
         }
     }
-    seen >= MIN_VIEWS && scene as f32 >= AGREEMENT * seen as f32
+    seen >= MIN_VIEWS && scene as f32 >= agreement * seen as f32
 }
 
 /// Up to `count` points where rays of random object pixels enter the hull, in the colours of those pixels.
-pub(super) fn surface_points(views: &WorkingViews, count: usize, rng: &mut Pcg64) -> Vec<ColouredPoint> {
+pub(super) fn surface_points(
+    views: &WorkingViews,
+    agreement: f32,
+    count: usize,
+    rng: &mut Pcg64,
+) -> Vec<ColouredPoint> {
     let pixels: Vec<Vec<u32>> = views.views.iter().map(object_pixels).collect();
     let usable: Vec<usize> = (0..pixels.len()).filter(|&v| !pixels[v].is_empty()).collect();
     if usable.is_empty() {
@@ -53,10 +58,8 @@ pub(super) fn surface_points(views: &WorkingViews, count: usize, rng: &mut Pcg64
         let (x, y) = (pixel as usize % view.width, pixel as usize / view.width);
         let inside = |step: &usize| {
             let t = (*step as f32 + jitter) / STEPS as f32;
-            is_inside(
-                &views.views,
-                &view.unproject(x as f32 + 0.5, y as f32 + 0.5, view.near + t * (view.far - view.near)),
-            )
+            let z = view.near + t * (view.far - view.near);
+            is_inside(&views.views, &view.unproject(x as f32 + 0.5, y as f32 + 0.5, z), agreement)
         };
         let step = (0..STEPS).find(inside)?;
         let t = (step as f32 + jitter) / STEPS as f32;

@@ -8,7 +8,9 @@ use tessera_datasets::files::Files;
 use tessera_datasets::image::{DepthImage, Image8, ImageCache, save_depth_png, save_png};
 
 /// What a ray from a camera meets: colour with alpha, and how far along the ray (in multiples of its direction).
-type Scene = fn(Point3<f64>, Vector3<f64>) -> ([u8; 4], f64);
+trait Scene: Fn(Point3<f64>, Vector3<f64>) -> ([u8; 4], f64) {}
+
+impl<F: Fn(Point3<f64>, Vector3<f64>) -> ([u8; 4], f64)> Scene for F {}
 
 /// Colours without repetition, with detail at several scales.
 fn texture(x: f64, y: f64) -> [u8; 4] {
@@ -27,9 +29,14 @@ fn wall(origin: Point3<f64>, ray: Vector3<f64>) -> ([u8; 4], f64) {
 
 /// A ball of radius 0.5 at the origin in front of nothing.
 fn ball(origin: Point3<f64>, ray: Vector3<f64>) -> ([u8; 4], f64) {
-    let (a, b, c) = (ray.norm_squared(), origin.coords.dot(&ray), origin.coords.norm_squared() - 0.25);
+    ball_at(origin, ray, 0.5).map_or(([0; 4], 0.0), |t| ([200, 100, 50, 255], t))
+}
+
+/// How far along a ray it meets a ball around the origin.
+fn ball_at(origin: Point3<f64>, ray: Vector3<f64>, radius: f64) -> Option<f64> {
+    let (a, b, c) = (ray.norm_squared(), origin.coords.dot(&ray), origin.coords.norm_squared() - radius * radius);
     let root = b * b - a * c;
-    if root < 0.0 { ([0; 4], 0.0) } else { ([200, 100, 50, 255], (-b - root.sqrt()) / a) }
+    (root >= 0.0).then(|| (-b - root.sqrt()) / a)
 }
 
 fn blank(_: Point3<f64>, _: Vector3<f64>) -> ([u8; 4], f64) {
@@ -37,7 +44,7 @@ fn blank(_: Point3<f64>, _: Vector3<f64>) -> ([u8; 4], f64) {
 }
 
 /// Photos of a scene by cameras on an arc of `turn` radians around the origin, with depth if asked for.
-fn capture(folder: &Path, scene: Scene, channels: u8, count: usize, turn: f64, with_depth: bool) -> Capture {
+fn capture(folder: &Path, scene: impl Scene, channels: u8, count: usize, turn: f64, with_depth: bool) -> Capture {
     let camera = Camera::from_horizontal_fov(160, 120, 0.8);
     let frames = (0..count).map(|i| {
         let angle = turn * (i as f64 / (count - 1).max(1) as f64 - 0.5);
@@ -227,4 +234,52 @@ fn one_photo_is_enough_to_begin() {
     let cloud = start(&capture, &InitSettings { count: Some(100), ..InitSettings::default() }, 6).expect("a photo");
     assert_eq!(cloud.len(), 100);
     assert!(cloud.means.iter().flatten().all(|v| v.is_finite()));
+}
+
+#[test]
+fn what_moves_before_standing_cameras_is_found_where_it_is() {
+    let folder = folder();
+    let centre = |moment: usize| {
+        let turn = 1.2 * moment as f64;
+        Vector3::new(0.8 * turn.cos(), 0.4 * (2.3 * turn).sin(), 0.8 * turn.sin())
+    };
+    // A small ball goes round one that rests.
+    let (moments, cameras) = (7, 12);
+    let mut all: Option<Capture> = None;
+    for moment in 0..moments {
+        let scene = |origin: Point3<f64>, ray: Vector3<f64>| {
+            let moving = ball_at(origin - centre(moment), ray, 0.3);
+            let resting = ball_at(origin, ray, 0.5);
+            match (moving, resting) {
+                (Some(t), rest) if rest.is_none_or(|r| t < r) => ([220, 40, 30, 255], t),
+                (_, Some(t)) => ([60, 140, 90, 255], t),
+                _ => ([30, 30, 60, 255], 0.0),
+            }
+        };
+        let of = format!("{moment}");
+        std::fs::create_dir(folder.path().join(&of)).expect("writable");
+        let mut made = capture(&folder.path().join(&of), scene, 3, cameras, std::f64::consts::TAU, false);
+        made.frames.iter_mut().for_each(|frame| {
+            frame.image = format!("{of}/{}", frame.image);
+            frame.name.clone_from(&frame.image);
+        });
+        match &mut all {
+            Some(all) => all.frames.append(&mut made.frames),
+            none => *none = Some(made),
+        }
+    }
+    let mut capture = all.expect("there are moments");
+    capture.files = Arc::new(Files::open(folder.path()).expect("the folder exists"));
+    let cache = Arc::new(ImageCache::new(capture.files.clone(), 1 << 26, None));
+    let frames = FrameSet::new(&capture, &(0..moments * cameras).collect::<Vec<_>>(), &cache, 1);
+    let of_camera = |camera| (0..moments).map(|moment| moment * cameras + camera).collect();
+    let resting = Resting::find(&frames, &(0..cameras).map(of_camera).collect::<Vec<_>>()).expect("readable photos");
+    let settings = InitSettings { max_splats: 400, ..InitSettings::default() };
+    for moment in 0..moments {
+        let photos: Vec<(usize, usize)> = (0..cameras).map(|camera| (camera, moment * cameras + camera)).collect();
+        let cloud = resting.moving(&frames, &photos, &settings, 0.08, 3).expect("readable photos");
+        assert!(cloud.len() > 100, "only {} points move at moment {moment}", cloud.len());
+        let near = share(&cloud, |p| (p - centre(moment).cast()).norm() < 0.45);
+        assert!(near > 0.9, "only {near} of the points are at the ball of radius 0.3 at moment {moment}");
+    }
 }

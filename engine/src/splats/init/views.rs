@@ -13,8 +13,8 @@ use tessera_datasets::capture::MaskKind;
 use tessera_datasets::image::FramePixels;
 
 /// Pixels of a small photo, about, and of all together.
-const PIXELS: f64 = 48_000.0;
-const TOTAL_PIXELS: f64 = 3_000_000.0;
+pub(super) const PIXELS: f64 = 48_000.0;
+pub(super) const TOTAL_PIXELS: f64 = 3_000_000.0;
 /// Photos that are looked at, evenly spread over the frames.
 pub(super) const MAX_VIEWS: usize = 120;
 /// Tangent of the widest angle from the axis that is kept of a wide lens.
@@ -114,14 +114,25 @@ impl WorkingViews {
         let pixels = PIXELS.min(TOTAL_PIXELS / count.max(1) as f64);
         let views: Result<Vec<_>> =
             (0..count).into_par_iter().map(|k| small_view(frames, k * frames.len() / count, pixels)).collect();
-        let mut all = Self { views: views?, distance: 1.0 };
+        let mut all = Self::new(views?);
+        all.limit_to(sparse);
+        Ok(all)
+    }
+
+    /// Small photos of one scene, between depths that their cameras say.
+    pub fn new(views: Vec<WorkingView>) -> Self {
+        let mut all = Self { views, distance: 1.0 };
         all.find_depth_ranges();
+        all
+    }
+
+    /// Limits depths to those in which each view sees sparse points.
+    pub fn limit_to(&mut self, sparse: &[ColouredPoint]) {
         let range = |view: &WorkingView| view.range_of(sparse);
-        let ranges: Vec<_> = all.views.par_iter().map(range).collect();
-        for (view, range) in all.views.iter_mut().zip(ranges) {
+        let ranges: Vec<_> = self.views.par_iter().map(range).collect();
+        for (view, range) in self.views.iter_mut().zip(ranges) {
             (view.near, view.far) = range.unwrap_or((view.near, view.far));
         }
-        Ok(all)
     }
 
     /// Whether some photo says where the object is not.
@@ -164,7 +175,7 @@ impl WorkingViews {
     }
 
     /// The point nearest to all optical axes (least squares), if they meet in front of most cameras.
-    fn focus(&self) -> Option<Vector3<f32>> {
+    pub fn focus(&self) -> Option<Vector3<f32>> {
         let mut normal = Matrix3::zeros();
         let mut right = Vector3::zeros();
         for view in &self.views {
@@ -207,7 +218,8 @@ fn median(values: impl Iterator<Item = f32>) -> Option<f32> {
     (!values.is_empty()).then(|| *values.select_nth_unstable_by(middle, f32::total_cmp).1)
 }
 
-fn small_view(frames: &FrameSet, i: usize, small: f64) -> Result<WorkingView> {
+/// The photo of frame `i` with about `small` pixels; its depths are still unknown.
+pub(super) fn small_view(frames: &FrameSet, i: usize, small: f64) -> Result<WorkingView> {
     let full = frames.camera(i);
     let scale = (small / (f64::from(full.width) * f64::from(full.height))).sqrt().min(1.0);
     let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
