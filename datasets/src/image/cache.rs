@@ -186,8 +186,11 @@ impl State {
     /// Keeps pixels that nobody asked for yet, if there is room.
     fn add(&mut self, name: &str, number: u32, size: (u32, u32), pixels: Arc<FramePixels>, capacity: usize) {
         let bytes = pixels.bytes();
+        if self.bytes + bytes > capacity {
+            return;
+        }
         let entries = self.frames.entry(name.to_owned()).or_default().entry(number).or_default();
-        if self.bytes + bytes <= capacity && entries.iter().all(|entry| entry.size != size) {
+        if entries.iter().all(|entry| entry.size != size) {
             entries.push(Entry { size, last_used: self.clock, pixels: Some(pixels) });
             self.bytes += bytes;
         }
@@ -210,15 +213,22 @@ impl State {
     fn evict_oldest(&mut self) -> bool {
         let entries = self.frames.values().flat_map(BTreeMap::values).flatten().filter(|e| e.pixels.is_some());
         let Some(oldest) = entries.map(|e| e.last_used).min() else { return false };
-        for entries in self.frames.values_mut().flat_map(BTreeMap::values_mut) {
-            entries.retain(|entry| match &entry.pixels {
-                Some(pixels) if entry.last_used == oldest => {
-                    self.bytes -= pixels.bytes();
-                    false
-                }
-                _ => true,
+        let bytes = &mut self.bytes;
+        let mut keep = |entry: &Entry| match &entry.pixels {
+            Some(pixels) if entry.last_used == oldest => {
+                *bytes -= pixels.bytes();
+                false
+            }
+            _ => true,
+        };
+        // Nothing stays of what is dropped: videos have any number of frames.
+        self.frames.retain(|_, numbers| {
+            numbers.retain(|_, entries| {
+                entries.retain(&mut keep);
+                !entries.is_empty()
             });
-        }
+            !numbers.is_empty()
+        });
         true
     }
 }

@@ -147,9 +147,9 @@ fn splats_of(capture: &Capture, photos: &Photos<'_>, settings: &InitSettings, se
         InitSource::Auto => automatic(capture, photos, settings.max_splats, made, &mut rng)?,
         InitSource::Points => measured::sparse_points(capture, settings.max_splats, &mut rng),
         InitSource::Depth => photos.depth_points(made, &mut rng)?,
-        InitSource::Sweep => swept_points(&*photos.views(&[])?, made, &mut rng),
+        InitSource::Sweep => swept_points(photos.views(&[])?.as_ref(), made, &mut rng),
         InitSource::Both => sparse_points(capture, photos, settings.max_splats, made, &mut rng)?,
-        InitSource::Random => random_points(&*photos.views(&[])?, made, &mut rng),
+        InitSource::Random => random_points(photos.views(&[])?.as_ref(), made, &mut rng),
     };
     if points.is_empty() && settings.max_splats > 0 {
         let what = match settings.source {
@@ -184,7 +184,7 @@ fn automatic(
         tracing::info!(points = points.len(), "beginning with points from the depth images");
         return Ok(points);
     }
-    Ok(swept_points(&*photos.views(&[])?, made, rng))
+    Ok(swept_points(photos.views(&[])?.as_ref(), made, rng))
 }
 
 /// The sparse points, and up to `made` that a sweep between their depths adds: where there are no sparse points, there is

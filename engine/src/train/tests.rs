@@ -87,7 +87,8 @@ impl Method for Toy {
 }
 
 fn options() -> RunOptions {
-    RunOptions { capture: "capture".into(), checkpoint_every: 10, eval_every: 0, preview_every: 20, log_every: 5 }
+    let capture = "capture".into();
+    RunOptions { capture, checkpoint_every: 10, preview_every: 20, log_every: 5, ..RunOptions::default() }
 }
 
 /// Runs a toy in `folder` and returns what came of it with all events.

@@ -22,7 +22,7 @@ crate::config! {
         /// Gaussians that a still scene would have, when `max_splats` is 0.
         still_splats: usize = 30_000,
         /// Gaussians for each frame, when `max_splats` is 0; fewer where little moves.
-        frame_splats: usize = 150,
+        frame_splats: usize = 300,
         /// Longest side, in pixels, to which photos are reduced; 0 keeps their size.
         resolution: u32 = 1600,
         /// Hold out every so many photos for testing; 0 trains on all that the capture does not itself hold out.
@@ -92,19 +92,22 @@ crate::config! {
     }
 }
 
+/// A run that is resumed with a preset takes its lengths from it.
+const LENGTHS: &str = "steps = 0\nmax_splats = 0\n";
+const FAST: &str = "steps = 0\nmax_splats = 0\npasses = 2\nmin_steps = 2000\nstill_splats = 20000\nframe_splats = 150\n\
+                    resolution = 800\n";
+const QUALITY: &str = "steps = 0\nmax_splats = 0\npasses = 16\nmin_steps = 40000\nstill_splats = 250000\n\
+                       frame_splats = 1000\nsh_degree = 3\n";
+
 /// Settings that differ from the defaults under a name.
 ///
 /// # Errors
 /// When there is no such preset.
 pub fn preset(name: &str) -> crate::Result<&'static str> {
     match name {
-        "fast" => Ok(
-            "steps = 0\nmax_splats = 0\npasses = 2\nmin_steps = 2000\nstill_splats = 18000\nframe_splats = 80\nresolution = 800\n",
-        ),
-        "balanced" => Ok("steps = 0\nmax_splats = 0\n"),
-        "quality" => Ok(
-            "steps = 0\nmax_splats = 0\npasses = 16\nmin_steps = 40000\nstill_splats = 250000\nframe_splats = 500\nsh_degree = 3\n",
-        ),
+        "fast" => Ok(FAST),
+        "balanced" => Ok(LENGTHS),
+        "quality" => Ok(QUALITY),
         _ => Err(crate::Error::setting(format!("there is no preset '{name}'; known are fast, balanced and quality"))),
     }
 }

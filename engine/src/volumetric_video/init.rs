@@ -6,11 +6,12 @@
 //! scenes: there all photos are one, and its Gaussians are spread over time.
 
 use super::config::VideoConfig;
+use super::motion::{Glimpse, moving_ball, velocities};
 use crate::Result;
 use crate::frames::FrameSet;
 use crate::splats::init::{InitSettings, InitSource, Resting, initial_splats};
 use std::collections::BTreeMap;
-use tessera_datasets::camera::spacetime::{left_of_rotation, right_of_left};
+use tessera_datasets::camera::spacetime::{SpacetimeShape, left_of_rotation, right_of_left};
 use tessera_datasets::capture::Capture;
 use tessera_datasets::scene::{SplatCloud, Timeline, VolumetricVideo};
 
@@ -24,6 +25,10 @@ const SPACING: usize = 4;
 const MOST_STILLS: usize = 12;
 /// Standard deviation along time of a first Gaussian, of the time between moments.
 const OVERLAP: f64 = 0.6;
+/// Frames between moments from which velocities are still found.
+const MOST_STRAIGHT: usize = 12;
+/// How far around a Gaussian one looks for where its surroundings go, as a share of the cameras' region.
+const REACH: f64 = 0.1;
 /// Share of the Gaussians that may be there in the end with which to begin; errors say where the others go.
 const BEGIN_SHARE: f64 = 0.5;
 
@@ -91,7 +96,8 @@ impl<'a> Beginning<'a> {
         for i in 0..cloud.len() {
             // The golden ratio spreads any number of moments evenly.
             let at = (i as f64 * 0.618_033_988_749_895).fract() * duration;
-            push(&mut self.video, &cloud, i, moves.then_some((at, spread)));
+            let moving = Around::Moving { seconds: at, spread, velocity: [0.0; 3] };
+            push(&mut self.video, &cloud, i, if moves { moving } else { Around::Always });
         }
         Ok(())
     }
@@ -133,19 +139,34 @@ impl<'a> Beginning<'a> {
         let still_share = config.still_share(self.timeline.frames);
         let rest_settings = InitSettings { max_splats: (most * still_share).ceil() as usize, ..settings };
         let rest = resting.splats(self.capture, &rest_settings, config.seed)?;
-        (0..rest.len()).for_each(|i| push(&mut self.video, &rest, i, None));
+        (0..rest.len()).for_each(|i| push(&mut self.video, &rest, i, Around::Always));
         let each = ((most * (1.0 - still_share)) / wanted as f64).ceil() as usize;
-        let spread = OVERLAP * self.timeline.duration() / wanted as f64;
         let camera_of: BTreeMap<usize, usize> =
             cameras.iter().enumerate().flat_map(|(camera, of)| of.iter().map(move |&i| (i, camera))).collect();
-        for k in 0..wanted {
+        let look = |k: usize| -> Result<(f64, SplatCloud)> {
             let (at, of) = &stills[(2 * k + 1) * stills.len() / (2 * wanted)];
             let photos: Vec<(usize, usize)> = of.iter().filter_map(|i| Some((*camera_of.get(i)?, *i))).collect();
             let settings = InitSettings { max_splats: each, ..settings };
             let seed = config.seed.wrapping_add(1 + k as u64);
             let cloud = resting.moving(self.frames, &photos, &settings, config.static_change, seed)?;
-            let at = self.timeline.seconds_of(*at);
-            (0..cloud.len()).for_each(|i| push(&mut self.video, &cloud, i, Some((at, spread))));
+            Ok((self.timeline.seconds_of(*at), cloud))
+        };
+        let spread = OVERLAP * self.timeline.duration() / wanted as f64;
+        let reach = (REACH * crate::splats::camera_extent(self.frames)) as f32;
+        // Over longer times things do not go straight on.
+        let is_short = wanted * MOST_STRAIGHT >= stills.len();
+        let mut before: Option<(f64, SplatCloud)> = None;
+        let mut now = look(0)?;
+        for k in 1..=wanted {
+            let after = if k < wanted { Some(look(k)?) } else { None };
+            let near = before.iter().chain(&after).filter(|_| is_short);
+            let others: Vec<Glimpse<'_>> = near.map(Glimpse::of).collect();
+            let velocities = velocities(Glimpse::of(&now), &others, reach);
+            for (i, velocity) in velocities.into_iter().enumerate() {
+                push(&mut self.video, &now.1, i, Around::Moving { seconds: now.0, spread, velocity });
+            }
+            let Some(after) = after else { break };
+            before = Some(std::mem::replace(&mut now, after));
         }
         let moving = self.video.len() - rest.len();
         tracing::info!(resting = rest.len(), moving, moments = wanted, "first Gaussians");
@@ -164,8 +185,8 @@ impl<'a> Beginning<'a> {
             let (at, of) = &stills[(2 * k + 1) * stills.len() / (2 * wanted)];
             let (frames, seed) = (self.frames.subset(self.capture, of), config.seed.wrapping_add(k as u64));
             let cloud = initial_splats(self.capture, &frames, &self.settings, seed)?;
-            let at = self.timeline.seconds_of(*at);
-            (0..cloud.len()).for_each(|i| push(&mut self.video, &cloud, i, Some((at, spread))));
+            let around = Around::Moving { seconds: self.timeline.seconds_of(*at), spread, velocity: [0.0; 3] };
+            (0..cloud.len()).for_each(|i| push(&mut self.video, &cloud, i, around));
         }
         Ok(())
     }
@@ -176,15 +197,37 @@ pub fn seconds(frames: &FrameSet, i: usize, timeline: &Timeline) -> f64 {
     frames.frame(i).time.map_or(0.0, |time| timeline.seconds_at(time))
 }
 
-/// Adds a splat, static or around a moment for some seconds.
-fn push(video: &mut VolumetricVideo, cloud: &SplatCloud, i: usize, around: Option<(f64, f64)>) {
-    let left = left_of_rotation(cloud.quats[i]);
+/// When a first Gaussian is there.
+#[derive(Clone, Copy)]
+enum Around {
+    Always,
+    /// Around a moment, for so long (a standard deviation), with a velocity in units a second.
+    Moving {
+        seconds: f64,
+        spread: f64,
+        velocity: [f32; 3],
+    },
+}
+
+/// Adds a round splat.
+fn push(video: &mut VolumetricVideo, cloud: &SplatCloud, i: usize, around: Around) {
+    let log_scale = cloud.log_scales[i];
+    let (time, shape) = match around {
+        Around::Always => {
+            let left = left_of_rotation(cloud.quats[i].map(f64::from));
+            let right = right_of_left(left);
+            (0.0, SpacetimeShape { log_scale: log_scale.map(f64::from), log_time_scale: f64::INFINITY, left, right })
+        }
+        Around::Moving { seconds, spread, velocity } => {
+            (seconds as f32, moving_ball(f64::from(log_scale[0]).exp(), spread, velocity.map(f64::from)))
+        }
+    };
     video.means.push(cloud.means[i]);
-    video.times.push(around.map_or(0.0, |(at, _)| at as f32));
-    video.log_scales.push(cloud.log_scales[i]);
-    video.log_time_scales.push(around.map_or(f32::INFINITY, |(_, spread)| spread.ln() as f32));
-    video.left_quats.push(left);
-    video.right_quats.push(right_of_left(left));
+    video.times.push(time);
+    video.log_scales.push(shape.log_scale.map(|s| s as f32));
+    video.log_time_scales.push(shape.log_time_scale as f32);
+    video.left_quats.push(shape.left.map(|q| q as f32));
+    video.right_quats.push(shape.right.map(|q| q as f32));
     video.opacity_logits.push(cloud.opacity_logits[i]);
     video.sh0.push(cloud.sh0[i]);
 }

@@ -1,7 +1,7 @@
 //! Volumetric video: photos with poses and times become Gaussians in space and time.
 //!
 //! - [`config`]: all settings, which are the command line, the TOML file and the documentation at once.
-//! - [`init`]: the first Gaussians; what does not change is static from the beginning.
+//! - [`init`]: the first Gaussians; what does not change is static from the beginning; `motion`: how the others move.
 //! - [`model`]: parameters and their optimiser, ordered by the segments of a [`TimeHierarchy`], so that a step touches only
 //!   what may be seen at its moment; [`density`]: growth and relocation.
 //! - [`windows`]: which photos are trained on when; [`waiting`]: the Gaussians of other moments, on disk.
@@ -15,6 +15,7 @@ pub mod config;
 pub mod density;
 pub mod init;
 pub mod model;
+mod motion;
 pub mod painter;
 pub mod slicer;
 mod step;

@@ -49,7 +49,7 @@ impl VideoTraining {
         Ok(StepReport {
             loss: f64::from(values.loss),
             psnr: f64::from(psnr(values.mse)),
-            count: self.model.len() as u64,
+            count: (self.model.len() + self.model.waiting()) as u64,
             count_name: "splats",
         })
     }

@@ -4,7 +4,8 @@
 //! that show a difference to most of the cameras that look there are where it is (a visual hull).
 
 use super::views::{Content, MAX_VIEWS, PIXELS, TOTAL_PIXELS, WorkingView, WorkingViews, small_view};
-use super::{ColouredPoint, InitSettings, Photos, fusion, hull, splats_of, sweep, to_splats};
+use super::{ColouredPoint, InitSettings, InitSource, MIN_SPARSE_POINTS, Photos};
+use super::{fusion, hull, splats_of, sweep, to_splats};
 use crate::Result;
 use crate::frames::FrameSet;
 use rand_pcg::Pcg64;
@@ -46,12 +47,17 @@ impl Resting {
         Ok(Self { views: WorkingViews::new(views?), pixels })
     }
 
-    /// Splats of what rests, as [`super::initial_splats`] makes them of photos.
+    /// Splats of what rests, as [`super::initial_splats`] makes them of photos; but where there are sparse points, nothing is added
+    /// to them unasked, since the cameras of a rig stand too far apart for a sweep to be as right as they are.
     ///
     /// # Errors
     /// When the capture does not have what `settings.source` asks for.
     pub(crate) fn splats(&self, capture: &Capture, settings: &InitSettings, seed: u64) -> Result<SplatCloud> {
-        splats_of(capture, &Photos::Small(&self.views), settings, seed)
+        let source = match settings.source {
+            InitSource::Auto if capture.points.len() >= MIN_SPARSE_POINTS => InitSource::Points,
+            source => source,
+        };
+        splats_of(capture, &Photos::Small(&self.views), &InitSettings { source, ..*settings }, seed)
     }
 
     /// At most `settings.max_splats` splats of what moves at a moment, of which `photos` are the frames, each with its camera's
