@@ -1,5 +1,6 @@
 //! The `tessera` program: arguments, progress and messages. What it does is done by the other crates.
 
+mod allocator;
 mod args;
 mod commands;
 mod console;

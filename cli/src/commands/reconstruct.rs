@@ -1,5 +1,6 @@
 //! `tessera reconstruct`: photos to a scene.
 
+use crate::allocator;
 use crate::args::{Reconstruct, Skipping};
 use crate::commands::serve;
 use crate::commands::view::live::{self, Watched};
@@ -43,6 +44,9 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     let of_run = || resumed.as_ref().map(|run| run.capture.clone());
     let path = args.capture.clone().or_else(of_run).context("name the capture")?;
 
+    if let Settings::Video(_) = &settings {
+        allocator::give_back_pictures();
+    }
     let device = match &settings {
         Settings::Splats(_) => chosen(args.device, console)?,
         Settings::Surface(_) | Settings::Radiance(_) | Settings::Video(_) => no_device(args)?,

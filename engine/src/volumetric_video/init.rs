@@ -51,12 +51,12 @@ pub fn first_gaussians(
     let stills: Vec<(u32, Vec<usize>)> =
         moments.iter().filter(|(_, of)| of.len() >= MIN_CAMERAS).map(|(&at, of)| (at, of.clone())).collect();
     let moving = if moments.len() < 2 || stills.is_empty() {
-        begin.spread_over_time(moments.len() > 1)?;
+        begin.add_spread_over_time(moments.len() > 1)?;
         1.0
     } else if let Some(cameras) = begin.resting_cameras() {
-        begin.from_what_rests(&cameras, &stills)?
+        begin.add_by_what_rests(&cameras, &stills)?
     } else {
-        begin.from_stills(&stills)?;
+        begin.add_stills(&stills)?;
         1.0
     };
     thin(&mut begin.video, config.max_splats);
@@ -90,7 +90,7 @@ impl<'a> Beginning<'a> {
     }
 
     /// All photos as one still scene, whose Gaussians are spread over time when it moves.
-    fn spread_over_time(&mut self, moves: bool) -> Result<()> {
+    fn add_spread_over_time(&mut self, moves: bool) -> Result<()> {
         let cloud = initial_splats(self.capture, self.frames, &self.settings, self.config.seed)?;
         let (duration, spread) = (self.timeline.duration(), 0.25 * self.timeline.duration());
         for i in 0..cloud.len() {
@@ -128,7 +128,7 @@ impl<'a> Beginning<'a> {
 
     /// Static Gaussians of what rests, and moving ones of what differs from it at moments over the whole length. Returns how much
     /// moves.
-    fn from_what_rests(&mut self, cameras: &[Vec<usize>], stills: &[(u32, Vec<usize>)]) -> Result<f64> {
+    fn add_by_what_rests(&mut self, cameras: &[Vec<usize>], stills: &[(u32, Vec<usize>)]) -> Result<f64> {
         let (config, settings) = (self.config, self.settings);
         let resting = Resting::find(self.frames, cameras)?;
         let most = BEGIN_SHARE * config.max_splats as f64;
@@ -141,14 +141,28 @@ impl<'a> Beginning<'a> {
         let rest = resting.splats(self.capture, &rest_settings, config.seed)?;
         (0..rest.len()).for_each(|i| push(&mut self.video, &rest, i, Around::Always));
         let each = ((most * (1.0 - still_share)) / wanted as f64).ceil() as usize;
+        self.add_moving(&resting, cameras, stills, [wanted, each])?;
+        let moving = self.video.len() - rest.len();
+        tracing::info!(resting = rest.len(), moving, moments = wanted, "first Gaussians");
+        Ok(moving as f64 / (each * wanted).max(1) as f64)
+    }
+
+    /// Gaussians of what moves: of `wanted` moments at most `each`, with velocities from the moments before and after.
+    fn add_moving(
+        &mut self,
+        resting: &Resting,
+        cameras: &[Vec<usize>],
+        stills: &[(u32, Vec<usize>)],
+        [wanted, each]: [usize; 2],
+    ) -> Result<()> {
         let camera_of: BTreeMap<usize, usize> =
             cameras.iter().enumerate().flat_map(|(camera, of)| of.iter().map(move |&i| (i, camera))).collect();
         let look = |k: usize| -> Result<(f64, SplatCloud)> {
             let (at, of) = &stills[(2 * k + 1) * stills.len() / (2 * wanted)];
             let photos: Vec<(usize, usize)> = of.iter().filter_map(|i| Some((*camera_of.get(i)?, *i))).collect();
-            let settings = InitSettings { max_splats: each, ..settings };
-            let seed = config.seed.wrapping_add(1 + k as u64);
-            let cloud = resting.moving(self.frames, &photos, &settings, config.static_change, seed)?;
+            let settings = InitSettings { max_splats: each, ..self.settings };
+            let seed = self.config.seed.wrapping_add(1 + k as u64);
+            let cloud = resting.moving(self.frames, &photos, &settings, self.config.static_change, seed)?;
             Ok((self.timeline.seconds_of(*at), cloud))
         };
         let spread = OVERLAP * self.timeline.duration() / wanted as f64;
@@ -168,13 +182,11 @@ impl<'a> Beginning<'a> {
             let Some(after) = after else { break };
             before = Some(std::mem::replace(&mut now, after));
         }
-        let moving = self.video.len() - rest.len();
-        tracing::info!(resting = rest.len(), moving, moments = wanted, "first Gaussians");
-        Ok(moving as f64 / (each * wanted).max(1) as f64)
+        Ok(())
     }
 
     /// Each of some moments as a still scene of its own.
-    fn from_stills(&mut self, stills: &[(u32, Vec<usize>)]) -> Result<()> {
+    fn add_stills(&mut self, stills: &[(u32, Vec<usize>)]) -> Result<()> {
         let config = self.config;
         let wanted = match config.init_moments {
             0 => stills.len().div_ceil(SPACING).min(MOST_STILLS),
