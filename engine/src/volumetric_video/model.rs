@@ -236,7 +236,18 @@ impl VideoModel {
         order.sort_by_key(|&i| places[i as usize]);
         self.permute(&order);
         self.find_segments(&order, &places);
+        self.give_back();
         Ok(())
+    }
+
+    /// Gives back most of the memory of rows that wait.
+    fn give_back(&mut self) {
+        for plane in self.parameters_mut().into_iter().flat_map(|parameter| parameter.planes()) {
+            if plane.capacity() > 2 * plane.len() {
+                plane.shrink_to(plane.len() + plane.len() / 4);
+            }
+        }
+        self.scratch = Vec::new();
     }
 
     /// Rows as records: parameter by parameter the values, the first moments and the second ones, and at the end the age.
