@@ -3,6 +3,8 @@
 mod bench;
 mod fit;
 mod mesh;
+mod plan;
+mod reconstruct;
 mod synth;
 mod view;
 mod web;
@@ -15,11 +17,12 @@ use tessera_engine::datasets::convert::Most;
 use tessera_engine::datasets::format::{SogVersion, SpzVersion};
 use tessera_engine::render::Layer;
 use tessera_engine::train::RunConfig;
-use tessera_kernels::device::Request;
 
 pub use bench::{Bench, BenchKind, RbfSubject};
 pub use fit::{Fit, FitImage, FitOptions, FitSdf};
 pub use mesh::Mesh;
+pub use plan::Plan;
+pub use reconstruct::{Choices, Method, Reconstruct};
 pub use synth::{LensName, Synth};
 pub use view::View;
 pub use web::{Export, Serve};
@@ -56,6 +59,8 @@ pub enum Command {
     Demo(Demo),
     /// Train a scene from posed photos, a folder of photos or a video
     Reconstruct(Reconstruct),
+    /// Divide a large capture into blocks and say what training them will take
+    Plan(Plan),
     /// Measure a scene on the photos of a capture
     Eval(Eval),
     /// Render pictures or a video of a scene
@@ -94,122 +99,6 @@ pub struct Demo {
 }
 
 #[derive(Debug, Args)]
-pub struct Reconstruct {
-    /// Posed capture (COLMAP, nerfstudio, Blender, LLFF, IDR; folder or zip), rig of videos, folder of photos, or video; with --resume
-    /// that of the run when left out
-    #[arg(required_unless_present_any = ["resume", "settings"])]
-    pub capture: Option<PathBuf>,
-    #[command(flatten)]
-    pub skipping: Skipping,
-    /// Run folder; named after the capture, in runs/, by default
-    #[arg(short, long, value_name = "RUN")]
-    pub output: Option<PathBuf>,
-    /// What is trained [default: splats, or with --resume what the run is]
-    #[arg(long, value_enum)]
-    pub method: Option<Method>,
-    /// Settings that go together [default: balanced]
-    #[arg(long, value_enum)]
-    pub preset: Option<Preset>,
-    /// Training steps; every schedule stretches with them
-    #[arg(long)]
-    pub steps: Option<u64>,
-    /// How many splats the scene grows to
-    #[arg(long, value_name = "N")]
-    pub max_splats: Option<u64>,
-    /// Longest side, in pixels, to which photos are reduced; 0 keeps their size
-    #[arg(long, value_name = "PIXELS")]
-    pub resolution: Option<u32>,
-    /// Hold out every N-th photo for testing; 0 for none
-    #[arg(long, value_name = "N")]
-    pub test_every: Option<u64>,
-    /// Where to compute: auto (a GPU if one can be used), cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub device: Request,
-    /// When a GPU's memory does not suffice: stop, or shrink the scene until it does [default: stop]
-    #[arg(long, value_enum)]
-    pub on_oom: Option<OnOom>,
-    /// Start of all random numbers: the same seed gives the same bits
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// Continue the run in the output folder, with changed settings if any are given
-    #[arg(long, conflicts_with = "force", requires = "output")]
-    pub resume: bool,
-    /// Replace the run in the output folder
-    #[arg(long)]
-    pub force: bool,
-    /// TOML file with settings, or the config.toml of another run
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Any setting, as often as needed; `--set help` lists them
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub settings: Vec<String>,
-    /// Print progress to standard output, one JSON object a line
-    #[arg(long)]
-    pub json: bool,
-    /// Show the scene in a window as it grows
-    #[arg(long)]
-    pub view: bool,
-    /// Let browsers on this machine watch the scene as it grows, on port 8080 or --serve=PORT
-    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "8080", conflicts_with = "view")]
-    pub serve: Option<u16>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Method {
-    /// 3D Gaussian splats
-    #[default]
-    Splats,
-    /// A closed surface, which becomes a mesh
-    Surface,
-    /// A small field of density and colours, decoded by radial basis functions
-    Rbf,
-    /// A moving scene: Gaussians in space and time, from photos with times
-    Video,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Preset {
-    /// A look at what comes out, in minutes
-    Fast,
-    /// The defaults
-    Balanced,
-    /// More steps and more splats, for machines with time
-    Quality,
-    /// Smaller files at about the same quality (--method rbf)
-    Compact,
-}
-
-impl Preset {
-    /// Its name in the engine.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fast => "fast",
-            Self::Balanced => "balanced",
-            Self::Quality => "quality",
-            Self::Compact => "compact",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OnOom {
-    /// Say what would fit, and stop with a checkpoint
-    Stop,
-    /// Go on with fewer splats
-    Shrink,
-}
-
-impl OnOom {
-    /// Its name as a setting.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::Shrink => "shrink",
-        }
-    }
-}
-
-#[derive(Debug, Args)]
 pub struct Eval {
     /// Run folder or splat file; with --reference a mesh or the run folder of a surface
     #[arg(value_name = "RUN|SCENE")]
@@ -222,6 +111,9 @@ pub struct Eval {
     /// Distance below which a point counts for the F-score [default: 0.5 % of the reference's diagonal]
     #[arg(long, value_name = "LENGTH", requires = "reference", value_parser = parse_length)]
     pub threshold: Option<f64>,
+    /// Also measure along the borders between the blocks of this plan: a plan.json or the run folder of blocks; in such a run its own
+    #[arg(long, value_name = "PLAN", conflicts_with = "reference")]
+    pub plan: Option<PathBuf>,
     #[command(flatten)]
     pub photos: Photos,
     /// Colour behind what is cut out of photos, and behind the scene, as R,G,B in [0, 1]

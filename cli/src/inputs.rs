@@ -6,6 +6,7 @@ use crate::report::{bytes, count, count_of};
 use crate::settings::{self, Settings};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
+use tessera_engine::blocks::TILES_FOLDER;
 use tessera_engine::datasets::capture::{Capture, OpenOptions};
 use tessera_engine::datasets::format::stream::{SplatHeader, collect};
 use tessera_engine::datasets::format::{self, SplatFormat};
@@ -44,7 +45,7 @@ impl Scene {
     /// When it is neither a run folder with a scene nor a splat file.
     pub fn open(path: &Path) -> Result<Self> {
         let run = Run::of(path)?;
-        if let Some(run) = run.as_ref().filter(|run| !matches!(run.settings, Settings::Splats(_))) {
+        if let Some(run) = run.as_ref().filter(|run| !run.is_splats()) {
             bail!(
                 "{}: holds {}, not splats; draw it with tessera render, make a mesh of it with tessera mesh, measure it with tessera eval, \
                  or look at it with tessera view",
@@ -76,6 +77,17 @@ impl Run {
     pub fn capture(&self) -> PathBuf {
         let found = self.folder.join(FOUND_POSES);
         if found.is_dir() { found } else { self.config.capture.clone() }
+    }
+
+    /// Whether it becomes splats that do not move.
+    pub fn is_splats(&self) -> bool {
+        matches!(self.settings, Settings::Splats(_) | Settings::Blocks(_))
+    }
+
+    /// The levels of detail that a run of blocks leaves, when they are there.
+    pub fn tiles(&self) -> Option<PathBuf> {
+        let tiles = self.folder.join(TILES_FOLDER);
+        (matches!(self.settings, Settings::Blocks(_)) && tiles.is_dir()).then_some(tiles)
     }
 
     /// Whether it trains a surface.

@@ -22,6 +22,11 @@ pub fn install(console: Console) -> Result<()> {
     ctrlc::set_handler(asked).context("Ctrl-C cannot be caught")
 }
 
+/// Asks work that can be stopped to end, as Ctrl-C does.
+pub fn stop() {
+    STOP.store(true, Ordering::Relaxed);
+}
+
 /// Runs `work`, which ends soon and safely once the flag that it is given becomes true.
 pub fn stoppable<T>(work: impl FnOnce(&AtomicBool) -> T) -> T {
     STOPPABLE.store(true, Ordering::Relaxed);

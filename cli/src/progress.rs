@@ -1,7 +1,7 @@
 //! Progress on standard error: a bar that redraws itself on a terminal, a plain line every few seconds elsewhere.
 
 use crate::console::Console;
-use crate::report::{count, duration};
+use crate::report::{count, count_of, duration};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 use tessera_engine::datasets::capture::photos::{self, Stage};
@@ -78,12 +78,14 @@ impl Drop for Progress {
 pub struct TrainingProgress {
     progress: Progress,
     psnr: Option<f64>,
+    /// "block 3 of 8, ", where there are blocks.
+    part: String,
 }
 
 impl TrainingProgress {
     /// Progress of a run that is about to begin.
     pub fn new(console: &Console) -> Self {
-        Self { progress: Progress::new(console, "training"), psnr: None }
+        Self { progress: Progress::new(console, "training"), psnr: None, part: String::new() }
     }
 
     /// Shows an event.
@@ -95,6 +97,15 @@ impl TrainingProgress {
                     console.note(format_args!("continuing after step {}", count(*step)));
                 }
             }),
+            Event::Block { block, blocks, photos, step, total } => {
+                self.part = format!("block {block} of {blocks}, ");
+                self.psnr = None;
+                self.progress.aside(|console| {
+                    let [step, total] = [*step, *total].map(count);
+                    let photos = count_of(*photos, "photo", "photos");
+                    console.note(format_args!("block {block} of {blocks}: {photos}, from step {step} to {total}"));
+                });
+            }
             Event::Step { psnr, .. } => {
                 let before = self.psnr.unwrap_or(*psnr);
                 // A picture that is met exactly has infinite PSNR.
@@ -104,9 +115,9 @@ impl TrainingProgress {
                 self.show_step(event);
             }
             Event::Evaluated { step, report } => self.progress.aside(|console| {
-                let (step, images, split) = (count(*step), report.images, &report.split);
+                let (part, step, images, split) = (&self.part, count(*step), report.images, &report.split);
                 let quality = format!("PSNR {:.2} dB, SSIM {:.4}", report.psnr, report.ssim);
-                console.note(format_args!("step {step}: {quality} on {images} {split} images"));
+                console.note(format_args!("{part}step {step}: {quality} on {images} {split} images"));
             }),
             Event::Warning { message } => self.progress.aside(|console| console.warn(message)),
             Event::Checkpointed { path, .. } | Event::Preview { path, .. } => {
@@ -124,7 +135,8 @@ impl TrainingProgress {
         let ending = if step == total { "done".to_owned() } else { format!("{} left", duration(*seconds_left)) };
         self.progress.update(*step, *total, || {
             let (step, total, grown) = (count(*step), count(*total), count(*grown));
-            format!("{step}/{total}, {steps_per_second:.1} steps/s, {psnr}{grown} {count_name}, {ending}")
+            let part = &self.part;
+            format!("{part}{step}/{total}, {steps_per_second:.1} steps/s, {psnr}{grown} {count_name}, {ending}")
         });
     }
 }

@@ -1,6 +1,7 @@
 //! Numbers and tables as people read them.
 
 use std::fmt;
+use tessera_engine::blocks::BorderReport;
 
 /// Columns of text: the first flush left, the others flush right.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +73,15 @@ impl fmt::Display for Facts {
         }
         Ok(())
     }
+}
+
+/// How well the borders between blocks are hidden.
+pub fn borders_text(report: &BorderReport) -> String {
+    let BorderReport { near_psnr, elsewhere_psnr, near_share, width } = *report;
+    format!(
+        "borders between blocks: PSNR {near_psnr:.2} dB within {width:.3} of them ({:.0} % of the pixels), {elsewhere_psnr:.2} dB elsewhere",
+        100.0 * near_share
+    )
 }
 
 /// 1234567 as `1,234,567`.

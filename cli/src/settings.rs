@@ -1,9 +1,10 @@
 //! Training settings from all that the command line says about them.
 
-use crate::args::{Method, Reconstruct};
+use crate::args::{Choices, Method};
 use crate::console::{Console, UsageError};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
+use tessera_engine::blocks::{self, BlocksConfig};
 use tessera_engine::config::Config;
 use tessera_engine::rbf::radiance::{self, RadianceConfig};
 use tessera_engine::splats::{self, SplatsConfig};
@@ -16,6 +17,7 @@ use toml::Table;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settings {
     Splats(SplatsConfig),
+    Blocks(BlocksConfig),
     Surface(SurfaceConfig),
     Radiance(RadianceConfig),
     Video(VideoConfig),
@@ -26,6 +28,20 @@ macro_rules! of_any {
     ($settings:expr, $config:ident => $value:expr) => {
         match $settings {
             Settings::Splats($config) => $value,
+            Settings::Blocks($config) => $value,
+            Settings::Surface($config) => $value,
+            Settings::Radiance($config) => $value,
+            Settings::Video($config) => $value,
+        }
+    };
+}
+
+/// Does the same with the settings of one training, which all blocks share.
+macro_rules! of_training {
+    ($settings:expr, $config:ident => $value:expr) => {
+        match $settings {
+            Settings::Splats($config) => $value,
+            Settings::Blocks(BlocksConfig { splats: $config, .. }) => $value,
             Settings::Surface($config) => $value,
             Settings::Radiance($config) => $value,
             Settings::Video($config) => $value,
@@ -44,6 +60,7 @@ impl Settings {
     pub fn of(method: Method) -> Self {
         match method {
             Method::Splats => Self::Splats(SplatsConfig::default()),
+            Method::Blocks => Self::Blocks(BlocksConfig::default()),
             Method::Surface => Self::Surface(SurfaceConfig::default()),
             Method::Rbf => Self::Radiance(RadianceConfig::default()),
             Method::Video => Self::Video(VideoConfig::default()),
@@ -59,24 +76,24 @@ impl Settings {
     }
 
     pub fn steps(&self) -> u64 {
-        of_any!(self, config => config.steps)
+        of_training!(self, config => config.steps)
     }
 
     pub fn test_every(&self) -> usize {
-        of_any!(self, config => config.test_every)
+        of_training!(self, config => config.test_every)
     }
 
     pub fn resolution(&self) -> u32 {
-        of_any!(self, config => config.resolution)
+        of_training!(self, config => config.resolution)
     }
 
     pub fn background(&self) -> [f32; 3] {
-        of_any!(self, config => config.background)
+        of_training!(self, config => config.background)
     }
 
     /// After how many steps there are a checkpoint, an evaluation and a preview.
     pub fn intervals(&self) -> [u64; 3] {
-        of_any!(self, config => [config.checkpoint_every, config.eval_every, config.preview_every])
+        of_training!(self, config => [config.checkpoint_every, config.eval_every, config.preview_every])
     }
 
     /// What differs from the defaults.
@@ -97,6 +114,7 @@ impl Settings {
     fn apply_preset(&mut self, name: &str) -> tessera_engine::Result<()> {
         match self {
             Self::Splats(config) => config.apply_toml(splats::preset(name)?, "preset"),
+            Self::Blocks(config) => config.apply_toml(blocks::preset(name)?, "preset"),
             Self::Surface(config) => config.apply_toml(surface::preset(name)?, "preset"),
             Self::Radiance(config) => config.apply_toml(radiance::preset(name)?, "preset"),
             Self::Video(config) => config.apply_toml(volumetric_video::preset(name)?, "preset"),
@@ -116,23 +134,32 @@ impl Settings {
 ///
 /// # Errors
 /// When a key or value is wrong anywhere.
-pub fn for_run(args: &Reconstruct, resumed: Option<&RunConfig>, console: &Console) -> Result<Settings> {
-    let mut config = Settings::of(args.method.unwrap_or_default());
+pub fn for_run(
+    method: Option<Method>,
+    choices: &Choices,
+    resumed: Option<&RunConfig>,
+    console: &Console,
+) -> Result<Settings> {
+    let mut config = Settings::of(method.unwrap_or_default());
     if let Some(run) = resumed {
-        if args.method.is_none() {
+        if method.is_none() {
             config = Settings::of(method_of(run)?);
         }
         config.apply_table(&run.settings, "config.toml of the run to resume")?;
     }
     let before = config.clone();
-    if let Some(name) = args.preset {
+    if let Some(name) = choices.preset {
         config.apply_preset(name.name())?;
     }
-    if let Some(path) = &args.config {
+    if let Some(path) = &choices.config {
         config.apply_table(&settings_in(path)?, &path.display().to_string())?;
     }
-    let flags = flags(args);
-    flags.iter().chain(&args.settings).try_for_each(|flag| config.set(flag)).map_err(|e| UsageError(e.to_string()))?;
+    let flags = flags(choices);
+    flags
+        .iter()
+        .chain(&choices.settings)
+        .try_for_each(|flag| config.set(flag))
+        .map_err(|e| UsageError(e.to_string()))?;
     config.check().map_err(|e| UsageError(e.to_string()))?;
     if resumed.is_some() {
         changes(&before, &config).iter().for_each(|change| console.note(format_args!("changed setting: {change}")));
@@ -147,6 +174,7 @@ pub fn for_run(args: &Reconstruct, resumed: Option<&RunConfig>, console: &Consol
 fn method_of(run: &RunConfig) -> Result<Method> {
     match run.method.as_str() {
         "splats" => Ok(Method::Splats),
+        "blocks" => Ok(Method::Blocks),
         "surface" => Ok(Method::Surface),
         "rbf" => Ok(Method::Rbf),
         "video" => Ok(Method::Video),
@@ -165,15 +193,16 @@ pub fn of_run(run: &RunConfig, path: &Path) -> Result<Settings> {
 }
 
 /// Flags of their own that are settings.
-fn flags(args: &Reconstruct) -> Vec<String> {
+fn flags(choices: &Choices) -> Vec<String> {
     let flag = |name: &str, value: Option<String>| value.map(|value| format!("{name}={value}"));
     let flags = [
-        flag("steps", args.steps.map(|v| v.to_string())),
-        flag("max_splats", args.max_splats.map(|v| v.to_string())),
-        flag("resolution", args.resolution.map(|v| v.to_string())),
-        flag("test_every", args.test_every.map(|v| v.to_string())),
-        flag("seed", args.seed.map(|v| v.to_string())),
-        flag("on_oom", args.on_oom.map(|v| v.name().to_owned())),
+        flag("steps", choices.steps.map(|v| v.to_string())),
+        flag("blocks", choices.blocks.map(|v| v.to_string())),
+        flag("max_splats", choices.max_splats.map(|v| v.to_string())),
+        flag("resolution", choices.resolution.map(|v| v.to_string())),
+        flag("test_every", choices.test_every.map(|v| v.to_string())),
+        flag("seed", choices.seed.map(|v| v.to_string())),
+        flag("on_oom", choices.on_oom.map(|v| v.name().to_owned())),
     ];
     flags.into_iter().flatten().collect()
 }
@@ -202,6 +231,7 @@ fn changes(before: &Settings, after: &Settings) -> Vec<String> {
     }
     match (before, after) {
         (Settings::Splats(before), Settings::Splats(after)) => of(before, after),
+        (Settings::Blocks(before), Settings::Blocks(after)) => of(before, after),
         (Settings::Surface(before), Settings::Surface(after)) => of(before, after),
         (Settings::Radiance(before), Settings::Radiance(after)) => of(before, after),
         (Settings::Video(before), Settings::Video(after)) => of(before, after),

@@ -9,6 +9,7 @@
 //! - [`frames`]: which photo each step looks at, decoded ahead of time.
 //! - [`splats`]: Gaussian splats, the first method.
 //! - [`surface`]: neural surfaces, the second, and the meshes that they become.
+//! - [`blocks`]: large scenes, divided and trained block by block.
 //! - [`volumetric_video`]: Gaussians in space and time for captures that move.
 //! - [`rbf`]: fields of radial basis functions: images, shapes and radiance.
 //! - [`rays`]: rays of photos through the box that a field fills.
@@ -16,6 +17,7 @@
 //! - [`render`]: camera paths, pictures and videos of a scene.
 //! - [`verify`]: whether a converted scene still looks as it did.
 
+pub mod blocks;
 pub mod config;
 mod error;
 pub mod evaluate;

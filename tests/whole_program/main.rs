@@ -1,6 +1,7 @@
 //! What a user does, from files to files: the program itself is run.
 
 mod bad_input;
+mod blocks;
 mod convert;
 mod fits;
 mod full_disk;

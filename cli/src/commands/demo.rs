@@ -1,6 +1,7 @@
 //! `tessera demo`: a made scene from its pictures to a reconstruction, with everything to look at.
 
 use crate::args::{Demo, Photos, Skipping, SplitName};
+use crate::commands::helpers::Workers;
 use crate::commands::{eval, export, reconstruct, render, synth};
 use crate::console::{Console, INTERRUPTED};
 use crate::inputs::Scene;
@@ -58,6 +59,7 @@ pub fn run(args: &Demo, console: &Console) -> Result<ExitCode> {
         capture: &capture_folder,
         output: &run_folder,
         existing,
+        workers: Workers::default(),
         settings: &Settings::Splats(config),
         device: None,
         json: false,

@@ -6,16 +6,18 @@ use crate::fields::LearnedField;
 use crate::inputs::{Run, Scene, open_capture, scene_file};
 use crate::pictures::{compare, file_name};
 use crate::progress::Progress;
-use crate::report::{Facts, Table, duration};
+use crate::report::{Facts, Table, borders_text, duration};
 use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
+use tessera_engine::blocks::{BorderReport, PLAN_FILE, Plan, evaluate_borders};
 use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::format::read_mesh;
 use tessera_engine::datasets::image::save_png;
 use tessera_engine::datasets::scene::Mesh;
 use tessera_engine::evaluate::{EvalOptions, EvalReport, evaluate_splats};
 use tessera_engine::metrics::geometry;
+use tessera_engine::render::SplatPainter;
 
 /// Runs the command.
 ///
@@ -35,16 +37,42 @@ pub fn run(args: &Eval, console: &Console) -> Result<()> {
     if let Some(folder) = &args.pictures {
         write_pictures(&scene, &capture, &options, folder, console)?;
     }
-    show(args, &report, console)
+    let borders = borders(args, &scene, &capture, &options, console)?;
+    show(args, &report, borders.as_ref(), console)
 }
 
-fn show(args: &Eval, report: &EvalReport, console: &Console) -> Result<()> {
+fn show(args: &Eval, report: &EvalReport, borders: Option<&BorderReport>, console: &Console) -> Result<()> {
     if args.json {
-        return console.result(serde_json::to_string_pretty(report).context("the report is no JSON")?);
+        let mut json = serde_json::to_value(report).context("the report is no JSON")?;
+        if let Some(borders) = borders {
+            json["borders"] = serde_json::to_value(borders).context("the report is no JSON")?;
+        }
+        return console.result(serde_json::to_string_pretty(&json).context("the report is no JSON")?);
     }
     console.result(table(report))?;
+    if let Some(borders) = borders {
+        console.result(borders_text(borders))?;
+    }
     console.note(format_args!("{} per image", duration(report.seconds / report.images.max(1) as f64)));
     Ok(())
+}
+
+/// The error along the borders between blocks, of the plan that is asked for or of the run's own.
+fn borders(
+    args: &Eval,
+    scene: &Scene,
+    capture: &Capture,
+    options: &EvalOptions,
+    console: &Console,
+) -> Result<Option<BorderReport>> {
+    let of_run = scene.run.as_ref().map(|run| run.folder.join(PLAN_FILE)).filter(|plan| plan.is_file());
+    let asked = args.plan.as_ref().map(|plan| if plan.is_dir() { plan.join(PLAN_FILE) } else { plan.clone() });
+    let Some(path) = asked.or(of_run) else { return Ok(None) };
+    let plan = Plan::read(&path)?;
+    let mut painter = SplatPainter::new(&scene.cloud, &capture.scene_from_world, options.background);
+    let mut progress = Progress::new(console, "looking at borders");
+    let mut show = |done, total| progress.count(done, total);
+    Ok(evaluate_borders(&mut painter, &plan, capture, options, &mut show)?)
 }
 
 /// A mesh against a mesh or a point cloud.
@@ -76,8 +104,8 @@ fn against_reference(args: &Eval, reference: &Path, console: &Console) -> Result
 }
 
 fn of_field(args: &Eval, field: &LearnedField, console: &Console) -> Result<()> {
-    if args.pictures.is_some() {
-        return Err(UsageError("--pictures compares splats only; leave it out".to_owned()).into());
+    if args.pictures.is_some() || args.plan.is_some() {
+        return Err(UsageError("--pictures and --plan compare splats only; leave them out".to_owned()).into());
     }
     let capture = open(args, field.run.as_ref(), console)?;
     let background = args.background.unwrap_or_else(|| field.background());
@@ -85,7 +113,7 @@ fn of_field(args: &Eval, field: &LearnedField, console: &Console) -> Result<()> 
     let mut progress = Progress::new(console, "evaluating");
     let report = field.evaluate(&capture, &options, &mut |done, total| progress.count(done, total))?;
     drop(progress);
-    show(args, &report, console)
+    show(args, &report, None, console)
 }
 
 /// The capture that the user names, else that of the run; of that what the run left out is left out.

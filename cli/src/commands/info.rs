@@ -1,5 +1,6 @@
 //! `tessera info`: what a capture, run folder, scene file or mesh holds.
 
+mod blocks;
 mod fitted;
 mod mesh;
 mod moving;
@@ -155,10 +156,20 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
     facts.add("tessera", &run.config.tessera_version);
     let number = |line: &Option<Value>, key: &str| line.as_ref().and_then(|l| l.get(key)).and_then(Value::as_f64);
     let steps = number(&metrics.step, "step");
-    facts.add("steps", format!("{} of {}", count(steps.unwrap_or(0.0) as u128), count(run.settings.steps())));
+    let blocks = match &run.settings {
+        Settings::Blocks(_) => {
+            let (of_blocks, json) = blocks::about(run)?;
+            facts.extend(of_blocks);
+            Some(json)
+        }
+        _ => {
+            facts.add("steps", format!("{} of {}", count(steps.unwrap_or(0.0) as u128), count(run.settings.steps())));
+            None
+        }
+    };
     facts.add_some("training time", number(&metrics.step, "seconds").map(duration));
     facts.add_some(
-        if matches!(run.settings, Settings::Splats(_) | Settings::Video(_)) { "splats" } else { "rays a step" },
+        if run.is_splats() || matches!(run.settings, Settings::Video(_)) { "splats" } else { "rays a step" },
         number(&metrics.step, "count").map(|n| count(n as u128)),
     );
     facts.add_some("loss", number(&metrics.step, "loss").map(|loss| format!("{loss:.5}")));
@@ -179,7 +190,7 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
     };
     let json = json!({
         "kind": "run", "config": run.config, "last_step": metrics.step, "last_evaluation": metrics.evaluation,
-        "scene": scene_json,
+        "scene": scene_json, "blocks": blocks,
     });
     Ok((facts, json))
 }

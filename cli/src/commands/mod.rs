@@ -7,8 +7,11 @@ mod doctor;
 mod eval;
 mod export;
 mod fit;
+mod helpers;
 mod info;
+mod join;
 mod mesh;
+mod plan;
 mod reconstruct;
 pub mod render;
 mod serve;
@@ -26,7 +29,7 @@ use std::process::ExitCode;
 /// # Errors
 /// When it cannot be done.
 pub fn run(arguments: Arguments, console: &Console) -> Result<ExitCode> {
-    if let Some(threads) = arguments.common.threads {
+    if let Some(threads) = threads(&arguments) {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
         pool.build_global().context("the threads cannot be started")?;
     }
@@ -34,6 +37,7 @@ pub fn run(arguments: Arguments, console: &Console) -> Result<ExitCode> {
     match arguments.command {
         Command::Demo(args) => demo::run(&args, console),
         Command::Reconstruct(args) => reconstruct::run(&args, console),
+        Command::Plan(args) => plan::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Eval(args) => eval::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Render(args) => render::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Serve(args) => serve::run(&args, console).map(|()| ExitCode::SUCCESS),
@@ -47,4 +51,10 @@ pub fn run(arguments: Arguments, console: &Console) -> Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args, console).map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// How many threads the user asks for, where that is said.
+fn threads(arguments: &Arguments) -> Option<u16> {
+    let workers = if let Command::Reconstruct(args) = &arguments.command { args.workers } else { 1 };
+    helpers::threads_each(arguments.common.threads, workers)
 }

@@ -1,20 +1,24 @@
 //! `tessera reconstruct`: photos to a scene.
 
 use crate::allocator;
-use crate::args::{Reconstruct, Skipping};
-use crate::commands::serve;
+use crate::args::{Method, Reconstruct, Skipping};
+use crate::commands::helpers::{Helpers, Rank, Workers};
 use crate::commands::view::live::{self, Watched};
+use crate::commands::{join, serve};
 use crate::console::{Console, INTERRUPTED, UsageError};
 use crate::inputs::{FOUND_POSES, open_capture};
 use crate::interrupt;
 use crate::progress::{PhotosProgress, TrainingProgress};
-use crate::report::{Facts, count, duration};
+use crate::report::{Facts, borders_text, count, duration};
 use crate::settings::{self, Settings};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
+use tessera_engine::blocks::{BlocksJob, BlocksOutcome, BlocksRun};
 use tessera_engine::datasets::capture::{Capture, photos};
+use tessera_engine::evaluate::EvalReport;
 use tessera_engine::rbf::radiance::RadianceTraining;
 use tessera_engine::splats::SplatTraining;
 use tessera_engine::surface::SurfaceTraining;
@@ -28,9 +32,18 @@ use tessera_viewer::window::Update;
 /// # Errors
 /// When arguments, capture or output folder are at fault, or training fails.
 pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
-    if args.settings.iter().any(|setting| setting == "help") {
+    if args.choices.settings.iter().any(|setting| setting == "help") {
         console.result(Settings::of(args.method.unwrap_or_default()).help().trim_end())?;
         return Ok(ExitCode::SUCCESS);
+    }
+    let rank = Rank::of_environment();
+    let is_of_blocks = args.method == Some(Method::Blocks) || args.resume;
+    if args.join || (rank.number > 0 && is_of_blocks) {
+        return join::run(args, &output(args)?, !args.join, console);
+    }
+    if rank.of > 1 && args.force && is_of_blocks {
+        let message = "--force does not go with several processes, which would not know the old run from the new; remove the folder first";
+        return Err(UsageError(message.to_owned()).into());
     }
     let existing = match (args.resume, args.force) {
         (true, _) => Existing::Resume,
@@ -40,7 +53,7 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     let output = output(args)?;
     RunFolder::check(&output, existing)?;
     let resumed = if args.resume { Some(RunFolder::read_config(&output)?) } else { None };
-    let settings = settings::for_run(args, resumed.as_ref(), console)?;
+    let settings = settings::for_run(args.method, &args.choices, resumed.as_ref(), console)?;
     let of_run = || resumed.as_ref().map(|run| run.capture.clone());
     let path = args.capture.clone().or_else(of_run).context("name the capture")?;
 
@@ -49,8 +62,15 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     }
     let device = match &settings {
         Settings::Splats(_) => chosen(args.device, console)?,
+        Settings::Blocks(_) => {
+            no_watching(args)?;
+            chosen(args.device, console)?
+        }
         Settings::Surface(_) | Settings::Radiance(_) | Settings::Video(_) => no_device(args)?,
     };
+    if args.workers > 1 && !matches!(settings, Settings::Blocks(_)) {
+        return Err(UsageError("--workers is for --method blocks; leave it out".to_owned()).into());
+    }
     let device = device.as_ref();
     let job = Job {
         capture: &path,
@@ -59,6 +79,7 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
         existing,
         settings: &settings,
         device,
+        workers: Workers { count: args.workers, device: args.device },
         json: args.json,
     };
     let outcome = match args.serve {
@@ -71,36 +92,13 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     };
     match outcome? {
         Outcome::Finished { steps, seconds, outputs, report } => {
-            let mut facts = Facts::default();
-            facts.add("trained", format!("{} steps in {}", count(steps), duration(seconds)));
-            if let Some(report) = report {
-                let (psnr, ssim, cc_psnr) = (report.psnr, report.ssim, report.cc_psnr);
-                let quality = format!("PSNR {psnr:.2} dB, SSIM {ssim:.4}, colour-corrected PSNR {cc_psnr:.2} dB");
-                facts.add("held out", format!("{quality} ({} photos)", report.images));
-            }
-            for file in &outputs {
-                facts.add("result", file.display().to_string());
-            }
+            let facts = about(&settings, steps, seconds, &outputs, report.as_ref());
             if args.json {
                 console.note(&facts)
             } else {
                 console.result(&facts)?
             }
-            let run = output.display();
-            console.note(match &settings {
-                Settings::Splats(_) => {
-                    format!("next: tessera view {run} · tessera render {run} --orbit 120 -o {run}/orbit.mp4")
-                }
-                Settings::Surface(_) => {
-                    format!("next: tessera view {run} · tessera mesh {run} -o {run}/fine.glb --resolution 1024")
-                }
-                Settings::Video(_) => {
-                    format!("next: tessera eval {run} · tessera render {run} --orbit 120 -o {run}/orbit.mp4")
-                }
-                Settings::Radiance(_) => {
-                    format!("next: tessera view {run} · tessera render {run} --orbit 60 -o {run}/orbit.mp4")
-                }
-            });
+            console.note(next_commands(&settings, &output));
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted { step } => {
@@ -108,6 +106,41 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
             let resume = format!("tessera reconstruct --resume -o {run}");
             console.note(format_args!("stopped after step {}; continue with: {resume}", count(step)));
             Ok(ExitCode::from(INTERRUPTED))
+        }
+    }
+}
+
+/// What came of a complete training.
+fn about(settings: &Settings, steps: u64, seconds: f64, outputs: &[PathBuf], report: Option<&EvalReport>) -> Facts {
+    let mut facts = Facts::default();
+    let all = if let Settings::Blocks(_) = settings { " of all blocks" } else { "" };
+    facts.add("trained", format!("{} steps{all} in {}", count(steps), duration(seconds)));
+    if let Some(report) = report {
+        let (psnr, ssim, cc_psnr) = (report.psnr, report.ssim, report.cc_psnr);
+        let quality = format!("PSNR {psnr:.2} dB, SSIM {ssim:.4}, colour-corrected PSNR {cc_psnr:.2} dB");
+        facts.add("held out", format!("{quality} ({} photos)", report.images));
+    }
+    for file in outputs {
+        facts.add("result", file.display().to_string());
+    }
+    facts
+}
+
+/// What one may want to do with the result.
+fn next_commands(settings: &Settings, run: &Path) -> String {
+    let run = run.display();
+    match settings {
+        Settings::Splats(_) | Settings::Blocks(_) => {
+            format!("next: tessera view {run} · tessera render {run} --orbit 120 -o {run}/orbit.mp4")
+        }
+        Settings::Surface(_) => {
+            format!("next: tessera view {run} · tessera mesh {run} -o {run}/fine.glb --resolution 1024")
+        }
+        Settings::Video(_) => {
+            format!("next: tessera eval {run} · tessera render {run} --orbit 120 -o {run}/orbit.mp4")
+        }
+        Settings::Radiance(_) => {
+            format!("next: tessera view {run} · tessera render {run} --orbit 60 -o {run}/orbit.mp4")
         }
     }
 }
@@ -120,12 +153,17 @@ fn no_device(args: &Reconstruct) -> Result<Option<Device>> {
         )
         .into());
     }
+    no_watching(args)?;
+    Ok(None)
+}
+
+/// Only one training of splats can be watched.
+fn no_watching(args: &Reconstruct) -> Result<()> {
     if args.view || args.serve.is_some() {
-        let message =
-            "--view and --serve show splats of still scenes as they are trained, nothing else; leave them out";
+        let message = "--view and --serve show splats of still scenes as they are trained as a whole, nothing else; leave them out";
         return Err(UsageError(message.to_owned()).into());
     }
-    Ok(None)
+    Ok(())
 }
 
 /// The GPU that is asked for or found, or `None` for the CPU.
@@ -176,6 +214,8 @@ pub struct Job<'a> {
     pub settings: &'a Settings,
     /// A GPU, or `None` for the CPU.
     pub device: Option<&'a Device>,
+    /// Of blocks.
+    pub workers: Workers,
     /// Whether events are printed to standard output.
     pub json: bool,
 }
@@ -212,7 +252,12 @@ impl Job<'_> {
             true => self.find_poses(console).map(|(folder, capture)| (Some(folder), capture))?,
             false => (None, open_capture(self.capture, self.skipping, console)?),
         };
+        let options = self.options();
         let mut training = match self.settings {
+            Settings::Blocks(config) => {
+                let job = BlocksJob { capture: &capture, config, device: self.device, options: &options };
+                return self.train_blocks(job, folder, console);
+            }
             Settings::Splats(config) => Training::Splats(Box::new(SplatTraining::on(self.device, &capture, config)?)),
             Settings::Surface(config) => Training::Surface(Box::new(SurfaceTraining::new(&capture, config)?)),
             Settings::Radiance(config) => Training::Radiance(Box::new(RadianceTraining::new(&capture, config)?)),
@@ -224,15 +269,48 @@ impl Job<'_> {
         if let Training::Video(training) = &mut training {
             training.wait_in(self.output);
         }
+        self.shown(console, |show, stop| match (&mut training, watcher) {
+            (Training::Splats(training), Some(watcher)) => {
+                train::run(&mut Watched::new(training, watcher), &options, &folder, show, stop)
+            }
+            (Training::Splats(training), None) => train::run(training.as_mut(), &options, &folder, show, stop),
+            (Training::Surface(training), _) => train::run(training.as_mut(), &options, &folder, show, stop),
+            (Training::Radiance(training), _) => train::run(training.as_mut(), &options, &folder, show, stop),
+            (Training::Video(training), _) => train::run(training.as_mut(), &options, &folder, show, stop),
+        })
+    }
+
+    /// Trains a large scene block by block.
+    fn train_blocks(&self, job: BlocksJob<'_>, folder: Option<RunFolder>, console: &Console) -> Result<Outcome> {
+        let run = BlocksRun::prepare(job, self.output, self.existing)?;
+        let folder = folder.map_or_else(|| RunFolder::create(self.output, self.existing), Ok)?;
+        // They end when this function does.
+        let _helpers = Helpers::start(&self.workers, self.output)?;
+        let BlocksOutcome { outcome, borders } = self.shown(console, |show, stop| run.run(&folder, show, stop))?;
+        if let Some(borders) = borders {
+            console.note(borders_text(&borders));
+        }
+        Ok(outcome)
+    }
+
+    fn options(&self) -> RunOptions {
         let [checkpoint_every, eval_every, preview_every] = self.settings.intervals();
-        let options = RunOptions {
+        RunOptions {
             capture: self.capture.to_owned(),
             skip_bad: self.skipping.skip_bad,
             checkpoint_every,
             eval_every,
             preview_every,
             ..RunOptions::default()
-        };
+        }
+    }
+
+    /// Does `work`, whose events are shown, and which ends soon once the user wants no more.
+    fn shown<T>(
+        &self,
+        console: &Console,
+        work: impl FnOnce(&mut dyn FnMut(Event), &AtomicBool) -> tessera_engine::Result<T>,
+    ) -> Result<T> {
         let mut progress = TrainingProgress::new(console);
         let mut unwritable = None;
         let mut show = |event: Event| {
@@ -243,15 +321,7 @@ impl Job<'_> {
                 unwritable = written.err().or(unwritable.take());
             }
         };
-        let outcome = interrupt::stoppable(|stop| match (&mut training, watcher) {
-            (Training::Splats(training), Some(watcher)) => {
-                train::run(&mut Watched::new(training, watcher), &options, &folder, &mut show, stop)
-            }
-            (Training::Splats(training), None) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
-            (Training::Surface(training), _) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
-            (Training::Radiance(training), _) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
-            (Training::Video(training), _) => train::run(training.as_mut(), &options, &folder, &mut show, stop),
-        });
+        let outcome = interrupt::stoppable(|stop| work(&mut show, stop));
         match unwritable {
             Some(error) => Err(error),
             None => Ok(outcome?),

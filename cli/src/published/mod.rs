@@ -75,6 +75,9 @@ impl Published {
             tiles::open_manifest(path)?;
             return Ok(published);
         }
+        if let Some(tiles) = published.run.as_ref().filter(|_| path.is_dir()).and_then(Run::tiles) {
+            return Ok(Self { scene: Scene::Tiles(tiles), ..published });
+        }
         if is_exported(path, MESH) {
             return Ok(Self { scene: Scene::Mesh(path.join(MESH)), ..published });
         }

@@ -11,6 +11,7 @@ mod images;
 mod in_order;
 mod llff;
 mod normalise;
+mod part;
 pub mod photos;
 mod rig;
 mod transforms_json;

@@ -65,6 +65,11 @@ impl Frusta {
         &self.centres
     }
 
+    /// Whether a camera sees a place, in stored coordinates. Panics when there is no such camera.
+    pub fn sees(&self, camera: usize, place: [f64; 3]) -> bool {
+        self.frusta[camera].sees(&Vector3::from(place), 0.0)
+    }
+
     /// How many cameras see a splat, counted up to `enough`. A camera does when the splat's mean lies before it, and in
     /// its picture or beside it by no more than the splat's largest standard deviation.
     pub fn seeing(&self, cloud: &SplatCloud, i: usize, enough: usize) -> usize {

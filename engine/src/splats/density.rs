@@ -220,7 +220,7 @@ impl DensityControl {
 }
 
 /// How many splats there should be after a share of the steps.
-fn target_count(config: &SplatsConfig, first: usize, share: f64) -> usize {
+pub(crate) fn target_count(config: &SplatsConfig, first: usize, share: f64) -> usize {
     let first = first.clamp(1, config.max_splats) as f64;
     let span = (config.grow_until - config.grow_from).max(1e-9);
     let progress = ((share - config.grow_from) / span).clamp(0.0, 1.0);

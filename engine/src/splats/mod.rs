@@ -131,6 +131,15 @@ impl SplatTraining {
         cloud
     }
 
+    /// Compares the scene with photos, which the report calls `split`.
+    ///
+    /// # Errors
+    /// When a photo cannot be read or a device fails.
+    pub fn evaluate_on(&mut self, frames: &FrameSet, split: &str) -> Result<EvalReport> {
+        let settings = self.render_settings();
+        compare(self.machine.as_mut(), &settings, frames, split)
+    }
+
     /// What the last rendering did, for benchmarks.
     ///
     /// # Errors
@@ -189,13 +198,7 @@ impl Method for SplatTraining {
             return Ok(None);
         }
         let settings = self.render_settings();
-        let machine = &mut self.machine;
-        let mut draw = |_: usize, view: &_, out: &mut Vec<f32>| {
-            out.clear();
-            out.extend_from_slice(&machine.picture(view, &settings)?.rgb);
-            Ok(())
-        };
-        evaluate_frames(&self.held_out, "test", self.config.background, &mut draw, &mut |_, _| {}).map(Some)
+        compare(self.machine.as_mut(), &settings, &self.held_out, "test").map(Some)
     }
 
     fn preview(&mut self) -> Result<Option<Image8>> {
@@ -269,6 +272,15 @@ impl Method for SplatTraining {
     fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
+}
+
+fn compare(machine: &mut dyn Machine, settings: &RenderSettings, frames: &FrameSet, split: &str) -> Result<EvalReport> {
+    let mut draw = |_: usize, view: &_, out: &mut Vec<f32>| {
+        out.clear();
+        out.extend_from_slice(&machine.picture(view, settings)?.rgb);
+        Ok(())
+    };
+    evaluate_frames(frames, split, settings.background, &mut draw, &mut |_, _| {})
 }
 
 /// The capture with its masks used as the settings say.

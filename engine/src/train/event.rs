@@ -20,6 +20,19 @@ pub enum Event {
         /// What will be needed of memory.
         memory: MemoryPlan,
     },
+    /// What follows is about another part of the scene, until the next of these (`--method blocks`).
+    Block {
+        /// Its number, from 1.
+        block: usize,
+        /// How many there are.
+        blocks: usize,
+        /// Photos that it is trained on.
+        photos: usize,
+        /// Steps of it that are done.
+        step: u64,
+        /// Steps until another block has its turn.
+        total: u64,
+    },
     /// Steps were taken. Sent at most ten times a second, and for the last step.
     Step {
         /// Steps done.

@@ -13,7 +13,7 @@ const MAX_LINE_BYTES: u64 = 1 << 16;
 
 /// One line. Steps have `loss` and its company, evaluations have `psnr`, `ssim` and `cc_psnr` under `eval`.
 #[derive(Debug, Serialize)]
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     pub step: u64,
     /// Seconds of training so far, those before a resume included.
     pub seconds: f64,
@@ -23,14 +23,22 @@ pub(super) struct Line<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Content<'a> {
-    Step { loss: f64, psnr: f64, count: u64 },
-    Evaluation { eval: Summary<'a> },
+pub(crate) enum Content<'a> {
+    Step {
+        loss: f64,
+        psnr: f64,
+        count: u64,
+    },
+    Evaluation {
+        eval: Summary<'a>,
+    },
+    /// What a method adds to that.
+    Facts(serde_json::Value),
 }
 
 /// The means of a report, without the single images.
 #[derive(Debug, Serialize)]
-pub(super) struct Summary<'a> {
+pub(crate) struct Summary<'a> {
     psnr: f64,
     ssim: f64,
     cc_psnr: f64,
@@ -47,7 +55,7 @@ impl<'a> From<&'a EvalReport> for Summary<'a> {
 
 /// The open log.
 #[derive(Debug)]
-pub(super) struct MetricsLog {
+pub(crate) struct MetricsLog {
     path: PathBuf,
     file: File,
 }
@@ -55,7 +63,7 @@ pub(super) struct MetricsLog {
 impl MetricsLog {
     /// Opens the log at `path` for appending, after the lines of the first `step` steps: what a killed program wrote
     /// after its last checkpoint is written again, and must not be there twice.
-    pub(super) fn open(path: PathBuf, step: u64) -> Result<Self> {
+    pub(crate) fn open(path: PathBuf, step: u64) -> Result<Self> {
         let kept = match File::open(&path) {
             Ok(file) => kept_lines(file, step).map_err(|e| Error::read(&path, &e))?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -67,7 +75,7 @@ impl MetricsLog {
     }
 
     /// Appends a line.
-    pub(super) fn append(&mut self, line: &Line<'_>) -> Result<()> {
+    pub(crate) fn append(&mut self, line: &Line<'_>) -> Result<()> {
         let mut text = serde_json::to_string(line).map_err(|e| Error::write(&self.path, &e.into()))?;
         text.push('\n');
         self.file.write_all(text.as_bytes()).map_err(|e| Error::write(&self.path, &e))

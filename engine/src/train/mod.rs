@@ -19,6 +19,7 @@ pub use event::Event;
 pub(crate) use memory::in_units;
 pub use memory::{MemoryItem, MemoryPlan, available_memory};
 pub use method::{Method, StepReport};
+pub(crate) use metrics_log::{Content as MetricsContent, Line as MetricsLine, MetricsLog};
 pub use run::{Outcome, RunOptions, run};
 pub use run_folder::{Existing, RunConfig, RunFolder};
 

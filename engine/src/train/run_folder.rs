@@ -24,8 +24,19 @@ const PREVIEWS: &str = "preview";
 /// Held by the program that writes the folder; the system lets go of it when that program ends in any way.
 const LOCK: &str = ".lock";
 /// Results that methods export; `--force` removes those of the run that it replaces.
-const RESULTS: [&str; 7] =
-    ["scene.ply", "scene.t4d", "scene.rbf", "surface.safetensors", "mesh.ply", "mesh.glb", "mesh.obj"];
+const RESULTS: [&str; 9] = [
+    "scene.ply",
+    "scene.t4d",
+    "scene.rbf",
+    "surface.safetensors",
+    "mesh.ply",
+    "mesh.glb",
+    "mesh.obj",
+    "plan.json",
+    "plan.png",
+];
+/// The same as folders.
+const RESULT_FOLDERS: [&str; 2] = ["blocks", "scene.tiles"];
 
 /// What becomes of a run that is in the output folder already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,16 +141,28 @@ impl RunFolder {
     /// is being written by another program, or cannot be written.
     pub fn create(path: impl AsRef<Path>, existing: Existing) -> Result<Self> {
         let path = path.as_ref();
+        let remedy = "wait for it, or choose another folder with -o";
+        let in_use = || Error::file(path, "is being written by another tessera", remedy);
+        Self::try_create(path, existing)?.ok_or_else(in_use)
+    }
+
+    /// [`RunFolder::create`], or `None` when another program is writing the folder.
+    ///
+    /// # Errors
+    /// For any other reason.
+    pub fn try_create(path: impl AsRef<Path>, existing: Existing) -> Result<Option<Self>> {
+        let path = path.as_ref();
         Self::check(path, existing)?;
         for folder in [path, &path.join(CHECKPOINTS), &path.join(PREVIEWS)] {
             fs::create_dir_all(folder).map_err(|e| Error::write(folder, &e))?;
         }
-        let folder = Self { path: path.to_owned(), _lock: lock(path)? };
+        let Some(lock) = lock(path)? else { return Ok(None) };
+        let folder = Self { path: path.to_owned(), _lock: lock };
         durable::remove_leftovers(path);
         if existing == Existing::Replace {
             folder.clear()?;
         }
-        Ok(folder)
+        Ok(Some(folder))
     }
 
     /// Where it is.
@@ -172,7 +195,12 @@ impl RunFolder {
         Ok(CheckpointStore::new(folder).newest()?.0)
     }
 
-    pub(super) fn write_config(&self, method: &str, capture: &Path, skip_bad: bool, settings: &str) -> Result<()> {
+    /// Steps of the run in the folder `path` that are in its newest checkpoint, whole or not; `None` without any.
+    pub(crate) fn newest_step(path: impl AsRef<Path>) -> Option<u64> {
+        CheckpointStore::new(path.as_ref().join(CHECKPOINTS)).newest_step()
+    }
+
+    pub(crate) fn write_config(&self, method: &str, capture: &Path, skip_bad: bool, settings: &str) -> Result<()> {
         RunConfig::write(&self.path.join(CONFIG), method, capture, skip_bad, settings)
     }
 
@@ -180,7 +208,7 @@ impl RunFolder {
         CheckpointStore::new(self.path.join(CHECKPOINTS))
     }
 
-    pub(super) fn metrics_path(&self) -> PathBuf {
+    pub(crate) fn metrics_path(&self) -> PathBuf {
         self.path.join(METRICS)
     }
 
@@ -194,6 +222,12 @@ impl RunFolder {
             let file = self.path.join(name);
             match fs::remove_file(&file) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::write(&file, &e)),
+                _ => {}
+            }
+        }
+        for folder in RESULT_FOLDERS.map(|name| self.path.join(name)) {
+            match fs::remove_dir_all(&folder) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::write(&folder, &e)),
                 _ => {}
             }
         }
@@ -229,16 +263,14 @@ fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-fn lock(path: &Path) -> Result<File> {
+/// The folder's lock; `None` when another program has it.
+fn lock(path: &Path) -> Result<Option<File>> {
     let lock_path = path.join(LOCK);
     let file = File::create(&lock_path).map_err(|e| Error::write(&lock_path, &e))?;
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            let remedy = "wait for it, or choose another folder with -o";
-            Err(Error::file(path, "is being written by another tessera", remedy))
-        }
+        Err(TryLockError::WouldBlock) => Ok(None),
         // Some network file systems know no locks; that is no reason not to run.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
     }
 }
 

@@ -78,6 +78,11 @@ impl CheckpointStore {
         Ok((None, warnings))
     }
 
+    /// The step of the newest checkpoint, of which nothing but the name is looked at.
+    pub(super) fn newest_step(&self) -> Option<u64> {
+        self.list().ok()?.first().map(|(step, _)| *step)
+    }
+
     /// All checkpoints with their steps, the newest first.
     fn list(&self) -> Result<Vec<(u64, PathBuf)>> {
         let entries = fs::read_dir(&self.folder).map_err(|e| Error::read(&self.folder, &e))?;
