@@ -1,16 +1,17 @@
 //! Bytes of image files to pixels: the right way up, one clear sentence when they are damaged.
 
-use super::rows::srgb_beyond_white;
 use super::{DepthImage, Image8, MAX_PIXELS, Mask8, exr, srgb_from_linear};
 use crate::files::Files;
 use crate::{DataError, Result};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use std::path::Path;
 
 /// The size of a header that holds the dimensions of almost every photo: EXIF data with a thumbnail is smaller.
 const HEADER_BYTES: u64 = 256 * 1024;
+/// What ends a JPEG image.
+const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
 
 /// Decodes a photo or render: PNG (8 and 16 bits, grey, palette), JPEG, WebP, TIFF, BMP, or EXR (linear light, sRGB-
 /// encoded here and clamped). EXIF orientation is applied. `path` is for messages only.
@@ -20,45 +21,8 @@ const HEADER_BYTES: u64 = 256 * 1024;
 pub fn decode(bytes: &[u8], path: &Path) -> Result<Image8> {
     match format_of(bytes, path)? {
         ImageFormat::OpenExr => exr::decode(bytes, path),
-        format => Ok(image8(decode_dynamic(bytes, format, path)?)),
+        format => Ok(image8(decode_dynamic(bytes, format, path, MAX_PIXELS)?)),
     }
-}
-
-/// A picture in the precision of its file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FloatImage {
-    /// In pixels.
-    pub width: u32,
-    /// In pixels.
-    pub height: u32,
-    /// 1 (grey), 3 (red, green, blue) or 4 (with straight alpha).
-    pub channels: usize,
-    /// `[height, width, channels]`: sRGB-encoded, 1 for white; what is brighter follows the same curve.
-    pub values: Vec<f32>,
-}
-
-/// As [`decode`], without rounding to 8 bits and without cutting off what is brighter than white.
-///
-/// # Errors
-/// As [`decode`].
-pub fn decode_float(bytes: &[u8], path: &Path) -> Result<FloatImage> {
-    let format = format_of(bytes, path)?;
-    if format == ImageFormat::OpenExr {
-        return exr::decode_float(bytes, path);
-    }
-    let image = decode_dynamic(bytes, format, path)?;
-    let (width, height, colour) = (image.width(), image.height(), image.color());
-    let is_float = matches!(image, DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_));
-    let (channels, mut values) = match (colour.has_alpha(), colour.has_color()) {
-        (true, _) => (4, image.into_rgba32f().into_raw()),
-        (false, true) => (3, image.into_rgb32f().into_raw()),
-        (false, false) => (1, image.into_luma16().into_raw().into_iter().map(|v| f32::from(v) / 65_535.0).collect()),
-    };
-    if is_float {
-        let is_colour = |i: usize| channels != 4 || i % 4 != 3;
-        values.iter_mut().enumerate().filter(|(i, _)| is_colour(*i)).for_each(|(_, v)| *v = srgb_beyond_white(*v));
-    }
-    Ok(FloatImage { width, height, channels, values })
 }
 
 /// Decodes a mask: the luminance of any image that [`decode`] reads, times its alpha where it has one.
@@ -68,7 +32,7 @@ pub fn decode_float(bytes: &[u8], path: &Path) -> Result<FloatImage> {
 pub fn decode_mask(bytes: &[u8], path: &Path) -> Result<Mask8> {
     let image = match format_of(bytes, path)? {
         ImageFormat::OpenExr => rgb_or_rgba(exr::decode(bytes, path)?, path)?,
-        format => decode_dynamic(bytes, format, path)?,
+        format => decode_dynamic(bytes, format, path, MAX_PIXELS)?,
     };
     let (width, height) = (image.width(), image.height());
     let data = if image.color().has_alpha() {
@@ -89,7 +53,7 @@ pub fn decode_depth(bytes: &[u8], path: &Path, scale: f64) -> Result<DepthImage>
     let (width, height, mut data) = match format_of(bytes, path)? {
         ImageFormat::OpenExr => exr::decode_depth(bytes, path)?,
         format => {
-            let image = decode_dynamic(bytes, format, path)?;
+            let image = decode_dynamic(bytes, format, path, MAX_PIXELS)?;
             let (width, height) = (image.width(), image.height());
             let values = match image {
                 DynamicImage::ImageLuma16(pixels) => pixels.as_raw().iter().map(|&v| f32::from(v)).collect(),
@@ -118,7 +82,7 @@ pub fn dimensions(bytes: &[u8], path: &Path) -> Result<(u32, u32)> {
     if format == ImageFormat::OpenExr {
         return exr::dimensions(bytes, path);
     }
-    let mut decoder = open(bytes, format, path)?;
+    let mut decoder = open(bytes, format, path, MAX_PIXELS)?;
     let (width, height) = decoder.dimensions();
     let sideways = is_quarter_turn(orientation(&mut decoder, bytes, format));
     Ok(if sideways { (height, width) } else { (width, height) })
@@ -133,7 +97,7 @@ pub(super) fn quarter_turn(bytes: &[u8], path: &Path) -> Result<Option<Orientati
     if format == ImageFormat::OpenExr {
         return Ok(None);
     }
-    let mut decoder = open(bytes, format, path)?;
+    let mut decoder = open(bytes, format, path, MAX_PIXELS)?;
     Ok(Some(orientation(&mut decoder, bytes, format)).filter(|&orientation| is_quarter_turn(orientation)))
 }
 
@@ -159,12 +123,12 @@ pub fn file_dimensions(files: &Files, rel: &str) -> Result<(u32, u32)> {
     }
 }
 
-pub(super) fn too_large(path: &Path, width: u64, height: u64) -> DataError {
-    let reason = format!("claims to have {width}x{height} pixels, more than {} million", MAX_PIXELS / 1_000_000);
+pub(super) fn too_large(path: &Path, width: u64, height: u64, most: u64) -> DataError {
+    let reason = format!("claims to have {width}x{height} pixels, more than {} million", most / 1_000_000);
     DataError::new(path, reason).remedy("split or downscale it if that is true")
 }
 
-fn format_of(bytes: &[u8], path: &Path) -> Result<ImageFormat> {
+pub(super) fn format_of(bytes: &[u8], path: &Path) -> Result<ImageFormat> {
     use ImageFormat::{Bmp, Jpeg, OpenExr, Png, Tiff, WebP};
     if bytes.is_empty() {
         return Err(DataError::new(path, "is empty").remedy("copy it again from its source"));
@@ -176,17 +140,17 @@ fn format_of(bytes: &[u8], path: &Path) -> Result<ImageFormat> {
     }
 }
 
-/// A decoder whose image is within the limits.
-fn open<'a>(bytes: &'a [u8], format: ImageFormat, path: &Path) -> Result<impl ImageDecoder + 'a> {
+/// A decoder whose image has at most so many pixels.
+fn open<'a>(bytes: &'a [u8], format: ImageFormat, path: &Path, most: u64) -> Result<impl ImageDecoder + 'a> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();
     // 16 bits of four channels for the largest image, and the same again for the decoder's own buffers.
-    limits.max_alloc = Some(MAX_PIXELS * 8 * 2);
+    limits.max_alloc = Some(most * 8 * 2);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(|e| undecodable(path, format, &e))?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(too_large(path, width.into(), height.into()));
+    if u64::from(width) * u64::from(height) > most {
+        return Err(too_large(path, width.into(), height.into(), most));
     }
     if width == 0 || height == 0 {
         return Err(DataError::new(path, "has no pixels").remedy("replace or remove it"));
@@ -194,10 +158,40 @@ fn open<'a>(bytes: &'a [u8], format: ImageFormat, path: &Path) -> Result<impl Im
     Ok(decoder)
 }
 
-fn decode_dynamic(bytes: &[u8], format: ImageFormat, path: &Path) -> Result<DynamicImage> {
-    let mut decoder = open(bytes, format, path)?;
+/// What the header of an image tells.
+pub(super) struct Header {
+    /// Width and height, upright.
+    pub(super) size: [u32; 2],
+    pub(super) colour: ColorType,
+    /// What decoding needs beside the bytes of the file.
+    pub(super) decoding_bytes: u64,
+}
+
+/// Reads the header of an image other than EXR with at most so many pixels.
+///
+/// # Errors
+/// As [`decode`].
+pub(super) fn header(bytes: &[u8], format: ImageFormat, path: &Path, most: u64) -> Result<Header> {
+    let mut decoder = open(bytes, format, path, most)?;
+    let ((width, height), pixels) = (decoder.dimensions(), decoder.total_bytes());
+    let orientation = orientation(&mut decoder, bytes, format);
+    let size = if is_quarter_turn(orientation) { [height, width] } else { [width, height] };
+    // A turned picture is made beside the one that was decoded; progressive files keep 16 bits for each number until their end.
+    let turned = if orientation == Orientation::NoTransforms { 0 } else { pixels };
+    let is_progressive = format == ImageFormat::Jpeg && jpeg_scan(bytes).is_some_and(|(progressive, _)| progressive);
+    let coefficients = if is_progressive { 2 * pixels } else { 0 };
+    Ok(Header { size, colour: decoder.color_type(), decoding_bytes: pixels + turned + coefficients })
+}
+
+/// Decodes an image other than EXR with at most so many pixels, upright.
+///
+/// # Errors
+/// As [`decode`].
+pub(super) fn decode_dynamic(bytes: &[u8], format: ImageFormat, path: &Path, most: u64) -> Result<DynamicImage> {
+    let mut decoder = open(bytes, format, path, most)?;
     // The decoder fills the missing part of a truncated JPEG with grey, which nobody would want to train on.
-    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+    let is_complete = |(_, scan): (bool, &[u8])| scan.windows(2).any(|pair| pair == END_OF_IMAGE);
+    if format == ImageFormat::Jpeg && !jpeg_scan(bytes).is_some_and(is_complete) {
         return Err(DataError::new(path, "is a truncated JPEG image").remedy("copy it again from its source"));
     }
     let orientation = orientation(&mut decoder, bytes, format);
@@ -219,23 +213,25 @@ fn orientation(decoder: &mut impl ImageDecoder, bytes: &[u8], format: ImageForma
     found.unwrap_or(Orientation::NoTransforms)
 }
 
-/// Whether an end-of-image marker follows the first scan. Segments before it are stepped over, since thumbnails in
-/// them have their own.
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
+/// Whether a JPEG image is progressive, and what follows the start of its first scan. Segments before it are stepped over, since thumbnails in them
+/// have their own.
+fn jpeg_scan(bytes: &[u8]) -> Option<(bool, &[u8])> {
+    const PROGRESSIVE_FRAME: u8 = 0xC2;
     const START_OF_SCAN: u8 = 0xDA;
-    const END_OF_IMAGE: u8 = 0xD9;
-    let mut rest = bytes.get(2..).unwrap_or_default();
+    let mut rest = bytes.get(2..)?;
+    let mut is_progressive = false;
     loop {
         match *rest {
             [0xFF, 0xFF, ..] => rest = &rest[1..],
-            [0xFF, START_OF_SCAN, ..] => return rest.windows(2).any(|pair| pair == [0xFF, END_OF_IMAGE]),
-            [0xFF, _, high, low, ..] => {
+            [0xFF, START_OF_SCAN, ..] => return Some((is_progressive, rest)),
+            [0xFF, marker, high, low, ..] => {
+                is_progressive |= marker == PROGRESSIVE_FRAME;
                 let length = usize::from(u16::from_be_bytes([high, low]));
-                rest = rest.get(2 + length..).unwrap_or_default();
+                rest = rest.get(2 + length..)?;
             }
             // Stray bytes between segments: decoders skip them.
             [_, ..] => rest = &rest[1..],
-            [] => return false,
+            [] => return None,
         }
     }
 }

@@ -1,7 +1,5 @@
 //! OpenEXR: colours in linear light, or one channel of depth.
 
-use super::decode::FloatImage;
-use super::rows::srgb_beyond_white;
 use super::{Image8, MAX_PIXELS, srgb_from_linear};
 use crate::{DataError, Result};
 use ::exr::image::{FlatSamples, read::read};
@@ -20,12 +18,15 @@ struct Planes {
 impl Planes {
     /// Takes out the first channel that has one of these names, whatever layer prefix it carries.
     fn take(&mut self, names: &[&str]) -> Option<Vec<f32>> {
-        let wanted = |channel: &(String, Vec<f32>)| {
-            names.iter().any(|n| channel.0.rsplit('.').next().is_some_and(|own| own.eq_ignore_ascii_case(n)))
-        };
-        let index = self.channels.iter().position(wanted)?;
+        let index = self.channels.iter().position(|channel| is_named(&channel.0, names))?;
         Some(self.channels.swap_remove(index).1)
     }
+}
+
+/// Whether a channel has one of these names, whatever layer prefix it carries.
+pub(super) fn is_named(channel: &str, names: &[&str]) -> bool {
+    let own = channel.rsplit('.').next().unwrap_or(channel);
+    names.iter().any(|name| own.eq_ignore_ascii_case(name))
 }
 
 /// The size from the header.
@@ -40,7 +41,8 @@ pub(super) fn dimensions(bytes: &[u8], path: &Path) -> Result<(u32, u32)> {
         DataError::new(path, "holds only deep data, which has no single colour per pixel").remedy("flatten it")
     })?;
     if first.layer_size.area() as u64 > MAX_PIXELS || total > 4 * MAX_PIXELS {
-        return Err(super::decode::too_large(path, first.layer_size.width() as u64, first.layer_size.height() as u64));
+        let (width, height) = (first.layer_size.width() as u64, first.layer_size.height() as u64);
+        return Err(super::decode::too_large(path, width, height, MAX_PIXELS));
     }
     Ok((first.layer_size.width() as u32, first.layer_size.height() as u32))
 }
@@ -84,23 +86,6 @@ fn take_colours(planes: &mut Planes, path: &Path) -> Result<[Vec<f32>; 3]> {
     })
 }
 
-/// Colours in full precision. Those of a grey picture have one channel, and alpha that is 1 everywhere is none.
-pub(super) fn decode_float(bytes: &[u8], path: &Path) -> Result<FloatImage> {
-    let mut planes = read_planes(bytes, path)?;
-    let rgb = take_colours(&mut planes, path)?;
-    let alpha = planes.take(&["A"]).filter(|a| a.iter().any(|&a| a < 1.0));
-    let is_grey = alpha.is_none() && rgb[0] == rgb[1] && rgb[1] == rgb[2];
-    let channels = if is_grey { 1 } else { 3 + usize::from(alpha.is_some()) };
-    let mut values = Vec::with_capacity(rgb[0].len() * channels);
-    for i in 0..rgb[0].len() {
-        let a = alpha.as_ref().map_or(1.0, |a| a[i].clamp(0.0, 1.0));
-        let unpremultiply = if a > 0.0 { 1.0 / a } else { 0.0 };
-        values.extend((0..channels.min(3)).map(|c| srgb_beyond_white(rgb[c][i] * unpremultiply)));
-        values.extend((channels == 4).then_some(a));
-    }
-    Ok(FloatImage { width: planes.width, height: planes.height, channels, values })
-}
-
 /// Colours, encoded for sRGB, clamped to [0, 1]. EXR keeps colours premultiplied; here they become straight.
 pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Image8> {
     let mut planes = read_planes(bytes, path)?;
@@ -129,7 +114,7 @@ pub(super) fn decode_depth(bytes: &[u8], path: &Path) -> Result<(u32, u32, Vec<f
     Ok((planes.width, planes.height, depth))
 }
 
-fn unreadable(path: &Path, error: &::exr::error::Error) -> DataError {
+pub(super) fn unreadable(path: &Path, error: &::exr::error::Error) -> DataError {
     match error {
         ::exr::error::Error::NotSupported(what) => {
             DataError::new(path, format!("is an EXR image of a kind that cannot be read ({what})"))

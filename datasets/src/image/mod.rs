@@ -17,7 +17,7 @@ mod save;
 mod turn;
 
 pub use cache::{FramePixels, ImageCache, Prefetcher, read_photo};
-pub use decode::{FloatImage, decode, decode_depth, decode_float, decode_mask, dimensions, file_dimensions};
+pub use decode::{decode, decode_depth, decode_mask, dimensions, file_dimensions};
 pub use rows::{RowReader, write_rows};
 pub use save::{colour_map, encode_jpeg, encode_png, save_depth_png, save_png};
 

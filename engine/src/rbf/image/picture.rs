@@ -95,9 +95,9 @@ pub fn fit_on(
     let crop = checked(crop.unwrap_or(Crop { x: 0, y: 0, width, height }), [width, height], input)?;
     let channels = reader.channels();
     let tiles = tiles(crop, config.tile);
-    check_memory(config, &tiles, width as usize * channels)?;
+    check_memory(config, &tiles, &reader)?;
     let mut writer = RbfWriter::new(output, existing)?;
-    skip(&mut reader, crop.y)?;
+    reader.skip(crop.y);
     let mut band: Vec<f32> = Vec::new();
     let (mut squared_error, mut parameters, mut operations) = (0.0, 0, 0);
     for (number, tile) in tiles.iter().enumerate() {
@@ -131,17 +131,17 @@ pub fn fit_on(
 }
 
 /// Refuses what the machine cannot hold: the first tile is the largest.
-fn check_memory(config: &ImageConfig, tiles: &[TileRect], values_per_row: usize) -> Result<()> {
+fn check_memory(config: &ImageConfig, tiles: &[TileRect], reader: &RowReader) -> Result<()> {
     let Some(tile) = tiles.first() else { return Ok(()) };
     let pixels = tile.width as usize * tile.height as usize;
     let budget = config.budget(pixels, tile.side);
     let of_kernels = budget.kernels * (config.kernel_features + 5);
+    let values_per_row = reader.size()[0] as usize * reader.channels();
     let band = (4 * values_per_row * tile.height as usize) as u64;
-    let plan = Learner::plan(&budget.encoding, of_kernels, config.batch).with(
-        "pixels",
-        band + 16 * pixels as u64,
-        format!("{} rows of the picture, and a tile", tile.height),
-    );
+    let rows = format!("{} rows of the picture, and a tile", tile.height);
+    let plan = Learner::plan(&budget.encoding, of_kernels, config.batch)
+        .with("pixels", band + 16 * pixels as u64, rows)
+        .with("decoding", reader.held_bytes(), "what must be decoded at once; PNG, EXR and TIFF are read row by row");
     if let Some(warning) = plan.check(available_memory(), "lower --set tile, numbers_per_pixel or batch")? {
         tracing::warn!("{warning}");
     }
@@ -183,17 +183,6 @@ fn tiles(crop: Crop, most: u32) -> Vec<TileRect> {
         }
     }
     tiles
-}
-
-/// Reads rows that are not wanted.
-fn skip(reader: &mut RowReader, mut rows: u32) -> Result<()> {
-    const AT_A_TIME: u32 = 256;
-    while rows > 0 {
-        let now = rows.min(AT_A_TIME);
-        reader.rows(now)?;
-        rows -= now;
-    }
-    Ok(())
 }
 
 /// The pixels of a tile from rows of the whole picture.
