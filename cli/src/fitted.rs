@@ -7,13 +7,13 @@ use nalgebra::{Point3, Vector3};
 use std::path::Path;
 use tessera_engine::datasets::camera::Camera;
 use tessera_engine::datasets::scene::Mesh;
+use tessera_engine::meshing::MeshOptions;
 use tessera_engine::rbf::field::{AnyDecoder, Field};
 use tessera_engine::rbf::file::{Content, RbfFile};
 use tessera_engine::rbf::image::TileRect;
 use tessera_engine::rbf::radiance::Radiance;
 use tessera_engine::rbf::shape::Shape;
 use tessera_engine::render::{PathCamera, orbit_of_points};
-use tessera_engine::surface::mesh::MeshOptions;
 use tessera_kernels::hash_grid::Addressing as Corners;
 use tessera_viewer::camera::looking_at;
 use tessera_viewer::renderer::{
@@ -104,7 +104,7 @@ fn read(file: &mut RbfFile, path: &Path) -> Result<Seen> {
 /// # Errors
 /// When the shape is empty.
 pub fn outline(shape: &Shape) -> Result<Mesh> {
-    let options = MeshOptions { resolution: OUTLINE, least_part: 0.0, colours: false };
+    let options = MeshOptions { resolution: OUTLINE, least_part: 0.0, faces: None, colours: false };
     Ok(shape.mesh(&options, &mut |_, _| {})?)
 }
 
@@ -116,7 +116,7 @@ fn shape_data(shape: &Shape, outline: &Mesh) -> ShapeData {
 
 /// Places where radiance is opaque, world units; the corners of its box where nothing is.
 fn opaque(radiance: &Radiance) -> Vec<[f32; 3]> {
-    let options = MeshOptions { resolution: OUTLINE, least_part: 0.0, colours: false };
+    let options = MeshOptions { resolution: OUTLINE, least_part: 0.0, faces: None, colours: false };
     if let Ok(mesh) = radiance.mesh(&options, &mut |_, _| {}) {
         return mesh.positions;
     }

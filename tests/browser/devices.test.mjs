@@ -25,7 +25,6 @@ before(async () => {
 }, options);
 
 after(() => endAll(browser, server));
-});
 
 /** The place in the address, once the camera has stood still. */
 const place = (page) => new URL(page.url()).hash;

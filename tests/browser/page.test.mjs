@@ -21,7 +21,6 @@ before(async () => {
 }, options);
 
 after(() => endAll(browser));
-});
 
 test('a served scene is seen before it has all come, is refined, and turns', options, async () => {
   const server = await serve(scene);

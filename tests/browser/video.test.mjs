@@ -29,7 +29,6 @@ before(async () => {
 }, options);
 
 after(() => endAll(browser, server));
-});
 
 /** What is known of the scene without its pages, and where those begin. */
 function manifest() {

@@ -18,6 +18,12 @@ pub struct Mesh {
     /// Leave out parts with less than this share of the largest part's area
     #[arg(long, value_name = "SHARE", default_value = "0.02", value_parser = parse_share)]
     pub least_part: f32,
+    /// Simplify to at most so many triangles
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(4..))]
+    pub faces: Option<u64>,
+    /// Cover the mesh with a texture of the run's photos, so many pixels a side, instead of colours of vertices
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(64..=16384), conflicts_with = "no_colours")]
+    pub texture: Option<u32>,
     /// Leave out the vertices' colours
     #[arg(long)]
     pub no_colours: bool,

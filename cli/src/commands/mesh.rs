@@ -1,19 +1,26 @@
 //! `tessera mesh`: a surface, a fitted shape or radiance as triangles.
 
-use crate::args::Mesh;
+use crate::args::{Mesh, Skipping};
 use crate::console::Console;
 use crate::fields::open_radiance;
-use crate::inputs::{Run, open_surface};
+use crate::inputs::{Run, open_capture, open_surface};
 use crate::progress::Progress;
 use crate::report::{Facts, count};
 use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
 use tessera_engine::datasets::format::{Existing, MeshFormat, write_mesh};
 use tessera_engine::datasets::scene::Mesh as SceneMesh;
+use tessera_engine::frames::Split;
+use tessera_engine::meshing::MeshOptions;
+use tessera_engine::meshing::texture::from_capture;
+use tessera_engine::rays::prepared;
 use tessera_engine::rbf::file::{Content, RbfFile};
 use tessera_engine::rbf::radiance::Radiance;
 use tessera_engine::rbf::shape::Shape;
-use tessera_engine::surface::mesh::{MeshOptions, extract};
+use tessera_engine::surface::mesh::extract;
+
+/// Memory for decoded photos while a texture is made, in MiB.
+const CACHE_MB: usize = 256;
 
 /// Runs the command.
 ///
@@ -24,7 +31,10 @@ pub fn run(args: &Mesh, console: &Console) -> Result<()> {
     if args.output.exists() && !args.force {
         bail!("{}: exists already; replace it with --force", args.output.display());
     }
-    let mesh = make(args, console)?;
+    let mesh = match args.texture {
+        Some(size) => textured(args, size, console)?,
+        None => make(args, console)?,
+    };
     write_mesh(&args.output, &mesh, if args.force { Existing::Replace } else { Existing::Keep })?;
     let mut facts = Facts::default();
     facts.add("triangles", count(mesh.triangles.len() as u128));
@@ -34,11 +44,36 @@ pub fn run(args: &Mesh, console: &Console) -> Result<()> {
     console.result(args.output.display())
 }
 
+/// The mesh of a run with a texture of the photos that the run was trained on.
+fn textured(args: &Mesh, size: u32, console: &Console) -> Result<SceneMesh> {
+    let Some(run) = Run::find(&args.run)? else {
+        bail!(
+            "{}: is no run folder, and only runs have photos to make a texture of; leave out --texture",
+            args.run.display()
+        );
+    };
+    let (masks, flip_cameras) = match &run.settings {
+        Settings::Surface(config) => (config.masks, config.flip_cameras),
+        Settings::Radiance(config) => (config.masks, config.flip_cameras),
+        _ => Default::default(),
+    };
+    let mesh = make(args, console)?;
+    let capture = prepared(&open_capture(&run.capture(), Skipping::default(), console)?, masks, flip_cameras);
+    let split = Split {
+        test_every: run.settings.test_every(),
+        resolution: run.settings.resolution(),
+        image_cache_mb: CACHE_MB,
+    };
+    let mut progress = Progress::new(console, "looking at photos");
+    Ok(from_capture(&mesh, &capture, &split, size, &mut |done, total| progress.count(done, total))?)
+}
+
 /// The mesh of a run's field, or of a file's.
 fn make(args: &Mesh, console: &Console) -> Result<SceneMesh> {
     let options = MeshOptions {
         resolution: args.resolution as usize,
         least_part: f64::from(args.least_part),
+        faces: args.faces.map(|faces| faces as usize),
         colours: !args.no_colours,
     };
     let mut progress = Progress::new(console, "meshing");

@@ -6,11 +6,11 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 use tessera_engine::datasets::image::Image8;
 use tessera_engine::datasets::scene::{Material, Mesh, Texture};
+use tessera_engine::meshing::MeshOptions;
 use tessera_engine::rbf::file::{Content, RbfFile};
 use tessera_engine::rbf::image::draw_picture;
 use tessera_engine::rbf::radiance::Radiance;
 use tessera_engine::rbf::shape::Shape;
-use tessera_engine::surface::mesh::MeshOptions;
 
 /// Cells per side of a shape's cube.
 const RESOLUTION: usize = 256;

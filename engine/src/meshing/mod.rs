@@ -2,13 +2,20 @@
 //!
 //! Marching cubes in bricks of 8 cells, and only in those near the surface: bricks whose middle is near it, and whatever neighbour a surface
 //! enters through a face. The surface is thus closed wherever it lies inside the box, and closed along the box where it would leave it.
+//!
+//! - [`zero_level`]: the surface; [`tidied`]: without what floats, and with fewer triangles.
+//! - [`atlas`]: a mesh laid out flat; [`texture`]: what photos show of it.
 
+pub mod atlas;
 mod cells;
 mod parts;
+mod simplify;
+pub mod texture;
 
 pub use cells::cells_near;
-pub use parts::{used, without_small_parts};
+pub use simplify::simplified;
 
+use parts::{used, without_small_parts};
 use rayon::prelude::*;
 use tessera_kernels::marching_cubes::{Piece, brick, weld};
 
@@ -19,6 +26,38 @@ const CHUNK: usize = 256;
 
 /// Is told how much of how much is done.
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize);
+
+/// How a mesh is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MeshOptions {
+    /// Cells along the longest side of the box.
+    pub resolution: usize,
+    /// Parts of less than this share of the largest part's area are left out.
+    pub least_part: f64,
+    /// The most triangles, if there is a limit.
+    pub faces: Option<usize>,
+    /// Give vertices the colours that the surface has when it is looked at from right above.
+    pub colours: bool,
+}
+
+impl Default for MeshOptions {
+    fn default() -> Self {
+        Self { resolution: 512, least_part: 0.02, faces: None, colours: true }
+    }
+}
+
+/// Positions, and triangles that name them.
+pub type Triangles = (Vec<[f32; 3]>, Vec<[u32; 3]>);
+
+/// What of a surface's triangles is kept: the parts that are large enough, in no more triangles than wished. None when nothing is left.
+pub fn tidied((positions, triangles): Triangles, options: &MeshOptions, progress: Progress<'_>) -> Triangles {
+    let triangles = without_small_parts(&positions, &triangles, options.least_part);
+    let (positions, triangles) = used(&positions, &triangles);
+    match options.faces {
+        Some(faces) if triangles.len() > faces => simplified(&positions, &triangles, faces, progress),
+        _ => (positions, triangles),
+    }
+}
 
 /// Something that knows distances from a surface all over the unit cube, negative inside.
 pub trait Distances: Sync {
@@ -36,7 +75,7 @@ pub fn zero_level<D: Distances>(
     resolution: usize,
     faces: [[f32; 3]; 2],
     progress: Progress<'_>,
-) -> (Vec<[f32; 3]>, Vec<[u32; 3]>) {
+) -> Triangles {
     let resolution = resolution.max(CELLS).next_multiple_of(CELLS);
     let pieces = pieces(field, resolution / CELLS, faces, progress);
     let welded = weld(&pieces);

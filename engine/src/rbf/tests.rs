@@ -56,7 +56,7 @@ fn a_ball_is_fitted_written_read_and_meshed() {
     let report = target.measure(&read).expect("a surface");
     // The ball has a radius of 14 cells: a surface that is half a cell off all over has an IoU of 0.9.
     assert!(report.iou > 0.97 && report.normal_error_deg < 10.0, "{report:?}");
-    let mesh = read.mesh(&crate::surface::mesh::MeshOptions { resolution: 64, ..Default::default() }, &mut |_, _| {});
+    let mesh = read.mesh(&crate::meshing::MeshOptions { resolution: 64, ..Default::default() }, &mut |_, _| {});
     let mesh = mesh.expect("a surface");
     let distance = MeshDistance::new(&mesh).expect("triangles");
     assert!(distance.is_inside([1.0, 2.0, 3.0]) && !distance.is_inside([1.0, 2.0, 5.2]), "in the mesh's own world");

@@ -2,7 +2,7 @@
 
 use super::Surface;
 use super::field::{Field, Tile, harmonics};
-use crate::meshing::{Progress, used, without_small_parts, zero_level};
+use crate::meshing::{MeshOptions, Progress, tidied, zero_level};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use tessera_datasets::scene::Mesh;
@@ -10,44 +10,20 @@ use tessera_datasets::scene::Mesh;
 /// Places looked at at a time.
 const CHUNK: usize = 256;
 
-/// How a mesh is made.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MeshOptions {
-    /// Cells along the longest side of the box.
-    pub resolution: usize,
-    /// Parts of less than this share of the largest part's area are left out.
-    pub least_part: f64,
-    /// Give vertices the colours that the surface has when it is looked at from right above.
-    pub colours: bool,
-}
-
-impl Default for MeshOptions {
-    fn default() -> Self {
-        Self { resolution: 512, least_part: 0.02, colours: true }
-    }
-}
-
 /// The mesh of a surface. `progress` is told how much of how much is done.
 ///
 /// # Errors
 /// When there is no surface.
 pub fn extract(surface: &Surface, options: &MeshOptions, progress: Progress<'_>) -> Result<Mesh> {
     let faces = surface.scene_box.in_cube();
-    let (positions, triangles) = zero_level(&surface.field, options.resolution, faces, progress);
-    let empty = || {
-        Error::setting(
+    let found = zero_level(&surface.field, options.resolution, faces, progress);
+    let (positions, triangles) = tidied(found, options, progress);
+    if triangles.is_empty() {
+        return Err(Error::setting(
             "the surface is empty: there is no place in the box where the distance changes its sign; train longer, or set box_min \
              and box_max around the object",
-        )
-    };
-    if triangles.is_empty() {
-        return Err(empty());
+        ));
     }
-    let triangles = without_small_parts(&positions, &triangles, options.least_part);
-    if triangles.is_empty() {
-        return Err(empty());
-    }
-    let (positions, triangles) = used(&positions, &triangles);
     let (normals, colours) = looks(&surface.field, &positions, options.colours);
     let in_scene = |p: [f32; 3]| surface.scene_box.from_cube(p.map(f64::from)).map(|x| x as f32);
     let mesh = Mesh {

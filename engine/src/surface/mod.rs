@@ -28,6 +28,7 @@ pub use surface_file::{SURFACE_FILE, Surface};
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_painter};
 use crate::frames::{FrameSet, Sampler, SamplerState, Split};
+use crate::meshing::MeshOptions;
 use crate::rays::{Pace, prepared, scene_box};
 use crate::render::{Painter, to_image};
 use crate::splats::SplatTraining;
@@ -288,7 +289,7 @@ impl Method for SurfaceTraining {
         self.surface.write(&path, self.config.steps)?;
         let mut files = vec![path];
         if self.config.mesh_resolution > 0 {
-            let options = mesh::MeshOptions { resolution: self.config.mesh_resolution, ..mesh::MeshOptions::default() };
+            let options = MeshOptions { resolution: self.config.mesh_resolution, ..MeshOptions::default() };
             let path = folder.join(MESH_FILE);
             let mesh = mesh::extract(&self.surface, &options, &mut |_, _| {})?;
             write_mesh(&path, &mesh, Existing::Replace)?;

@@ -126,7 +126,7 @@ fn a_sphere_becomes_a_closed_mesh_of_its_size() {
         config,
         field,
     };
-    let options = mesh::MeshOptions { resolution: 64, ..mesh::MeshOptions::default() };
+    let options = crate::meshing::MeshOptions { resolution: 64, ..Default::default() };
     let found = mesh::extract(&surface, &options, &mut |_, _| {}).expect("a sphere");
     let expected = 4.0 * std::f64::consts::PI * 0.6f64.powi(2);
     assert!((found.area() / expected - 1.0).abs() < 0.02, "area {} instead of {expected}", found.area());

@@ -3,10 +3,9 @@
 use super::space::Space;
 use super::trace::{colour, density};
 use super::{Radiance, harmonics};
-use crate::meshing::{Distances, Progress, used, without_small_parts, zero_level};
+use crate::meshing::{Distances, MeshOptions, Progress, tidied, zero_level};
 use crate::rbf::field::Tile;
 use crate::rbf::learner::TILE;
-use crate::surface::mesh::MeshOptions;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use tessera_datasets::scene::Mesh;
@@ -56,14 +55,13 @@ impl Radiance {
     /// When nothing in the box is opaque.
     pub fn mesh(&self, options: &MeshOptions, progress: Progress<'_>) -> Result<Mesh> {
         let faces = self.space.scene_box.in_cube();
-        let (positions, triangles) = zero_level(&Thickness(self), options.resolution, faces, progress);
-        let triangles = without_small_parts(&positions, &triangles, options.least_part);
+        let found = zero_level(&Thickness(self), options.resolution, faces, progress);
+        let (positions, triangles) = tidied(found, options, progress);
         if triangles.is_empty() {
             return Err(Error::setting(
                 "nothing in the box is opaque: train longer, or set box_min and box_max around the subject",
             ));
         }
-        let (positions, triangles) = used(&positions, &triangles);
         let mut mesh = Mesh { positions, triangles, scene_from_world: self.scene_from_world, ..Mesh::default() };
         mesh.compute_normals();
         if options.colours {

@@ -209,7 +209,7 @@ fn the_baked_form_has_every_opaque_part_however_far_apart_they_are() {
     for cell in [[1, 1, 1], [13, 13, 13]] {
         radiance.occupancy.set(radiance.occupancy.index(cell));
     }
-    let options = crate::surface::mesh::MeshOptions { resolution: 64, ..Default::default() };
+    let options = crate::meshing::MeshOptions { resolution: 64, ..Default::default() };
     let mesh = radiance.mesh(&options, &mut |_, _| {}).expect("a mesh");
     let [low, high] = mesh.bounds().expect("vertices");
     for k in 0..3 {

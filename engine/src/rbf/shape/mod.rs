@@ -19,8 +19,7 @@ use super::file::{Content, RbfFile, RbfWriter};
 use super::learner::{Learner, TILE};
 use crate::config::Config;
 use crate::mesh_distance::MeshDistance;
-use crate::meshing::{Distances, Progress, used, without_small_parts, zero_level};
-use crate::surface::mesh::MeshOptions;
+use crate::meshing::{Distances, MeshOptions, Progress, tidied, zero_level};
 use crate::train::available_memory;
 use crate::{Error, Result};
 use rand::SeedableRng;
@@ -252,14 +251,13 @@ impl Shape {
     }
 
     fn mesh_in_cube(&self, options: &MeshOptions, progress: Progress<'_>) -> Result<Mesh> {
-        let (positions, triangles) = zero_level(self, options.resolution, [[0.0; 3], [1.0; 3]], progress);
-        let triangles = without_small_parts(&positions, &triangles, options.least_part);
+        let found = zero_level(self, options.resolution, [[0.0; 3], [1.0; 3]], progress);
+        let (positions, triangles) = tidied(found, options, progress);
         if triangles.is_empty() {
             return Err(Error::setting(
                 "the shape is empty: its distance changes its sign nowhere; fit it with more steps",
             ));
         }
-        let (positions, triangles) = used(&positions, &triangles);
         Ok(Mesh { positions, triangles, ..Mesh::default() })
     }
 
