@@ -106,7 +106,7 @@ pub struct Eval {
     /// The capture; that of the run when left out
     pub capture: Option<PathBuf>,
     /// Measure the mesh against this mesh or point cloud instead: Chamfer distance, F-score, angles of normals
-    #[arg(long, value_name = "MESH", conflicts_with_all = ["capture", "pictures"])]
+    #[arg(long, value_name = "MESH", conflicts_with = "pictures")]
     pub reference: Option<PathBuf>,
     /// Distance below which a point counts for the F-score [default: 0.5 % of the reference's diagonal]
     #[arg(long, value_name = "LENGTH", requires = "reference", value_parser = parse_length)]
@@ -114,6 +114,9 @@ pub struct Eval {
     /// Also measure along the borders between the blocks of this plan: a plan.json or the run folder of blocks; in such a run its own
     #[arg(long, value_name = "PLAN", conflicts_with = "reference")]
     pub plan: Option<PathBuf>,
+    /// With --reference: compare only what the capture's photos see
+    #[arg(long, requires = "reference")]
+    pub seen: bool,
     #[command(flatten)]
     pub photos: Photos,
     /// Colour behind what is cut out of photos, and behind the scene, as R,G,B in [0, 1]

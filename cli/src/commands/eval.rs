@@ -16,6 +16,7 @@ use tessera_engine::datasets::format::read_mesh;
 use tessera_engine::datasets::image::save_png;
 use tessera_engine::datasets::scene::Mesh;
 use tessera_engine::evaluate::{EvalOptions, EvalReport, evaluate_splats};
+use tessera_engine::frames::{FrameSet, Split};
 use tessera_engine::metrics::geometry;
 use tessera_engine::render::SplatPainter;
 
@@ -87,7 +88,20 @@ fn against_reference(args: &Eval, reference: &Path, console: &Console) -> Result
         Ok(read.mesh)
     };
     let mesh = read(&scene_file(&args.scene, run.is_some())?)?;
-    let report = geometry::compare(&mesh, &read(reference)?, args.threshold)?;
+    let report = if args.seen {
+        let capture = open_capture(&capture_path(args, run.as_ref())?, args.photos.skipping, console)?;
+        let settings = run.as_ref().map(|run| &run.settings);
+        let split = Split {
+            test_every: settings.map_or(0, Settings::test_every),
+            resolution: settings.map_or(0, Settings::resolution),
+            image_cache_mb: 1,
+        };
+        let views: Vec<_> = FrameSet::split(&capture, &split)?.0.views().copied().collect();
+        let cameras = geometry::Cameras { views: &views, scene_from_world: &capture.scene_from_world };
+        geometry::compare(&mesh, &read(reference)?, args.threshold, Some(cameras))?
+    } else {
+        geometry::compare(&mesh, &read(reference)?, args.threshold, None)?
+    };
     if args.json {
         return console.result(serde_json::to_string_pretty(&report).context("the report is no JSON")?);
     }

@@ -4,10 +4,11 @@
 //! enters through a face. The surface is thus closed wherever it lies inside the box, and closed along the box where it would leave it.
 //!
 //! - [`zero_level`]: the surface; [`tidied`]: without what floats, and with fewer triangles.
-//! - [`atlas`]: a mesh laid out flat; [`texture`]: what photos show of it.
+//! - [`atlas`]: a mesh laid out flat; [`texture`]: what photos show of it; [`depth`]: what a camera sees of it.
 
 pub mod atlas;
 mod cells;
+pub mod depth;
 mod parts;
 mod simplify;
 pub mod texture;

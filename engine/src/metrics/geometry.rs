@@ -1,11 +1,14 @@
 //! How far a mesh is from a reference: distances both ways between points on one surface and the other, and angles between their normals.
 
 use crate::mesh_distance::MeshDistance;
+use crate::meshing::depth::DepthPicture;
 use crate::{Error, Result};
-use nalgebra::Vector3;
+use nalgebra::{Point3, Vector3};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use tessera_datasets::camera::Similarity;
 use tessera_datasets::scene::{Mesh, NearestPoints};
+use tessera_kernels::camera_projection::View;
 
 /// Points on each surface.
 pub const POINTS: usize = 200_000;
@@ -33,14 +36,38 @@ pub struct GeometryReport {
     pub normal_degrees: Option<f64>,
 }
 
-/// Compares `mesh` with `reference`, each a mesh or a point cloud; `threshold` is by default half a percent of the reference's size.
+/// Cameras, and how their scene lies in the world of the meshes.
+#[derive(Clone, Copy, Debug)]
+pub struct Cameras<'a> {
+    /// In scene coordinates.
+    pub views: &'a [View],
+    /// From the world to the scene.
+    pub scene_from_world: &'a Similarity,
+}
+
+/// Compares `mesh` with `reference`, each a mesh or a point cloud; `threshold` is by default half a percent of the reference's size. With cameras
+/// only such points count that one of them sees; of a cloud, which hides nothing, all do.
 ///
 /// # Errors
-/// When one of them has no points.
-pub fn compare(mesh: &Mesh, reference: &Mesh, threshold: Option<f64>) -> Result<GeometryReport> {
-    let (ours, theirs) = (Points::on(mesh), Points::on(reference));
+/// When one of them has no points, or none that is seen.
+pub fn compare(
+    mesh: &Mesh,
+    reference: &Mesh,
+    threshold: Option<f64>,
+    cameras: Option<Cameras<'_>>,
+) -> Result<GeometryReport> {
+    let (mut ours, mut theirs) = (Points::on(mesh), Points::on(reference));
     if ours.places.is_empty() || theirs.places.is_empty() {
         return Err(Error::setting("there is nothing to compare: mesh or reference has no vertices"));
+    }
+    if let Some(cameras) = cameras {
+        ours.keep_seen(mesh, cameras);
+        theirs.keep_seen(reference, cameras);
+        if ours.places.is_empty() || theirs.places.is_empty() {
+            return Err(Error::setting(
+                "the photos see nothing of the mesh or of the reference: compare a reference in the capture's coordinates",
+            ));
+        }
     }
     let [low, high] = reference.bounds().unwrap_or_default().map(|c| Vector3::from(c.map(f64::from)));
     let reference_size = (high - low).norm();
@@ -102,6 +129,32 @@ impl Points {
         points
     }
 
+    /// Drops the points, on `mesh`, that no camera sees.
+    fn keep_seen(&mut self, mesh: &Mesh, Cameras { views, scene_from_world }: Cameras<'_>) {
+        if self.normals.is_empty() {
+            return;
+        }
+        let in_scene = mesh.clone().transformed(scene_from_world);
+        let place = |p: &[f32; 3]| scene_from_world * Point3::from(p.map(f64::from));
+        let points: Vec<(Vector3<f64>, Vector3<f64>)> = self
+            .places
+            .iter()
+            .zip(&self.normals)
+            .map(|(p, n)| (place(p).coords, scene_from_world.isometry.rotation * n.cast::<f64>()))
+            .collect();
+        let mut is_seen = vec![false; points.len()];
+        for view in views {
+            let picture = DepthPicture::of(view, &in_scene.positions, &in_scene.triangles);
+            is_seen.par_iter_mut().zip(&points).for_each(|(seen, (place, normal))| {
+                *seen = *seen || picture.sees(place, normal).is_some();
+            });
+        }
+        let mut seen = is_seen.iter();
+        self.places.retain(|_| seen.next() == Some(&true));
+        let mut seen = is_seen.iter();
+        self.normals.retain(|_| seen.next() == Some(&true));
+    }
+
     /// For each point the distance to the nearest place of `other`, and the angle between their normals in degrees.
     fn distances(&self, other: &Surface) -> Vec<(f64, Option<f64>)> {
         let one = |(i, place): (usize, &[f32; 3])| {
@@ -156,19 +209,37 @@ mod tests {
 
     #[test]
     fn parallel_squares_are_as_far_apart_as_they_are() {
-        let report = compare(&square(0.0), &square(0.1), Some(0.05)).expect("both have points");
+        let report = compare(&square(0.0), &square(0.1), Some(0.05), None).expect("both have points");
         assert!((report.chamfer - 0.1).abs() < 1e-6, "{report:?}");
         assert_eq!((report.f_score, report.normal_degrees), (0.0, Some(0.0)));
-        let same = compare(&square(0.0), &square(0.0), None).expect("both have points");
+        let same = compare(&square(0.0), &square(0.0), None, None).expect("both have points");
         // Places on a triangle are rounded.
         assert!(same.chamfer < 1e-6 && same.f_score == 1.0, "{same:?}");
     }
 
     #[test]
+    fn what_no_camera_sees_does_not_count() {
+        use nalgebra::Isometry3;
+        use tessera_datasets::camera::Camera;
+        // A second square far below the first, which hides it from a camera above, lies where the reference has none.
+        let mut mesh = square(0.1);
+        mesh.positions.extend(square(-3.0).positions.iter().map(|p| [0.4 + 0.2 * p[0], 0.4 + 0.2 * p[1], p[2]]));
+        mesh.triangles.extend([[4, 5, 6], [4, 6, 7]]);
+        let middle = Point3::new(0.5, 0.5, 0.0);
+        let above = Isometry3::face_towards(&Point3::new(0.5, 0.5, 4.0), &middle, &Vector3::y()).inverse();
+        let views = [View::new(&Camera::from_horizontal_fov(300, 300, 0.6), &above)];
+        let cameras = Cameras { views: &views, scene_from_world: &Similarity::identity() };
+        let seen = compare(&mesh, &square(0.0), None, Some(cameras)).expect("both are seen");
+        assert!((seen.accuracy - 0.1).abs() < 1e-6, "what is hidden is 3 away and counts: {seen:?}");
+        let all = compare(&mesh, &square(0.0), None, None).expect("both have points");
+        assert!(all.accuracy > 0.15, "{all:?}");
+    }
+
+    #[test]
     fn clouds_have_distances_but_no_normals() {
         let cloud = Mesh { triangles: Vec::new(), ..square(0.25) };
-        let report = compare(&square(0.0), &cloud, None).expect("both have points");
+        let report = compare(&square(0.0), &cloud, None, None).expect("both have points");
         assert!((report.completeness - 0.25).abs() < 1e-6 && report.normal_degrees.is_none(), "{report:?}");
-        assert!(compare(&Mesh::default(), &cloud, None).is_err());
+        assert!(compare(&Mesh::default(), &cloud, None, None).is_err());
     }
 }

@@ -1,10 +1,8 @@
 //! A texture from photos: each texel shows what the photos show that see its place best.
 //!
-//! - [`depth`]: what a camera sees of a mesh, and whether a place is hidden.
 //! - `photos`: what photos show at places.
 //! - [`textured`], [`from_capture`]: a mesh with such a texture.
 
-pub mod depth;
 mod photos;
 
 use super::atlas::{Atlas, PADDING, Texel};

@@ -1,10 +1,10 @@
 //! What photos show at places on a surface.
 
-use super::depth::DepthPicture;
 use crate::Result;
 use crate::frames::{FrameSet, TrainingFrame};
 use crate::meshing::Progress;
 use crate::meshing::atlas::Texel;
+use crate::meshing::depth::DepthPicture;
 use nalgebra::Vector3;
 use rayon::prelude::*;
 use tessera_datasets::capture::MaskKind;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::frames::{FrameSet, Split};
+use crate::meshing::depth::DepthPicture;
 use nalgebra::{Isometry3, Point3, Vector3};
 use tessera_datasets::camera::Camera;
 use tessera_datasets::capture::Capture;
@@ -23,7 +24,7 @@ fn what_lies_before_a_place_hides_it() {
     let camera = Camera::from_horizontal_fov(200, 200, 0.8);
     let from_above = Isometry3::face_towards(&Point3::new(0.0, 0.0, 5.0), &Point3::origin(), &Vector3::y()).inverse();
     let mesh = squares();
-    let picture = depth::DepthPicture::of(&View::new(&camera, &from_above), &mesh.positions, &mesh.triangles);
+    let picture = DepthPicture::of(&View::new(&camera, &from_above), &mesh.positions, &mesh.triangles);
     let seen = |x: f64, y: f64, z: f64| picture.sees(&Vector3::new(x, y, z), &Vector3::z()).map(|seen| seen.depth);
     assert!(seen(0.2, -0.3, 1.0).is_some_and(|depth| (depth - 4.0).abs() < 1e-6), "the upper square is in sight");
     assert!(seen(0.2, -0.3, 0.0).is_none(), "the upper square stands before the lower one");
@@ -47,7 +48,7 @@ fn photos_of_a_made_scene_come_back_from_its_texture() {
     let picture = textured.materials[0].texture.as_ref().expect("a texture").decode(Path::new("texture")).expect("PNG");
     // Looked up where the mesh's own vertices are seen, the texture has the photo's colours.
     let frame = frames.load(0, 1).expect("a photo");
-    let depth = depth::DepthPicture::of(&frame.view, &mesh.positions, &mesh.triangles);
+    let depth = DepthPicture::of(&frame.view, &mesh.positions, &mesh.triangles);
     let (mut sum, mut count) = (0.0, 0);
     let places = textured.positions.iter().zip(&textured.normals).zip(&textured.uvs);
     for ((position, normal), uv) in places.step_by(7) {

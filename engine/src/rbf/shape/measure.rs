@@ -35,7 +35,7 @@ pub struct ShapeReport {
 pub(super) fn measure(shape: &Shape, distance: &MeshDistance, mesh: &Mesh) -> Result<ShapeReport> {
     let options = MeshOptions { resolution: MESH_RESOLUTION, ..MeshOptions::default() };
     let ours = shape.mesh_in_cube(&options, &mut |_, _| {})?;
-    let report = geometry::compare(&ours, mesh, None)?;
+    let report = geometry::compare(&ours, mesh, None, None)?;
     Ok(ShapeReport {
         iou: iou(shape, distance),
         normal_error_deg: report.normal_degrees.unwrap_or(f64::NAN),
