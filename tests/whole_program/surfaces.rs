@@ -43,6 +43,16 @@ fn photos_become_a_closed_mesh_that_is_measured() {
     let report = tessera().run(&["eval", text(&mesh), "--reference", text(&reference), "--json"]).json();
     let number = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("no number '{key}' in {report}"));
     assert!(number("chamfer") < 0.1 * number("reference_size"), "{report}");
+    let seen = tessera().run(&["eval", text(&run), "--reference", text(&reference), "--seen", "--json"]).json();
+    // The table's underside, which no photo shows, is what the surface knows least about.
+    assert!(seen["chamfer"].as_f64().is_some_and(|seen| seen < number("chamfer")), "{seen} instead of {report}");
+
+    let textured = root.path().join("textured.glb");
+    let options = ["--resolution", "48", "--faces", "900", "--texture", "512", "-o", text(&textured)];
+    tessera().run(&[&["mesh", text(&run)][..], &options[..]].concat()).success();
+    let info = tessera().run(&["info", text(&textured), "--json"]).json();
+    assert!(info["triangles"].as_u64().is_some_and(|n| (700..=900).contains(&n)), "{info}");
+    assert_eq!((info["texture_coordinates"].as_bool(), info["open_edges"].as_u64()), (Some(true), Some(0)), "{info}");
     let orbit = root.path().join("orbit");
     tessera().run(&["render", text(&run), "--orbit", "2", "--size", "40x30", "-o", text(&orbit)]).success();
     assert_eq!(std::fs::read_dir(&orbit).expect("a folder").count(), 2, "two pictures of the surface");

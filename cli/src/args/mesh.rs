@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct Mesh {
-    /// Run folder of a surface, or a fitted shape (.rbf)
+    /// Run folder of a surface or of radiance, or a fitted shape (.rbf)
     #[arg(value_name = "RUN|SHAPE")]
     pub run: PathBuf,
     /// File to write: .glb, .ply or .obj
@@ -16,7 +16,7 @@ pub struct Mesh {
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..=4096))]
     pub resolution: u32,
     /// Leave out parts with less than this share of the largest part's area
-    #[arg(long, value_name = "SHARE", default_value = "0.02", value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", default_value = "0.0005", value_parser = parse_share)]
     pub least_part: f32,
     /// Simplify to at most so many triangles
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(4..))]

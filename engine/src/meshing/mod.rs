@@ -43,7 +43,7 @@ pub struct MeshOptions {
 
 impl Default for MeshOptions {
     fn default() -> Self {
-        Self { resolution: 512, least_part: 0.02, faces: None, colours: true }
+        Self { resolution: 512, least_part: 0.0005, faces: None, colours: true }
     }
 }
 
