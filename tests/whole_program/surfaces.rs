@@ -52,7 +52,11 @@ fn photos_become_a_closed_mesh_that_is_measured() {
     tessera().run(&[&["mesh", text(&run)][..], &options[..]].concat()).success();
     let info = tessera().run(&["info", text(&textured), "--json"]).json();
     assert!(info["triangles"].as_u64().is_some_and(|n| (700..=900).contains(&n)), "{info}");
-    assert_eq!((info["texture_coordinates"].as_bool(), info["open_edges"].as_u64()), (Some(true), Some(0)), "{info}");
+    assert_eq!(
+        (info["uvs"].as_bool(), info["textures"].as_u64(), info["open_edges"].as_u64()),
+        (Some(true), Some(1), Some(0)),
+        "{info}"
+    );
     let orbit = root.path().join("orbit");
     tessera().run(&["render", text(&run), "--orbit", "2", "--size", "40x30", "-o", text(&orbit)]).success();
     assert_eq!(std::fs::read_dir(&orbit).expect("a folder").count(), 2, "two pictures of the surface");
