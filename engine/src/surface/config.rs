@@ -76,8 +76,6 @@ crate::config! {
         eikonal_weight: f32 = 0.1,
         /// Weight of the difference between opacity and mask, for photos with transparency or foreground masks.
         mask_weight: f32 = 0.1,
-        /// Weight of the squared difference between normals next to each other at the surface: more is smoother.
-        smooth_weight: f32 = 0.02,
         /// Cells per side of the grid that says where rays need not be looked at.
         occupancy_resolution: usize = 128,
         /// Steps of a ray through the box's diagonal, at most.

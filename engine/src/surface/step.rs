@@ -24,8 +24,6 @@ pub(super) const GROUPS: usize = 32;
 pub(super) const SAMPLES: f64 = 256.0;
 /// For each sample along rays, so many random places.
 const RANDOM_PLACES: f64 = 0.125;
-/// How far apart places are whose normals should differ little, in sides of the cube.
-const NEIGHBOURHOOD: f32 = 1.0 / 128.0;
 /// From this difference of colours on the loss grows linearly.
 const HUBER: f32 = 0.1;
 
@@ -37,8 +35,6 @@ struct Weights {
     /// Of the eikonal condition, for each sample.
     per_sample: f32,
     mask: f32,
-    /// Of the difference of normals next to each other, for each ray.
-    smooth: f32,
 }
 
 /// The buffers of a group of rays, and what was summed over it.
@@ -60,8 +56,6 @@ pub(super) struct Group {
     /// Three for each sample.
     thirds: usize,
     rays: Vec<TracedRay>,
-    /// Where rays meet the surface.
-    met: Vec<[f32; 3]>,
 }
 
 /// `[blocks, rows, 16]` each.
@@ -95,12 +89,9 @@ impl SurfaceTraining {
             per_ray: 1.0 / rays.len().max(1) as f32,
             per_sample: self.config.eikonal_weight / (self.config.samples + places.len()) as f32,
             mask: self.config.mask_weight,
-            smooth: self.config.smooth_weight / rays.len().max(1) as f32,
         };
         let per_chunk = ((SAMPLES / self.pace.samples_per_ray.max(0.1)) as usize).clamp(1, 1024);
         let (field, occupancy) = (&self.surface.field, &self.surface.occupancy);
-        let first: u64 = rng.random();
-        let neighbours = |g: usize| Pcg64::seed_from_u64(first ^ g as u64);
         let rays_per_group = rays.len().div_ceil(GROUPS).max(1);
         let places_per_group = places.len().div_ceil(GROUPS).max(1);
         self.groups.resize_with(GROUPS, Group::default);
@@ -112,9 +103,6 @@ impl SurfaceTraining {
             }
             for places in places[part(places.len(), places_per_group)].chunks(SAMPLES as usize) {
                 group.learn_places(field, places, &weights);
-            }
-            if weights.smooth > 0.0 {
-                group.learn_smoothness(field, &mut neighbours(g), &weights);
             }
         });
         let samples = self.groups.iter().map(|g| g.thirds).sum::<usize>() / 3;
@@ -206,7 +194,6 @@ impl Group {
         zeroed(&mut self.colour, field.colour.weights());
         (self.variance, self.loss, self.squared_error) = (0.0, 0.0, 0.0);
         (self.used, self.thirds) = (0, 0);
-        self.met.clear();
     }
 
     fn learn_rays(
@@ -285,12 +272,6 @@ impl Group {
             let (alphas, colours) = (&self.traced.alphas[0][span.clone()], &self.traced.colours[span.clone()]);
             let ray = Ray { alphas, colours, background: training.background };
             let blended = blend(&ray, &mut of_samples[span.clone()]);
-            if blended.opacity > 0.5 {
-                let weights = &of_samples[span.clone()];
-                let most = (0..weights.len()).max_by(|&a, &b| weights[a].total_cmp(&weights[b])).unwrap_or_default();
-                let place = |k: usize| self.traced.tile.positions[at(3, k, span.start + most)];
-                self.met.push([place(0), place(1), place(2)]);
-            }
             let mut upstream = RayGradient::default();
             for k in 0..3 {
                 let error = blended.colour[k] - training.colour[k];
@@ -328,44 +309,6 @@ impl Group {
             self.loss += loss;
             (0..3).for_each(|k| chunk.v[at(3, k, i)] = factor * normal[k]);
         }
-        self.keep_normals(field, chunk);
-    }
-
-    /// Lets the normals of places next to each other differ little, at the surface (Oechsle et al., "UNISURF", 2021).
-    fn learn_smoothness(&mut self, field: &Field, rng: &mut Pcg64, weights: &Weights) {
-        let met = std::mem::take(&mut self.met);
-        for places in met.chunks(SAMPLES as usize / 2) {
-            let tile = &mut self.traced.tile;
-            field.make_room(2 * places.len(), tile);
-            for (i, place) in places.iter().enumerate() {
-                tile.place(2 * i, *place);
-                tile.place(
-                    2 * i + 1,
-                    place.map(|x| (x + rng.random_range(-NEIGHBOURHOOD..NEIGHBOURHOOD)).clamp(0.0, 1.0)),
-                );
-            }
-            field.surface(tile);
-            let mut chunk = self.next_chunk();
-            let tile = &self.traced.tile;
-            chunk.v.clear();
-            chunk.v.resize(tile.positions.len(), 0.0);
-            for i in 0..places.len() {
-                let (one, other) = (tile.normal_of(2 * i), tile.normal_of(2 * i + 1));
-                for k in 0..3 {
-                    let difference = one[k] - other[k];
-                    self.loss += f64::from(weights.smooth * difference * difference);
-                    chunk.v[at(3, k, 2 * i)] = 2.0 * weights.smooth * difference;
-                    chunk.v[at(3, k, 2 * i + 1)] = -2.0 * weights.smooth * difference;
-                }
-            }
-            self.keep_normals(field, chunk);
-        }
-        self.met = met;
-    }
-
-    /// From gradients by normals alone, in `chunk.v`, to those of the parameters.
-    fn keep_normals(&mut self, field: &Field, mut chunk: ChunkGradients) {
-        let tile = &self.traced.tile;
         chunk.encoding.clear();
         chunk.encoding.resize(tile.distance.layers[0].len(), 0.0);
         second_order(field, tile, &mut chunk, &mut self.f, &mut self.distance);
@@ -404,54 +347,4 @@ pub(super) fn huber(error: f32, delta: f32) -> (f32, f32) {
 pub(super) fn eikonal(g: [f32; 3], weight: f32) -> (f32, f64) {
     let length = (g.iter().map(|x| x * x).sum::<f32>() + 1e-6).sqrt();
     (2.0 * weight * (1.0 - 1.0 / length), f64::from(weight * (length - 1.0).powi(2)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::surface::SurfaceConfig;
-
-    #[test]
-    fn the_slope_of_smoothness_is_what_small_changes_find() {
-        let config = SurfaceConfig {
-            levels: 4,
-            log2_table: 10,
-            finest_resolution: 64,
-            distance_width: 16,
-            colour_width: 16,
-            ..SurfaceConfig::default()
-        };
-        let mut field = Field::new(&config);
-        field.active_levels = 4;
-        let mut rng = Pcg64::seed_from_u64(11);
-        field.parameters.table.iter_mut().for_each(|v| *v = rng.random_range(-0.02..0.02));
-        let weight = |w: &mut f32, rng: &mut Pcg64| *w += rng.random_range(-0.1..0.1);
-        field.parameters.distance.iter_mut().for_each(|w| weight(w, &mut rng));
-        let places: Vec<[f32; 3]> = (0..64).map(|_| std::array::from_fn(|_| rng.random_range(0.2..0.8))).collect();
-        let weights = Weights { per_ray: 0.0, per_sample: 0.0, mask: 0.0, smooth: 1.0 / 64.0 };
-        let learned = |field: &Field| {
-            let mut group = Group::default();
-            group.clear(field);
-            group.met.clone_from(&places);
-            group.learn_smoothness(field, &mut Pcg64::seed_from_u64(5), &weights);
-            group
-        };
-        let slopes = learned(&field).distance;
-        let largest = slopes.iter().fold(0.0f32, |m, s| m.max(s.abs()));
-        const STEP: f32 = 1e-2;
-        let of_distance = (0..slopes.len()).step_by(37);
-        for i in of_distance {
-            let mut moved = field.clone();
-            let mut loss = |w: f32| {
-                moved.parameters.distance[i] = field.parameters.distance[i] + w;
-                learned(&moved).loss
-            };
-            let found = (loss(STEP) - loss(-STEP)) / f64::from(2.0 * STEP);
-            // The loss is a square of what is linear in a weight while no unit switches. One in 64 places whose unit does within a step
-            // moves the quotient by a few percent of the largest slope.
-            let apart = (found - f64::from(slopes[i])).abs();
-            assert!(apart <= 0.05 * f64::from(largest), "weight {i}: {} instead of {found}, of {largest}", slopes[i]);
-        }
-        assert!(largest > 0.0);
-    }
 }
