@@ -89,7 +89,7 @@ fn against_reference(args: &Eval, reference: &Path, console: &Console) -> Result
     };
     let mesh = read(&scene_file(&args.scene, run.is_some())?)?;
     let report = if args.seen {
-        let capture = open_capture(&capture_path(args, run.as_ref())?, args.photos.skipping, console)?;
+        let capture = open(args, run.as_ref(), console)?;
         let settings = run.as_ref().map(|run| &run.settings);
         let split = Split {
             test_every: settings.map_or(0, Settings::test_every),
