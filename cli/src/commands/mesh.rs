@@ -58,7 +58,11 @@ fn textured(args: &Mesh, size: u32, console: &Console) -> Result<SceneMesh> {
         _ => Default::default(),
     };
     let mesh = make(args, console)?;
-    let capture = prepared(&open_capture(&run.capture(), Skipping::default(), console)?, masks, flip_cameras);
+    let capture = prepared(
+        &open_capture(&run.capture(), Skipping::default().or_of(Some(&run.config)), console)?,
+        masks,
+        flip_cameras,
+    );
     let split = Split {
         test_every: run.settings.test_every(),
         resolution: run.settings.resolution(),
