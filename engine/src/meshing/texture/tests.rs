@@ -38,7 +38,7 @@ fn photos_of_a_made_scene_come_back_from_its_texture() {
     let options = Options { width: 160, height: 120, views: Some(24), rgba: true, points: 200, ..Options::default() };
     write(SceneKind::StillLife, &options, folder.path(), false, &|_, _| {}).expect("a capture");
     let capture = Capture::open(folder.path()).expect("what was written");
-    let mut mesh = read_mesh(&folder.path().join("mesh.ply")).expect("its geometry").mesh;
+    let mut mesh = read_mesh(folder.path().join("mesh.ply")).expect("its geometry").mesh;
     mesh = mesh.transformed(&capture.scene_from_world);
     mesh.compute_normals();
     mesh.colours.clear();
