@@ -8,10 +8,9 @@ use crate::fitted;
 use crate::inputs::{Run, Scene, open_capture};
 use crate::interrupt;
 use crate::progress::Progress;
-use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use tessera_engine::datasets::capture::{Capture, StatedCamera, read_cameras};
+use tessera_engine::datasets::capture::{Capture, OpenOptions, StatedCamera, read_cameras};
 use tessera_engine::datasets::format::Existing;
 use tessera_engine::datasets::scene::Timeline;
 use tessera_engine::evaluate::split_indices;
@@ -70,7 +69,7 @@ fn write_fitted(args: &Render, mut file: RbfFile, console: &Console) -> Result<(
 
 fn of_splats(args: &Render, scene: &Scene, console: &Console) -> Result<Vec<PathBuf>> {
     let orbit = |count| orbit_cameras(scene, count, args.size, console);
-    let path = cameras(args, scene.settings(), &orbit, console)?;
+    let path = cameras(args, scene.run.as_ref(), &orbit, console)?;
     refuse_times(args)?;
     let background = args.background.unwrap_or_else(|| scene.background());
     let mut painter = SplatPainter::new(&scene.cloud, &scene_of_cloud(&scene.cloud), background);
@@ -90,7 +89,7 @@ fn of_shape(args: &Render, shape: &Shape, console: &Console) -> Result<Vec<PathB
 fn of_field(args: &Render, field: &LearnedField, console: &Console) -> Result<Vec<PathBuf>> {
     let capture = || field.run.as_ref().and_then(|run| capture_of(run, console));
     let orbit = |count| field.orbit(capture().as_ref(), count, args.size);
-    let mut path = cameras(args, field.run.as_ref().map(|run| &run.settings), &orbit, console)?;
+    let mut path = cameras(args, field.run.as_ref(), &orbit, console)?;
     match field.timeline() {
         Some(timeline) => path = at_times(path, &timeline, args),
         None => refuse_times(args)?,
@@ -133,7 +132,7 @@ fn refuse_times(args: &Render) -> Result<()> {
 
 fn cameras(
     args: &Render,
-    settings: Option<&Settings>,
+    run: Option<&Run>,
     orbit: &dyn Fn(u32) -> Vec<PathCamera>,
     console: &Console,
 ) -> Result<Vec<PathCamera>> {
@@ -141,9 +140,9 @@ fn cameras(
         return stated_cameras(file);
     }
     if let Some(path) = &args.capture {
-        let capture = open_capture(path, args.photos.skipping, console)?;
+        let capture = open_capture(path, args.photos.skipping.or_of(run.map(|run| &run.config)), console)?;
         // The background of what is compared does not matter here.
-        let options = eval::options_of(settings, &args.photos, DEFAULT_BACKGROUND);
+        let options = eval::options_of(run.map(|run| &run.settings), &args.photos, DEFAULT_BACKGROUND);
         let indices = split_indices(&capture, options.split, options.test_every);
         return Ok(of_frames(&capture, &indices, options.max_side));
     }
@@ -173,7 +172,7 @@ pub fn orbit_cameras(scene: &Scene, count: u32, size: [u32; 2], console: &Consol
 
 /// The capture of a run, or a warning.
 fn capture_of(run: &Run, console: &Console) -> Option<Capture> {
-    let opened = Capture::open(run.capture());
+    let opened = Capture::open_with(&run.capture(), OpenOptions { skip_bad: run.config.skip_bad });
     if let Err(error) = &opened {
         console.warn(format_args!("the run's capture cannot be read, so the orbit is a guess ({error})"));
     }
