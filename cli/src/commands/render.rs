@@ -172,7 +172,7 @@ pub fn orbit_cameras(scene: &Scene, count: u32, size: [u32; 2], console: &Consol
 
 /// The capture of a run, or a warning.
 fn capture_of(run: &Run, console: &Console) -> Option<Capture> {
-    let opened = Capture::open_with(&run.capture(), OpenOptions { skip_bad: run.config.skip_bad });
+    let opened = Capture::open_with(run.capture(), OpenOptions { skip_bad: run.config.skip_bad });
     if let Err(error) = &opened {
         console.warn(format_args!("the run's capture cannot be read, so the orbit is a guess ({error})"));
     }
