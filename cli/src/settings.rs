@@ -6,6 +6,9 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 use tessera_engine::blocks::{self, BlocksConfig};
 use tessera_engine::config::Config;
+use tessera_engine::datasets::capture::Capture;
+use tessera_engine::frames::Split;
+use tessera_engine::rays::prepared;
 use tessera_engine::rbf::radiance::{self, RadianceConfig};
 use tessera_engine::splats::{self, SplatsConfig};
 use tessera_engine::surface::{self, SurfaceConfig};
@@ -65,6 +68,20 @@ impl Settings {
             Method::Rbf => Self::Radiance(RadianceConfig::default()),
             Method::Video => Self::Video(VideoConfig::default()),
         }
+    }
+
+    /// The capture as surfaces and radiance look at it: with masks and cameras as their settings say. Others take it as it is.
+    pub fn prepared(&self, capture: Capture) -> Capture {
+        match self {
+            Self::Surface(config) => prepared(&capture, config.masks, config.flip_cameras),
+            Self::Radiance(config) => prepared(&capture, config.masks, config.flip_cameras),
+            _ => capture,
+        }
+    }
+
+    /// Which photos a run learns from, and how they are read.
+    pub fn photos(&self, image_cache_mb: usize) -> Split {
+        Split { test_every: self.test_every(), resolution: self.resolution(), image_cache_mb }
     }
 
     /// All settings with documentation.

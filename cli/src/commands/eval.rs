@@ -89,12 +89,11 @@ fn against_reference(args: &Eval, reference: &Path, console: &Console) -> Result
     };
     let mesh = read(&scene_file(&args.scene, run.is_some())?)?;
     let report = if args.seen {
-        let capture = open(args, run.as_ref(), console)?;
-        let settings = run.as_ref().map(|run| &run.settings);
-        let split = Split {
-            test_every: settings.map_or(0, Settings::test_every),
-            resolution: settings.map_or(0, Settings::resolution),
-            image_cache_mb: 1,
+        let opened = open(args, run.as_ref(), console)?;
+        let all = Split { test_every: 0, resolution: 0, image_cache_mb: 1 };
+        let (capture, split) = match &run {
+            Some(run) => (run.settings.prepared(opened), run.settings.photos(1)),
+            None => (opened, all),
         };
         let views: Vec<_> = FrameSet::split(&capture, &split)?.0.views().copied().collect();
         let cameras = geometry::Cameras { views: &views, scene_from_world: &capture.scene_from_world };

@@ -10,10 +10,8 @@ use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
 use tessera_engine::datasets::format::{Existing, MeshFormat, write_mesh};
 use tessera_engine::datasets::scene::Mesh as SceneMesh;
-use tessera_engine::frames::Split;
 use tessera_engine::meshing::MeshOptions;
 use tessera_engine::meshing::texture::from_capture;
-use tessera_engine::rays::prepared;
 use tessera_engine::rbf::file::{Content, RbfFile};
 use tessera_engine::rbf::radiance::Radiance;
 use tessera_engine::rbf::shape::Shape;
@@ -52,22 +50,10 @@ fn textured(args: &Mesh, size: u32, console: &Console) -> Result<SceneMesh> {
             args.run.display()
         );
     };
-    let (masks, flip_cameras) = match &run.settings {
-        Settings::Surface(config) => (config.masks, config.flip_cameras),
-        Settings::Radiance(config) => (config.masks, config.flip_cameras),
-        _ => Default::default(),
-    };
     let mesh = make(args, console)?;
-    let capture = prepared(
-        &open_capture(&run.capture(), Skipping::default().or_of(Some(&run.config)), console)?,
-        masks,
-        flip_cameras,
-    );
-    let split = Split {
-        test_every: run.settings.test_every(),
-        resolution: run.settings.resolution(),
-        image_cache_mb: CACHE_MB,
-    };
+    let skipping = Skipping::default().or_of(Some(&run.config));
+    let capture = run.settings.prepared(open_capture(&run.capture(), skipping, console)?);
+    let split = run.settings.photos(CACHE_MB);
     let mut progress = Progress::new(console, "looking at photos");
     Ok(from_capture(&mesh, &capture, &split, size, &mut |done, total| progress.count(done, total))?)
 }

@@ -65,7 +65,8 @@ impl<'a> Unseen<'a> {
     }
 
     fn colour(&self, texel: &Texel) -> [u8; 3] {
-        let [(_, vertex)] = self.nearest.nearest_to::<1>(texel.place);
+        let [(_, slot)] = self.nearest.nearest_to::<1>(texel.place);
+        let vertex = self.nearest.order()[slot as usize];
         self.mesh.colours.get(vertex as usize).copied().unwrap_or([128; 3])
     }
 }

@@ -33,6 +33,16 @@ fn what_lies_before_a_place_hides_it() {
 }
 
 #[test]
+fn what_no_photo_sees_has_the_colour_of_the_nearest_vertex() {
+    let mesh = Mesh { colours: (0..8).map(|i| [10 * i, 5, 200 - i]).collect(), ..squares() };
+    let unseen = Unseen::new(&mesh);
+    for (position, colour) in mesh.positions.iter().zip(&mesh.colours) {
+        let place = position.map(|x| x + 0.05);
+        assert_eq!(unseen.colour(&Texel { index: 0, place, normal: [0.0, 0.0, 1.0] }), *colour, "at {position:?}");
+    }
+}
+
+#[test]
 fn photos_of_a_made_scene_come_back_from_its_texture() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = Options { width: 160, height: 120, views: Some(24), rgba: true, points: 200, ..Options::default() };
