@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use std::path::Path;
 use tessera_engine::datasets::camera::Similarity;
 use tessera_engine::datasets::capture::Capture;
-use tessera_engine::datasets::scene::{Bulk, Timeline, VolumetricVideo};
+use tessera_engine::datasets::scene::{Bulk, Timeline};
 use tessera_engine::evaluate::{EvalOptions, EvalReport, evaluate_capture};
 use tessera_engine::rbf::file::{Content, RbfFile};
 use tessera_engine::rbf::radiance::{RADIANCE_FILE, Radiance, RadiancePainter};
@@ -14,7 +14,7 @@ use tessera_engine::render::{Painter, PathCamera, orbit_of_points, orbit_past_ph
 use tessera_engine::surface::{Surface, SurfacePainter};
 use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_engine::train::RunFolder;
-use tessera_engine::volumetric_video::{self, VideoConfig, VideoPainter};
+use tessera_engine::volumetric_video::{TrainedVideo, VideoConfig, VideoPainter};
 
 /// A field, and the run that it is from.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct LearnedField {
 enum Kind {
     Surface(Box<Surface>),
     Radiance(Box<Radiance>),
-    Video(Box<VolumetricVideo>),
+    Video(Box<TrainedVideo>),
 }
 
 impl LearnedField {
@@ -62,12 +62,15 @@ impl LearnedField {
     }
 
     /// What draws it.
-    pub fn painter(&self, background: [f32; 3]) -> Box<dyn Painter + '_> {
-        match &self.field {
+    ///
+    /// # Errors
+    /// When its first frame cannot be read.
+    pub fn painter(&mut self, background: [f32; 3]) -> Result<Box<dyn Painter + '_>> {
+        Ok(match &mut self.field {
             Kind::Surface(surface) => Box::new(SurfacePainter::new(surface, background)),
             Kind::Radiance(radiance) => Box::new(RadiancePainter::new(radiance, background)),
-            Kind::Video(video) => Box::new(VideoPainter::new(video, background)),
-        }
+            Kind::Video(video) => Box::new(VideoPainter::new(video, background)?),
+        })
     }
 
     /// Compares it with photos.
@@ -75,16 +78,16 @@ impl LearnedField {
     /// # Errors
     /// When there are none, or one cannot be read.
     pub fn evaluate(
-        &self,
+        &mut self,
         capture: &Capture,
         options: &EvalOptions,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<EvalReport> {
-        Ok(match &self.field {
+        Ok(match &mut self.field {
             Kind::Surface(surface) => surface.evaluate(capture, options, progress)?,
             Kind::Radiance(radiance) => radiance.evaluate(capture, options, progress)?,
             Kind::Video(video) => {
-                let mut painter = VideoPainter::new(video, options.background);
+                let mut painter = VideoPainter::new(video, options.background)?;
                 evaluate_capture(capture, options, &mut painter, progress)?
             }
         })
@@ -122,7 +125,7 @@ impl LearnedField {
             Kind::Surface(surface) => (surface.scene_box.corners, &surface.scene_from_world),
             Kind::Radiance(radiance) => (radiance.space.scene_box.corners, &radiance.scene_from_world),
             Kind::Video(video) => {
-                let Bulk { centre, distance } = Bulk::of(&video.means);
+                let Bulk { centre, distance } = Bulk::of(video.means());
                 ([-distance, distance].map(|by| centre.map(|c| c + by).into()), &video.scene_from_world)
             }
         }
@@ -142,9 +145,9 @@ pub fn open_radiance(run: &Run) -> Result<Radiance> {
 }
 
 /// The volumetric video of a run, as its newest checkpoint has it.
-fn open_video(run: &Run, config: &VideoConfig) -> Result<VolumetricVideo> {
+fn open_video(run: &Run, config: &VideoConfig) -> Result<TrainedVideo> {
     let Some(checkpoint) = RunFolder::newest_checkpoint(&run.folder)? else {
         bail!("{}: holds a run that has no checkpoint yet; complete it with --resume", run.folder.display());
     };
-    Ok(volumetric_video::read_checkpoint(&checkpoint, config)?)
+    Ok(TrainedVideo::of_checkpoint(&checkpoint, config)?)
 }

@@ -143,7 +143,7 @@ pub fn evaluate_painter(
 ) -> Result<EvalReport> {
     let mut draw = |i: usize, view: &View, out: &mut Vec<f32>| {
         if let Some(time) = frames.frame(i).time {
-            painter.set_time(time);
+            painter.set_time(time)?;
         }
         out.clear();
         out.extend_from_slice(&painter.draw(view, false).rgb);

@@ -28,8 +28,8 @@ pub fn run(args: &Eval, console: &Console) -> Result<()> {
     if let Some(reference) = &args.reference {
         return against_reference(args, reference, console);
     }
-    if let Some(field) = LearnedField::open(&args.scene)? {
-        return of_field(args, &field, console);
+    if let Some(mut field) = LearnedField::open(&args.scene)? {
+        return of_field(args, &mut field, console);
     }
     let scene = Scene::open(&args.scene)?;
     let capture = open(args, scene.run.as_ref(), console)?;
@@ -116,7 +116,7 @@ fn against_reference(args: &Eval, reference: &Path, console: &Console) -> Result
     console.result(&facts)
 }
 
-fn of_field(args: &Eval, field: &LearnedField, console: &Console) -> Result<()> {
+fn of_field(args: &Eval, field: &mut LearnedField, console: &Console) -> Result<()> {
     if args.pictures.is_some() || args.plan.is_some() {
         return Err(UsageError("--pictures and --plan compare splats only; leave them out".to_owned()).into());
     }

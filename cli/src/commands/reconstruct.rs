@@ -267,7 +267,7 @@ impl Job<'_> {
         drop(capture);
         let folder = folder.map_or_else(|| RunFolder::create(self.output, self.existing), Ok)?;
         if let Training::Video(training) = &mut training {
-            training.wait_in(self.output);
+            training.wait_in(self.output)?;
         }
         self.shown(console, |show, stop| match (&mut training, watcher) {
             (Training::Splats(training), Some(watcher)) => {

@@ -40,7 +40,7 @@ pub fn run(args: &Render, console: &Console) -> Result<()> {
         return Err(UsageError("say from where: --cameras, --capture or --orbit".to_owned()).into());
     }
     let files = match (field, fitted) {
-        (Some(field), _) => of_field(args, &field, console)?,
+        (Some(mut field), _) => of_field(args, &mut field, console)?,
         (None, Some(mut file)) => of_shape(args, &Shape::read(&mut file)?, console)?,
         (None, None) => of_splats(args, &Scene::open(&args.scene)?, console)?,
     };
@@ -86,7 +86,7 @@ fn of_shape(args: &Render, shape: &Shape, console: &Console) -> Result<Vec<PathB
     write(&mut painter, &path, args, console)
 }
 
-fn of_field(args: &Render, field: &LearnedField, console: &Console) -> Result<Vec<PathBuf>> {
+fn of_field(args: &Render, field: &mut LearnedField, console: &Console) -> Result<Vec<PathBuf>> {
     let capture = || field.run.as_ref().and_then(|run| capture_of(run, console));
     let orbit = |count| field.orbit(capture().as_ref(), count, args.size);
     let mut path = cameras(args, field.run.as_ref(), &orbit, console)?;
@@ -95,7 +95,7 @@ fn of_field(args: &Render, field: &LearnedField, console: &Console) -> Result<Ve
         None => refuse_times(args)?,
     }
     let background = args.background.unwrap_or_else(|| field.background());
-    write(field.painter(background).as_mut(), &path, args, console)
+    write(field.painter(background)?.as_mut(), &path, args, console)
 }
 
 /// The cameras of a moving scene, each with its time: the one that is asked for, those of all frames, its own, or the scene's from

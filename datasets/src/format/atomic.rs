@@ -19,6 +19,7 @@ pub enum Existing {
 
 /// A file that takes its name when it is committed, and vanishes when it is dropped before that. What was written can be
 /// read again.
+#[derive(Debug)]
 pub struct AtomicFile {
     path: PathBuf,
     /// What messages call it.

@@ -88,6 +88,27 @@ impl TimeHierarchy {
             .unwrap_or(Place::Global)
     }
 
+    /// Where files keep a Gaussian that has influence from one moment to another, in seconds.
+    ///
+    /// A short influence that happens to cross the boundaries of several levels belongs to a long segment, and of a long scene
+    /// there are many of those, so a player would load more for a moment the longer the scene is. So a Gaussian whose segment is
+    /// more than four times as long as it needs is kept twice, on both sides of the one boundary of shorter segments that it
+    /// crosses. No moment looks at both.
+    pub fn kept_in(&self, influence: [f64; 2]) -> impl Iterator<Item = Place> + use<> {
+        let place = self.place(influence);
+        let level = match place {
+            Place::Global => -1,
+            Place::Segment { level, .. } => i32::from(level),
+        };
+        let ticks = influence.map(|seconds| self.tick_at(seconds));
+        let length = ticks[1].saturating_sub(ticks[0]).saturating_add(1);
+        let enough = |level: &u8| self.segment_ticks(*level) >= length.saturating_mul(2);
+        let wanted = (0..self.levels).rev().find(enough).filter(|wanted| i32::from(*wanted) > level + 1);
+        let halves = wanted.map(|level| ticks.map(|tick| Place::Segment { level, segment: self.segment_at(level, tick) }));
+        let [first, second] = halves.map_or([Some(place), None], |halves| halves.map(Some));
+        first.into_iter().chain(second)
+    }
+
     /// The places that are looked at during a tick.
     pub fn active(&self, tick: i64) -> impl Iterator<Item = Place> + '_ {
         let segments =
@@ -133,6 +154,24 @@ mod tests {
             let place = hierarchy.place([from, from + length]);
             let tick = hierarchy.tick_at(from + share * length);
             prop_assert!(hierarchy.active(tick).any(|active| active == place), "{place:?} at tick {tick}");
+        }
+
+        #[test]
+        fn a_kept_gaussian_is_looked_at_once_whenever_it_has_influence_and_not_much_longer(
+            hierarchy in hierarchy(), from in -100.0..1000.0, length in 0.0..500.0, share in 0.0..=1.0,
+        ) {
+            let kept: Vec<Place> = hierarchy.kept_in([from, from + length]).collect();
+            let tick = hierarchy.tick_at(from + share * length);
+            let seen = hierarchy.active(tick).filter(|active| kept.contains(active)).count();
+            prop_assert_eq!(seen, 1, "{:?} at tick {}", kept, tick);
+            for place in kept {
+                let needed = (length / hierarchy.tick).ceil() as i64 + 2;
+                let longest = (8 * needed).max(2 * hierarchy.segment_ticks(hierarchy.levels - 1));
+                match place {
+                    Place::Segment { level, .. } => prop_assert!(hierarchy.segment_ticks(level) <= longest, "{place:?}"),
+                    Place::Global => prop_assert!(4 * needed >= hierarchy.root_ticks, "{place:?}"),
+                }
+            }
         }
 
         #[test]

@@ -68,16 +68,17 @@ pub fn render_path(
     let range = if median_depth { depth_range(painter, &views) } else { [0.0; 2] };
     let times: Vec<Option<f64>> = path.iter().map(|c| c.time).collect();
     let mut draw = |i: usize, view: &View| {
-        times[i].into_iter().for_each(|time| painter.set_time(time));
-        picture_of(painter.draw(view, median_depth), options.layer, range)
+        times[i].into_iter().try_for_each(|time| painter.set_time(time))?;
+        Ok(picture_of(painter.draw(view, median_depth), options.layer, range))
     };
     let (sender, receiver) = sync_channel(QUEUE);
     // Pictures are compressed and written while the next ones are drawn.
     let written = std::thread::scope(|scope| {
         let writer = scope.spawn(|| write_all(receiver, sink));
-        feed(&sender, &views, &mut draw, progress, stop);
+        let fed = feed(&sender, &views, &mut draw, progress, stop);
         drop(sender);
-        writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        fed.and(written)
     })?;
     if written < views.len() {
         return Err(Error::Interrupted(format!("{written} of {} pictures were rendered", views.len())));
@@ -113,19 +114,23 @@ fn prepare(path: &[PathCamera], out: &Path, options: &PathOptions) -> Result<(Ve
 }
 
 /// Draws until all is done, the writer has given up or the user wants no more.
+///
+/// # Errors
+/// When something cannot be drawn.
 fn feed(
     sender: &SyncSender<Image8>,
     views: &[View],
-    draw: &mut dyn FnMut(usize, &View) -> Image8,
+    draw: &mut dyn FnMut(usize, &View) -> Result<Image8>,
     progress: &mut dyn FnMut(usize, usize),
     stop: &AtomicBool,
-) {
+) -> Result<()> {
     for (i, view) in views.iter().enumerate() {
-        if stop.load(Ordering::Relaxed) || sender.send(draw(i, view)).is_err() {
-            return;
+        if stop.load(Ordering::Relaxed) || sender.send(draw(i, view)?).is_err() {
+            break;
         }
         progress(i + 1, views.len());
     }
+    Ok(())
 }
 
 /// Writes what arrives and says how many pictures that were. An incomplete video is dropped.

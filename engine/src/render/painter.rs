@@ -30,7 +30,12 @@ pub trait Painter {
     fn draw(&mut self, view: &View, median_depth: bool) -> &Rendering;
 
     /// Draws what there is at this time of the capture from now on. Still scenes are always the same.
-    fn set_time(&mut self, _capture_time: f64) {}
+    ///
+    /// # Errors
+    /// When what there is cannot be read.
+    fn set_time(&mut self, _capture_time: f64) -> Result<()> {
+        Ok(())
+    }
 
     /// The view of a camera that is placed in the world.
     ///

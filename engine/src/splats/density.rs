@@ -130,6 +130,15 @@ impl DensityControl {
         }
     }
 
+    /// Forgets what some splats covered, so that they are not split.
+    pub fn ignore(&mut self, rows: &[usize]) {
+        for &row in rows {
+            if let Some(score) = self.scores.get_mut(row) {
+                *score = 0.0;
+            }
+        }
+    }
+
     /// The accumulated scores, for checkpoints.
     pub fn scores(&self) -> &[f32] {
         &self.scores

@@ -50,7 +50,7 @@ crate::config! {
         /// A pixel that changes by no more than this over time, of 1, shows something static.
         static_change: f32 = 0.08,
         /// Frames that are trained on in one stretch; Gaussians that none of them sees wait on disk meanwhile. 0 keeps all in memory.
-        window_frames: u32 = 300,
+        window_frames: u32 = 60,
         /// Frames in the shortest segments of the hierarchy.
         segment_frames: f64 = 4.0,
         /// Learning rate of the means, in units of the cameras' extent, at the first step.
@@ -141,6 +141,11 @@ impl VideoConfig {
     pub(super) fn still_share(&self, frames: u32) -> f64 {
         let (still, moving) = (self.still_splats as f64, self.frame_splats as f64 * f64::from(frames));
         if still + moving > 0.0 { still / (still + moving) } else { 0.5 }
+    }
+
+    /// As many Gaussians that rest as there may be in a capture of so many frames, before [`Self::for_motion`].
+    pub(super) fn most_resting(&self, frames: u32) -> usize {
+        if frames > 1 { (self.max_splats as f64 * self.still_share(frames)).ceil() as usize } else { self.max_splats }
     }
 
     /// What the density control of splats is told.

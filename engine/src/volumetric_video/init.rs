@@ -32,22 +32,24 @@ const REACH: f64 = 0.1;
 /// Share of the Gaussians that may be there in the end with which to begin; errors say where the others go.
 const BEGIN_SHARE: f64 = 0.5;
 
-/// The first Gaussians, and how much moves: of those that were meant for moments the share that something was found for, 0 to 1.
-/// `frames` are those to train on; `config` says how many there will be ([`VideoConfig::for_length`]).
+/// Hands over the first Gaussians, of long videos moment by moment, and returns how much moves: of those that were meant for
+/// moments the share that something was found for, 0 to 1. `frames` are those to train on; `config` says how many Gaussians there
+/// will be ([`VideoConfig::for_length`]).
 ///
 /// # Errors
-/// When a photo cannot be read, or the capture does not have what the settings ask for.
+/// When a photo cannot be read, the capture does not have what the settings ask for, or `take` fails.
 pub fn first_gaussians(
     capture: &Capture,
     frames: &FrameSet,
     timeline: Timeline,
     config: &VideoConfig,
-) -> Result<(VolumetricVideo, f64)> {
+    take: &mut dyn FnMut(&VolumetricVideo) -> Result<()>,
+) -> Result<f64> {
     let mut moments: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for i in 0..frames.len() {
         moments.entry(timeline.frame_at(seconds(frames, i, &timeline))).or_default().push(i);
     }
-    let mut begin = Beginning::new(capture, frames, timeline, config);
+    let mut begin = Beginning::new(capture, frames, timeline, config, take);
     let stills: Vec<(u32, Vec<usize>)> =
         moments.iter().filter(|(_, of)| of.len() >= MIN_CAMERAS).map(|(&at, of)| (at, of.clone())).collect();
     let moving = if moments.len() < 2 || stills.is_empty() {
@@ -59,8 +61,8 @@ pub fn first_gaussians(
         begin.add_stills(&stills)?;
         1.0
     };
-    thin(&mut begin.video, config.max_splats);
-    Ok((begin.video, moving))
+    begin.hand_over()?;
+    Ok(moving)
 }
 
 /// What the first Gaussians are made of, and those that there are.
@@ -70,11 +72,21 @@ struct Beginning<'a> {
     timeline: Timeline,
     config: &'a VideoConfig,
     settings: InitSettings,
+    /// Those that have not been handed over.
     video: VolumetricVideo,
+    /// How many more there may be.
+    room: usize,
+    take: &'a mut dyn FnMut(&VolumetricVideo) -> Result<()>,
 }
 
 impl<'a> Beginning<'a> {
-    fn new(capture: &'a Capture, frames: &'a FrameSet, timeline: Timeline, config: &'a VideoConfig) -> Self {
+    fn new(
+        capture: &'a Capture,
+        frames: &'a FrameSet,
+        timeline: Timeline,
+        config: &'a VideoConfig,
+        take: &'a mut dyn FnMut(&VolumetricVideo) -> Result<()>,
+    ) -> Self {
         let settings = InitSettings {
             source: config.init,
             max_splats: config.max_splats,
@@ -83,10 +95,20 @@ impl<'a> Beginning<'a> {
             sh_degree: 0,
             ..InitSettings::default()
         };
-        let mut video = VolumetricVideo::with_capacity(0, 0, timeline);
-        video.antialiased = config.antialiased;
-        video.scene_from_world = capture.scene_from_world;
-        Self { capture, frames, timeline, config, settings, video }
+        let video = VolumetricVideo::with_capacity(0, 0, timeline);
+        Self { capture, frames, timeline, config, settings, video, room: config.max_splats, take }
+    }
+
+    /// Hands over what there is, thinned out evenly to what there may be. Returns how many.
+    fn hand_over(&mut self) -> Result<usize> {
+        thin(&mut self.video, self.room);
+        let count = self.video.len();
+        self.room -= count;
+        if count > 0 {
+            (self.take)(&self.video)?;
+            self.video = VolumetricVideo::with_capacity(0, 0, self.timeline);
+        }
+        Ok(count)
     }
 
     /// All photos as one still scene, whose Gaussians are spread over time when it moves.
@@ -137,39 +159,44 @@ impl<'a> Beginning<'a> {
             given => given.min(stills.len()),
         };
         let still_share = config.still_share(self.timeline.frames);
+        // A moment has at least one.
+        let wanted = wanted.min((most * (1.0 - still_share)) as usize).max(1);
         let rest_settings = InitSettings { max_splats: (most * still_share).ceil() as usize, ..settings };
         let rest = resting.splats(self.capture, &rest_settings, config.seed)?;
         (0..rest.len()).for_each(|i| push(&mut self.video, &rest, i, Around::Always));
+        let resting_count = self.hand_over()?;
         let each = ((most * (1.0 - still_share)) / wanted as f64).ceil() as usize;
-        self.add_moving(&resting, cameras, stills, [wanted, each])?;
-        let moving = self.video.len() - rest.len();
-        tracing::info!(resting = rest.len(), moving, moments = wanted, "first Gaussians");
+        let moving = self.add_moving(&resting, cameras, stills, [wanted, each])?;
+        tracing::info!(resting = resting_count, moving, moments = wanted, "first Gaussians");
         Ok(moving as f64 / (each * wanted).max(1) as f64)
     }
 
-    /// Gaussians of what moves: of `wanted` moments at most `each`, with velocities from the moments before and after.
+    /// Gaussians of what moves: of `wanted` moments at most `each`, with velocities from the moments before and after. Returns how
+    /// many.
     fn add_moving(
         &mut self,
         resting: &Resting,
         cameras: &[Vec<usize>],
         stills: &[(u32, Vec<usize>)],
         [wanted, each]: [usize; 2],
-    ) -> Result<()> {
+    ) -> Result<usize> {
+        let (frames, timeline, config, settings) = (self.frames, self.timeline, self.config, self.settings);
         let camera_of: BTreeMap<usize, usize> =
             cameras.iter().enumerate().flat_map(|(camera, of)| of.iter().map(move |&i| (i, camera))).collect();
         let look = |k: usize| -> Result<(f64, SplatCloud)> {
             let (at, of) = &stills[(2 * k + 1) * stills.len() / (2 * wanted)];
             let photos: Vec<(usize, usize)> = of.iter().filter_map(|i| Some((*camera_of.get(i)?, *i))).collect();
-            let settings = InitSettings { max_splats: each, ..self.settings };
-            let seed = self.config.seed.wrapping_add(1 + k as u64);
-            let cloud = resting.moving(self.frames, &photos, &settings, self.config.static_change, seed)?;
-            Ok((self.timeline.seconds_of(*at), cloud))
+            let settings = InitSettings { max_splats: each, ..settings };
+            let seed = config.seed.wrapping_add(1 + k as u64);
+            let cloud = resting.moving(frames, &photos, &settings, config.static_change, seed)?;
+            Ok((timeline.seconds_of(*at), cloud))
         };
-        let spread = OVERLAP * self.timeline.duration() / wanted as f64;
-        let reach = (REACH * crate::splats::camera_extent(self.frames)) as f32;
+        let spread = OVERLAP * timeline.duration() / wanted as f64;
+        let reach = (REACH * crate::splats::camera_extent(frames)) as f32;
         // Over longer times things do not go straight on.
         let is_short = wanted * MOST_STRAIGHT >= stills.len();
         let mut before: Option<(f64, SplatCloud)> = None;
+        let mut count = 0;
         let mut now = look(0)?;
         for k in 1..=wanted {
             let after = if k < wanted { Some(look(k)?) } else { None };
@@ -179,10 +206,11 @@ impl<'a> Beginning<'a> {
             for (i, velocity) in velocities.into_iter().enumerate() {
                 push(&mut self.video, &now.1, i, Around::Moving { seconds: now.0, spread, velocity });
             }
+            count += self.hand_over()?;
             let Some(after) = after else { break };
             before = Some(std::mem::replace(&mut now, after));
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Each of some moments as a still scene of its own.

@@ -4,7 +4,7 @@
 //! - [`init`]: the first Gaussians; what does not change is static from the beginning; `motion`: how the others move.
 //! - [`model`]: parameters and their optimiser, ordered by the segments of a [`TimeHierarchy`], so that a step touches only
 //!   what may be seen at its moment; [`density`]: growth and relocation.
-//! - [`windows`]: which photos are trained on when; [`waiting`]: the Gaussians of other moments, on disk.
+//! - [`windows`]: which photos are trained on when, and so which Gaussians are in memory.
 //! - `step`: one training step; [`slicer`]: which Gaussians a moment shows, and their picture.
 //! - [`painter`]: pictures at any time.
 //!
@@ -19,11 +19,10 @@ mod motion;
 pub mod painter;
 pub mod slicer;
 mod step;
-pub mod waiting;
 pub mod windows;
 
 pub use config::{VideoConfig, preset};
-pub use painter::VideoPainter;
+pub use painter::{TrainedVideo, VideoPainter};
 
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
@@ -33,12 +32,13 @@ use crate::splats::density::DensityControl;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use crate::{Error, Result};
 use model::VideoModel;
+use painter::like;
 use slicer::Slicer;
 use std::path::{Path, PathBuf};
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::capture::Capture;
 use tessera_datasets::format::Existing;
-use tessera_datasets::format::volumetric::write_video;
+use tessera_datasets::format::volumetric::VideoWriter;
 use tessera_datasets::image::Image8;
 use tessera_datasets::scene::{NEAR, Timeline, VolumetricVideo};
 use tessera_kernels::image_loss::ImageLoss;
@@ -62,6 +62,8 @@ pub struct VideoTraining {
     model: VideoModel,
     slicer: Slicer,
     density: DensityControl,
+    /// As many Gaussians that rest there may be.
+    most_resting: usize,
     first_count: usize,
     loss: ImageLoss,
     target: FrameTarget,
@@ -94,21 +96,26 @@ impl VideoTraining {
             tracing::info!(?colour, "taking the colour of the photos' borders for the background");
             config.background = colour;
         }
-        let (video, moving) = init::first_gaussians(capture, &frames, timeline, &config)?;
+        let moments: Vec<f64> = (0..frames.len()).map(|i| init::seconds(&frames, i, &timeline)).collect();
+        let visit = config.growth().refine_interval();
+        let windows = Windows::new(&moments, &timeline, config.window_frames, visit, config.seed);
+        let (mut model, near) = (VideoModel::new(timeline, &config), windows.span(windows.at(0)));
+        let moving = init::first_gaussians(capture, &frames, timeline, &config, &mut |gaussians| {
+            model.add(gaussians);
+            model.hold(near)
+        })?;
+        let most_resting = config.most_resting(timeline.frames);
         if follows_length {
-            config.for_motion(moving, timeline.frames, video.len());
+            config.for_motion(moving, timeline.frames, model.total());
         }
         let config = &config;
-        let model = VideoModel::new(&video, config);
-        let growth = config.growth();
-        let moments: Vec<f64> = (0..frames.len()).map(|i| init::seconds(&frames, i, &timeline)).collect();
-        let visit = growth.refine_interval();
         Ok(Self {
-            growth,
-            windows: Windows::new(&moments, &timeline, config.window_frames, visit, config.seed),
+            growth: config.growth(),
+            windows,
             held: None,
+            most_resting,
             extent: crate::splats::camera_extent(&frames),
-            first_count: model.len(),
+            first_count: model.total(),
             slicer: Slicer::default(),
             density: DensityControl::default(),
             loss: ImageLoss::new(),
@@ -125,8 +132,11 @@ impl VideoTraining {
     }
 
     /// Gaussians that wait will do so in a file in this folder, in place of the system's for temporary files.
-    pub fn wait_in(&mut self, folder: &Path) {
-        self.model.wait_in(folder);
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn wait_in(&mut self, folder: &Path) -> Result<()> {
+        self.model.wait_in(folder)
     }
 
     /// All Gaussians as they are, in scene coordinates.
@@ -134,14 +144,20 @@ impl VideoTraining {
     /// # Errors
     /// When those that wait on disk cannot be read.
     pub fn video(&self) -> Result<VolumetricVideo> {
-        self.model.to_video(self.config.antialiased, self.scene_from_world)
+        self.model.to_video(&self.like())
     }
 
-    /// Brings the Gaussians of a window into memory, and lets others wait.
-    fn hold(&mut self, window: usize) -> Result<()> {
+    fn like(&self) -> VolumetricVideo {
+        like(&self.model, self.timeline, self.config.antialiased, self.scene_from_world)
+    }
+
+    /// Brings the Gaussians of a step's window into memory, lets others wait, and has those of the next window read ahead.
+    fn hold(&mut self, step: u64) -> Result<()> {
+        let (window, next) = (self.windows.at(step), self.windows.after(step));
         if self.held != Some(window) {
             self.held = None;
             self.model.hold(self.windows.span(window))?;
+            self.model.expect(self.windows.span(next));
             self.held = Some(window);
         }
         Ok(())
@@ -260,25 +276,17 @@ impl Method for VideoTraining {
 
     fn export(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let path = folder.join(MOVING_SCENE);
-        write_video(&path, &self.video()?, &self.model.hierarchy, Existing::Replace)?;
+        let like = self.like();
+        let mut writer = VideoWriter::create(&path, &like, &self.model.hierarchy, Existing::Replace)?;
+        let mut write = |place, part: &VolumetricVideo| Ok(writer.segment(place, &part.moving_splats())?);
+        self.model.each_segment(&like, folder, &mut write)?;
+        writer.finish()?;
         Ok(vec![path])
     }
 
     fn config_toml(&self) -> String {
         self.config.to_toml()
     }
-}
-
-/// The Gaussians that a checkpoint holds, in scene coordinates.
-///
-/// # Errors
-/// When something is missing or does not fit the settings of its run.
-pub fn read_checkpoint(checkpoint: &CheckpointReader, config: &VideoConfig) -> Result<VolumetricVideo> {
-    let (start, frame_rate, frames) = checkpoint.state("timeline")?;
-    let empty = VolumetricVideo::with_capacity(0, config.sh_degree, Timeline { start, frame_rate, frames });
-    let mut model = VideoModel::new(&empty, config);
-    model.load(checkpoint)?;
-    model.to_video(config.antialiased, checkpoint.state("scene_from_world")?)
 }
 
 #[cfg(test)]

@@ -1,52 +1,101 @@
-//! Pictures of a volumetric video at any time.
+//! Pictures of a trained volumetric video at any time.
 
 use super::config::VideoConfig;
 use super::model::VideoModel;
 use super::render_settings;
 use super::slicer::Slicer;
+use crate::Result;
 use crate::render::Painter;
+use crate::train::CheckpointReader;
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::scene::{Timeline, VolumetricVideo};
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::splat::{RenderSettings, Rendering};
 
-/// A video made ready to be drawn in its scene's coordinates.
+/// The Gaussians of a run. In memory are those of the moment that is looked at; the others wait on disk.
 #[derive(Debug)]
-pub struct VideoPainter {
+pub struct TrainedVideo {
     model: VideoModel,
-    slicer: Slicer,
-    settings: RenderSettings,
-    scene_from_world: Similarity,
-    timeline: Timeline,
-    seconds: f64,
+    antialiased: bool,
+    /// From the world of the capture to the scene.
+    pub scene_from_world: Similarity,
+    /// Its frames.
+    pub timeline: Timeline,
 }
 
-impl VideoPainter {
-    /// Orders the Gaussians of `video`; until [`Painter::set_time`] says otherwise, the first frame is drawn.
-    pub fn new(video: &VolumetricVideo, background: [f32; 3]) -> Self {
-        let config = VideoConfig { sh_degree: video.sh_degree, max_splats: video.len(), ..VideoConfig::default() };
-        Self {
-            model: VideoModel::new(video, &config),
-            slicer: Slicer::default(),
-            settings: render_settings(video.sh_degree, video.antialiased, background),
-            scene_from_world: video.scene_from_world,
-            timeline: video.timeline,
-            seconds: 0.0,
-        }
+impl TrainedVideo {
+    /// What a checkpoint holds.
+    ///
+    /// # Errors
+    /// When something is missing or does not fit the settings of its run, or the disk refuses.
+    pub fn of_checkpoint(checkpoint: &CheckpointReader, config: &VideoConfig) -> Result<Self> {
+        let (start, frame_rate, frames) = checkpoint.state("timeline")?;
+        let timeline = Timeline { start, frame_rate, frames };
+        let mut model = VideoModel::new(timeline, config);
+        model.load(checkpoint)?;
+        model.hold([0.0; 2])?;
+        let scene_from_world = checkpoint.state("scene_from_world")?;
+        Ok(Self { model, antialiased: config.antialiased, scene_from_world, timeline })
+    }
+
+    /// The means of the Gaussians in memory, `[N, 3]`, scene units.
+    pub fn means(&self) -> &[[f32; 3]] {
+        self.model.means.values.as_chunks().0
+    }
+
+    /// All of it as data, in scene coordinates.
+    ///
+    /// # Errors
+    /// When those that wait on disk cannot be read.
+    pub fn to_video(&self) -> Result<VolumetricVideo> {
+        self.model.to_video(&like(&self.model, self.timeline, self.antialiased, self.scene_from_world))
     }
 }
 
-impl Painter for VideoPainter {
+/// A scene without Gaussians that is in all else as the model's.
+pub(super) fn like(
+    model: &VideoModel,
+    timeline: Timeline,
+    antialiased: bool,
+    scene_from_world: Similarity,
+) -> VolumetricVideo {
+    let empty = VolumetricVideo::with_capacity(0, model.sh_degree(), timeline);
+    VolumetricVideo { antialiased, scene_from_world, ..empty }
+}
+
+/// Draws a video in its scene's coordinates; until [`Painter::set_time`] says otherwise, its first frame.
+#[derive(Debug)]
+pub struct VideoPainter<'a> {
+    video: &'a mut TrainedVideo,
+    slicer: Slicer,
+    settings: RenderSettings,
+    seconds: f64,
+}
+
+impl<'a> VideoPainter<'a> {
+    /// With a colour behind it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn new(video: &'a mut TrainedVideo, background: [f32; 3]) -> Result<Self> {
+        video.model.hold([0.0; 2])?;
+        let settings = render_settings(video.model.sh_degree(), video.antialiased, background);
+        Ok(Self { video, slicer: Slicer::default(), settings, seconds: 0.0 })
+    }
+}
+
+impl Painter for VideoPainter<'_> {
     fn scene_from_world(&self) -> &Similarity {
-        &self.scene_from_world
+        &self.video.scene_from_world
     }
 
     fn draw(&mut self, view: &View, median_depth: bool) -> &Rendering {
         let settings = RenderSettings { median_depth, ..self.settings };
-        self.slicer.draw(&self.model, self.seconds, view, &settings)
+        self.slicer.draw(&self.video.model, self.seconds, view, &settings)
     }
 
-    fn set_time(&mut self, capture_time: f64) {
-        self.seconds = self.timeline.seconds_at(capture_time);
+    fn set_time(&mut self, capture_time: f64) -> Result<()> {
+        self.seconds = self.video.timeline.seconds_at(capture_time);
+        self.video.model.hold([self.seconds; 2])
     }
 }

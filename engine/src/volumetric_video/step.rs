@@ -13,7 +13,7 @@ use tessera_kernels::splat::RenderingGradient;
 impl VideoTraining {
     /// Takes the step number `step`, counted from 0.
     pub(super) fn train_step(&mut self, step: u64) -> Result<StepReport> {
-        self.hold(self.windows.at(step))?;
+        self.hold(step)?;
         let windows = &self.windows;
         let frame = self.frames.load_before(windows.photo(step), step == 0, |ahead| windows.photo(step + ahead), 1)?;
         // Once inside the thread pool, the step's many parallel loops begin without waking anybody.
@@ -49,7 +49,7 @@ impl VideoTraining {
         Ok(StepReport {
             loss: f64::from(values.loss),
             psnr: f64::from(psnr(values.mse)),
-            count: (self.model.len() + self.model.waiting()) as u64,
+            count: self.model.total() as u64,
             count_name: "splats",
         })
     }
@@ -85,11 +85,21 @@ impl VideoTraining {
         }
     }
 
+    /// What rests is in every window, and so are its errors: it would be split in all of them. Once there are as many Gaussians for
+    /// it as a still scene has, the others are what moves.
+    fn share_out(&mut self) {
+        let resting: Vec<usize> = (0..self.model.len()).filter(|&i| self.model.is_static(i)).collect();
+        if resting.len() >= self.most_resting {
+            self.density.ignore(&resting);
+        }
+    }
+
     /// After `done` steps: relocation and growth if it is time to, and places in the hierarchy of what has moved.
     fn refine(&mut self, done: u64) -> Result<()> {
         if !done.is_multiple_of(self.growth.refine_interval()) {
             return Ok(());
         }
+        self.share_out();
         let mut population = Evolving {
             model: &mut self.model,
             duration: self.timeline.duration(),
@@ -105,6 +115,6 @@ impl VideoTraining {
         self.density.restore(Vec::new());
         // Some may have moved to where nothing is in memory.
         self.held = None;
-        self.hold(self.windows.at(done - 1))
+        self.hold(done - 1)
     }
 }

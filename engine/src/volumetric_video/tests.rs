@@ -46,7 +46,7 @@ fn an_interrupted_training_goes_on_bit_for_bit_and_its_checkpoint_is_the_scene()
     assert!(whole == second, "the resumed run has other Gaussians");
 
     let checkpoint = RunFolder::newest_checkpoint(&run).expect("readable").expect("there is one");
-    assert!(read_checkpoint(&checkpoint, &config).expect("whole") == second, "the checkpoint is another scene");
+    assert!(TrainedVideo::of_checkpoint(&checkpoint, &config).expect("whole").to_video().expect("readable") == second, "the checkpoint is another scene");
 }
 
 #[test]
@@ -61,7 +61,8 @@ fn every_gaussian_is_active_whenever_it_is_seen_and_all_are_somewhere() {
     model.place();
     let rows: usize = model.segments().iter().map(|(_, rows)| rows.len()).sum();
     assert_eq!(rows, model.len(), "every Gaussian has one place");
-    let moving = model.to_video(false, training.scene_from_world).expect("all are in memory").moving_splats();
+    let moving = training.video().expect("all are in memory").moving_splats();
+    let model = &training.model;
     let mut active = model::Active::default();
     for frame in 0..4 * training.timeline.frames {
         let seconds = 0.25 * training.timeline.seconds_of(frame);
@@ -85,16 +86,17 @@ fn gaussians_of_other_windows_wait_on_disk_and_none_is_lost() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = made_capture(folder.path());
     let mut training = VideoTraining::new(&capture, &in_windows()).expect("trains");
-    training.wait_in(folder.path());
-    let (mut all, mut waited) = (training.model.len(), 0);
+    training.wait_in(folder.path()).expect("a folder");
+    let (mut all, mut waited) = (training.model.total(), 0);
     for step in 0..60 {
         training.step(step).expect("a step");
         let (here, there) = (training.model.len(), training.model.waiting());
         assert!(here + there >= all && here + there <= 1500, "{here} in memory and {there} waiting, of {all} before");
         (all, waited) = (here + there, waited.max(there));
         let [from, to] = training.windows.span(training.windows.at(step)).map(|s| training.model.hierarchy.tick_at(s));
-        for (place, _) in training.model.segments() {
-            assert!(training.model.hierarchy.is_looked_at(*place, [from, to]), "{place:?} is in memory at step {step}");
+        for (berth, _) in training.model.segments() {
+            let is_near = berth.is_looked_at(&training.model.hierarchy, [from, to]);
+            assert!(is_near, "{berth:?} is in memory at step {step}");
         }
     }
     assert_eq!(all, 1500, "they have grown as many as they may");
@@ -118,7 +120,7 @@ fn with_windows_too_looking_and_resuming_change_nothing() {
     train(&run, Existing::Resume, &mut second, u64::MAX);
     let checkpoint = RunFolder::newest_checkpoint(&run).expect("readable").expect("there is one");
     assert!(checkpoint.shape("waiting.000000").is_some(), "nothing waits in the checkpoint");
-    let read = read_checkpoint(&checkpoint, &config).expect("whole");
+    let read = TrainedVideo::of_checkpoint(&checkpoint, &config).expect("whole").to_video().expect("readable");
     let [whole, second] = [whole, second].map(|training| training.video().expect("readable"));
     assert!(whole == second, "the resumed run has other Gaussians");
     // Since it was written, held-out photos have been looked at: others are in memory, which come first.

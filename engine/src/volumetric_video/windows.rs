@@ -38,6 +38,11 @@ impl Windows {
         self.shuffled(windows as usize, u64::MAX, visits / windows)[(visits % windows) as usize]
     }
 
+    /// The window that comes after the one of a step.
+    pub fn after(&self, step: u64) -> usize {
+        self.at((step / self.visit + 1) * self.visit)
+    }
+
     /// From when to when a window lasts, in seconds: to the beginning of the next one. All of time is in some window.
     pub fn span(&self, window: usize) -> [f64; 2] {
         let from = if window == 0 { f64::NEG_INFINITY } else { self.starts[window] };

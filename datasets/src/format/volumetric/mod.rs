@@ -42,7 +42,7 @@ pub use manifest::{Precision, Segment, SegmentPage, VideoManifest};
 #[cfg(feature = "files")]
 pub use read::VideoFile;
 #[cfg(feature = "files")]
-pub use write::write_video;
+pub use write::{VideoWriter, write_video};
 
 use std::path::Path;
 

@@ -9,11 +9,11 @@ use crate::scene::tile_tree::MAX_PAGE_SPLATS;
 use crate::scene::{MovingSplats, Place, TimeHierarchy, VolumetricVideo, morton_order};
 use crate::{DataError, Result};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Writes a moving scene to `path`, cut into segments by `hierarchy`, and returns the manifest with the stated precision. Pages
-/// wait in a temporary file beside it: memory holds the scene and one page.
+/// Writes a moving scene to `path`, cut into segments by `hierarchy`, and returns the manifest with the stated precision.
 ///
 /// # Errors
 /// When the scene contradicts itself or holds numbers that are not finite, there is a file that is to be kept, or the disk
@@ -24,47 +24,95 @@ pub fn write_video(
     hierarchy: &TimeHierarchy,
     existing: Existing,
 ) -> Result<VideoManifest> {
-    let path = path.as_ref();
-    if !video.is_consistent() {
-        return Err(DataError::new(path, "is not written, because its splats contradict each other")
-            .remedy("report this as a bug"));
-    }
-    let mut out = AtomicFile::create(path, existing)?;
-    let moving = video.moving_splats();
-    if !is_finite(&moving) {
-        return Err(DataError::new(path, "is not written, because it has splats with numbers that are not finite")
-            .remedy("train it again with smaller learning rates"));
-    }
-    let folder = crate::format::atomic::folder_of(path);
-    let mut waiting = tempfile::tempfile_in(folder).map_err(|e| out.unwritable(&e))?;
-    let mut manifest = VideoManifest {
-        splats: video.len() as u64,
-        sh_degree: video.sh_degree,
-        antialiased: video.antialiased,
-        scene_from_world: video.scene_from_world,
-        timeline: video.timeline,
-        hierarchy: *hierarchy,
-        precision: Precision::default(),
-        segments: Vec::new(),
-    };
+    let mut writer = VideoWriter::create(path.as_ref(), video, hierarchy, existing)?;
     let mut places: BTreeMap<Place, Vec<u32>> = BTreeMap::new();
     for i in 0..video.len() {
-        places.entry(hierarchy.place(video.influence(i))).or_default().push(i as u32);
+        for place in hierarchy.kept_in(video.influence(i)) {
+            places.entry(place).or_default().push(i as u32);
+        }
     }
-    let mut offset = 0;
+    let moving = video.moving_splats();
     for (place, ids) in places {
-        let pages = write_segment(&mut manifest, &select(&moving, &ids), &mut offset, &mut waiting)
-            .map_err(|e| out.unwritable(&e))?;
-        manifest.segments.push(Segment { place, pages });
+        writer.segment(place, &select(&moving, &ids))?;
     }
-    let json = manifest.to_json();
-    out.put(&MAGIC)?;
-    out.put(&(json.len() as u64).to_le_bytes())?;
-    out.put(&json)?;
-    let copied = waiting.seek(SeekFrom::Start(0)).and_then(|_| io::copy(&mut waiting.take(offset), &mut out));
-    copied.map_err(|e| out.unwritable(&e))?;
-    out.commit()?;
-    Ok(manifest)
+    writer.finish()
+}
+
+/// Writes a moving scene segment by segment: pages wait in a temporary file beside the scene's, so memory holds what the
+/// caller has, and one page.
+#[derive(Debug)]
+pub struct VideoWriter {
+    path: PathBuf,
+    out: AtomicFile,
+    waiting: File,
+    offset: u64,
+    manifest: VideoManifest,
+}
+
+impl VideoWriter {
+    /// A scene at `path` that has no Gaussians yet. It is in all else as `like`, whose Gaussians are not looked at.
+    ///
+    /// # Errors
+    /// When `like` contradicts itself, there is a file that is to be kept, or the disk refuses.
+    pub fn create(
+        path: &Path,
+        like: &VolumetricVideo,
+        hierarchy: &TimeHierarchy,
+        existing: Existing,
+    ) -> Result<Self> {
+        if !like.is_consistent() {
+            return Err(DataError::new(path, "is not written, because its splats contradict each other")
+                .remedy("report this as a bug"));
+        }
+        let out = AtomicFile::create(path, existing)?;
+        let waiting = tempfile::tempfile_in(crate::format::atomic::folder_of(path)).map_err(|e| out.unwritable(&e))?;
+        let manifest = VideoManifest {
+            splats: 0,
+            sh_degree: like.sh_degree,
+            antialiased: like.antialiased,
+            scene_from_world: like.scene_from_world,
+            timeline: like.timeline,
+            hierarchy: *hierarchy,
+            precision: Precision::default(),
+            segments: Vec::new(),
+        };
+        Ok(Self { path: path.to_owned(), out, waiting, offset: 0, manifest })
+    }
+
+    /// Adds all splats of a place; places come in their order. Without splats nothing is added.
+    ///
+    /// # Errors
+    /// When splats have numbers that are not finite, or the disk refuses.
+    pub fn segment(&mut self, place: Place, splats: &MovingSplats) -> Result<()> {
+        if splats.times.is_empty() {
+            return Ok(());
+        }
+        if !is_finite(splats) {
+            let reason = "is not written, because it has splats with numbers that are not finite";
+            return Err(DataError::new(&self.path, reason).remedy("train it again with smaller learning rates"));
+        }
+        let pages = write_segment(&mut self.manifest, splats, &mut self.offset, &mut self.waiting);
+        let pages = pages.map_err(|e| self.out.unwritable(&e))?;
+        self.manifest.splats += splats.times.len() as u64;
+        self.manifest.segments.push(Segment { place, pages });
+        Ok(())
+    }
+
+    /// Completes the file: the manifest with the stated precision, which is returned, and the pages behind it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(self) -> Result<VideoManifest> {
+        let Self { mut out, mut waiting, offset, manifest, .. } = self;
+        let json = manifest.to_json();
+        out.put(&MAGIC)?;
+        out.put(&(json.len() as u64).to_le_bytes())?;
+        out.put(&json)?;
+        let copied = waiting.seek(SeekFrom::Start(0)).and_then(|_| io::copy(&mut waiting.take(offset), &mut out));
+        copied.map_err(|e| out.unwritable(&e))?;
+        out.commit()?;
+        Ok(manifest)
+    }
 }
 
 fn write_segment(

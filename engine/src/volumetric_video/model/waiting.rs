@@ -6,20 +6,20 @@
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use tessera_datasets::scene::Place;
 
-/// Records by place.
+/// Records by what they wait for, say a [`Berth`](super::berth::Berth).
 #[derive(Debug)]
-pub struct Waiting {
+pub struct Waiting<K> {
     /// Where the file is made.
     folder: PathBuf,
     /// Made when something is put into it.
     file: Option<File>,
     /// Numbers in a record.
     words: usize,
-    places: BTreeMap<Place, Vec<Extent>>,
+    kept: BTreeMap<K, Vec<Extent>>,
     /// What is free, in order; no two of them meet.
     free: Vec<Extent>,
     /// Records that the file has room for.
@@ -33,37 +33,64 @@ struct Extent {
     count: u64,
 }
 
-impl Waiting {
+impl<K: Copy + Ord> Waiting<K> {
     /// Nothing waits. Records have so many numbers; the file will be made in a folder.
     pub fn new(words: usize, folder: PathBuf) -> Self {
-        Self { folder, file: None, words, places: BTreeMap::new(), free: Vec::new(), end: 0 }
+        Self { folder, file: None, words, kept: BTreeMap::new(), free: Vec::new(), end: 0 }
     }
 
-    /// Makes the file in another folder, unless there is one already.
-    pub fn move_to(&mut self, folder: &Path) {
+    /// Has the file in another folder.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn move_to(&mut self, folder: &Path) -> Result<()> {
         self.folder = folder.to_owned();
+        if let Some(mut before) = self.file.take() {
+            let copied = tempfile::tempfile_in(folder).and_then(|mut file| {
+                before.seek(SeekFrom::Start(0))?;
+                io::copy(&mut before, &mut file)?;
+                Ok(file)
+            });
+            self.file = Some(copied.map_err(|e| Error::write(folder, &e))?);
+        }
+        Ok(())
+    }
+
+    /// Has the system read what waits in some places into memory that it can spare, so that it is there when it is asked for. Where
+    /// the system cannot be told, nothing happens.
+    pub fn read_ahead(&self, is_wanted: impl Fn(&K) -> bool) {
+        #[cfg(target_os = "linux")]
+        if let Some(file) = &self.file {
+            for extent in self.kept.iter().filter(|(key, _)| is_wanted(key)).flat_map(|(_, extents)| extents) {
+                let [from, to] = [extent.first, extent.first + extent.count].map(|record| self.byte(record));
+                // Only advice: when it is not taken, reading takes longer.
+                let _ = rustix::fs::fadvise(file, from, NonZeroU64::new(to - from), rustix::fs::Advice::WillNeed);
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = is_wanted;
     }
 
     /// How many Gaussians wait.
     pub fn total(&self) -> usize {
-        self.places.values().flatten().map(|extent| extent.count as usize).sum()
+        self.kept.values().flatten().map(|extent| extent.count as usize).sum()
     }
 
-    /// How many wait for a place.
-    pub fn count(&self, place: Place) -> usize {
-        self.places.get(&place).into_iter().flatten().map(|extent| extent.count as usize).sum()
+    /// How many wait for one thing.
+    pub fn count(&self, key: K) -> usize {
+        self.kept.get(&key).into_iter().flatten().map(|extent| extent.count as usize).sum()
     }
 
-    /// The places that hold any, in their order.
-    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        self.places.keys().copied()
+    /// What any wait for, in their order.
+    pub fn keys(&self) -> impl Iterator<Item = K> + '_ {
+        self.kept.keys().copied()
     }
 
-    /// Puts records behind those of a place.
+    /// Puts records behind those of a key.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn put(&mut self, place: Place, records: &[f32]) -> Result<()> {
+    pub fn put(&mut self, key: K, records: &[f32]) -> Result<()> {
         if records.is_empty() {
             return Ok(());
         }
@@ -77,16 +104,16 @@ impl Waiting {
         };
         let written = file.seek(SeekFrom::Start(start)).and_then(|_| file.write_all(bytemuck::cast_slice(records)));
         written.map_err(unwritable)?;
-        self.places.entry(place).or_default().push(extent);
+        self.kept.entry(key).or_default().push(extent);
         Ok(())
     }
 
-    /// The records of a place, in the order in which they were put there. They wait on.
+    /// The records of a key, in the order in which they were put there. They wait on.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn read(&self, place: Place) -> Result<Vec<f32>> {
-        let extents = self.places.get(&place).map_or(&[][..], Vec::as_slice);
+    pub fn read(&self, key: K) -> Result<Vec<f32>> {
+        let extents = self.kept.get(&key).map_or(&[][..], Vec::as_slice);
         let count: u64 = extents.iter().map(|extent| extent.count).sum();
         let mut records = vec![0.0; count as usize * self.words];
         let mut rest = records.as_mut_slice();
@@ -105,9 +132,9 @@ impl Waiting {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn take(&mut self, place: Place) -> Result<Vec<f32>> {
-        let records = self.read(place)?;
-        for extent in self.places.remove(&place).unwrap_or_default() {
+    pub fn take(&mut self, key: K) -> Result<Vec<f32>> {
+        let records = self.read(key)?;
+        for extent in self.kept.remove(&key).unwrap_or_default() {
             self.release(extent);
         }
         Ok(records)
@@ -115,7 +142,7 @@ impl Waiting {
 
     /// Forgets all.
     pub fn clear(&mut self) {
-        self.places.clear();
+        self.kept.clear();
         self.free.clear();
         self.end = 0;
     }
@@ -164,10 +191,6 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64;
 
-    fn place(segment: i64) -> Place {
-        Place::Segment { level: 1, segment }
-    }
-
     #[test]
     fn what_waits_comes_back_in_its_order_and_its_room_is_used_again() {
         for seed in 0..40 {
@@ -178,12 +201,12 @@ mod tests {
             for _ in 0..200 {
                 let segment = rng.random_range(0..6);
                 if rng.random() {
-                    let taken = waiting.take(place(segment)).expect("a disk");
+                    let taken = waiting.take(segment).expect("a disk");
                     assert_eq!(taken, wanted.remove(&segment).unwrap_or_default(), "seed {seed}");
                 } else {
                     let records: Vec<f32> = (0..3 * rng.random_range(0..5)).map(|i| number + i as f32).collect();
                     number += 100.0;
-                    waiting.put(place(segment), &records).expect("a disk");
+                    waiting.put(segment, &records).expect("a disk");
                     wanted.entry(segment).or_default().extend(records);
                 }
                 let count: usize = wanted.values().map(|records| records.len() / 3).sum();
@@ -191,7 +214,7 @@ mod tests {
                 most = most.max(count);
             }
             for (segment, records) in &wanted {
-                assert_eq!(&waiting.read(place(*segment)).expect("a disk"), records, "seed {seed}");
+                assert_eq!(&waiting.read(*segment).expect("a disk"), records, "seed {seed}");
             }
             // Where a piece of at most 4 records found no gap, each gap had at most 3, and something behind it that waited.
             let bytes = waiting.file_bytes();
