@@ -91,12 +91,14 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
         None => job.train(console),
     };
     match outcome? {
-        Outcome::Finished { steps, seconds, outputs, report } => {
-            let facts = about(&settings, steps, seconds, &outputs, report.as_ref());
+        Outcome::Finished { steps, seconds, outputs, report, facts } => {
+            let mut summary = about(&settings, steps, seconds, report.as_ref());
+            facts.into_iter().for_each(|(name, value)| summary.add(name, value));
+            outputs.iter().for_each(|file| summary.add("result", file.display().to_string()));
             if args.json {
-                console.note(&facts)
+                console.note(&summary)
             } else {
-                console.result(&facts)?
+                console.result(&summary)?
             }
             console.note(next_commands(&settings, &output));
             Ok(ExitCode::SUCCESS)
@@ -111,7 +113,7 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
 }
 
 /// What came of a complete training.
-fn about(settings: &Settings, steps: u64, seconds: f64, outputs: &[PathBuf], report: Option<&EvalReport>) -> Facts {
+fn about(settings: &Settings, steps: u64, seconds: f64, report: Option<&EvalReport>) -> Facts {
     let mut facts = Facts::default();
     let all = if let Settings::Blocks(_) = settings { " of all blocks" } else { "" };
     facts.add("trained", format!("{} steps{all} in {}", count(steps), duration(seconds)));
@@ -119,9 +121,6 @@ fn about(settings: &Settings, steps: u64, seconds: f64, outputs: &[PathBuf], rep
         let (psnr, ssim, cc_psnr) = (report.psnr, report.ssim, report.cc_psnr);
         let quality = format!("PSNR {psnr:.2} dB, SSIM {ssim:.4}, colour-corrected PSNR {cc_psnr:.2} dB");
         facts.add("held out", format!("{quality} ({} photos)", report.images));
-    }
-    for file in outputs {
-        facts.add("result", file.display().to_string());
     }
     facts
 }

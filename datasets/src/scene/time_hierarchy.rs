@@ -104,7 +104,8 @@ impl TimeHierarchy {
         let length = ticks[1].saturating_sub(ticks[0]).saturating_add(1);
         let enough = |level: &u8| self.segment_ticks(*level) >= length.saturating_mul(2);
         let wanted = (0..self.levels).rev().find(enough).filter(|wanted| i32::from(*wanted) > level + 1);
-        let halves = wanted.map(|level| ticks.map(|tick| Place::Segment { level, segment: self.segment_at(level, tick) }));
+        let halves =
+            wanted.map(|level| ticks.map(|tick| Place::Segment { level, segment: self.segment_at(level, tick) }));
         let [first, second] = halves.map_or([Some(place), None], |halves| halves.map(Some));
         first.into_iter().chain(second)
     }

@@ -60,7 +60,7 @@ pub(super) fn finish(
             content: MetricsContent::Facts(json!({ "borders": borders })),
         })?;
     }
-    Ok(BlocksOutcome { outcome: Outcome::Finished { steps, seconds, outputs, report }, borders })
+    Ok(BlocksOutcome { outcome: Outcome::Finished { steps, seconds, outputs, report, facts: Vec::new() }, borders })
 }
 
 /// The scene against the held-out photos, if there are some and memory suffices.

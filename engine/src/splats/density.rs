@@ -130,11 +130,19 @@ impl DensityControl {
         }
     }
 
-    /// Forgets what some splats covered, so that they are not split.
-    pub fn ignore(&mut self, rows: &[usize]) {
+    /// Has some splats take no more than about `room` of `wanted` new ones, whatever they covered.
+    pub fn limit(&mut self, rows: &[usize], room: usize, wanted: usize) {
+        let all: f64 = self.scores.iter().map(|&score| f64::from(score)).sum();
+        let mine: f64 = rows.iter().filter_map(|&row| self.scores.get(row)).map(|&score| f64::from(score)).sum();
+        // A weight w for them makes their share of the draw w mine / (w mine + others).
+        let (share, others) = (room as f64 / wanted.max(1) as f64, all - mine);
+        if mine <= 0.0 || share >= mine / all {
+            return;
+        }
+        let weight = (share * others / ((1.0 - share) * mine)) as f32;
         for &row in rows {
             if let Some(score) = self.scores.get_mut(row) {
-                *score = 0.0;
+                *score *= weight;
             }
         }
     }
@@ -172,8 +180,7 @@ impl DensityControl {
         let count = population.count();
         self.reserve(count.max(config.max_splats));
         self.scores.resize(count, 0.0);
-        let target = target_count(config, first_count, done as f64 / config.steps as f64);
-        let target = target.saturating_sub(population.elsewhere()).max(count);
+        let target = Self::target(population, config, first_count, done).max(count);
         let mut rng = Pcg64::seed_from_u64(config.seed ^ done.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let Buffers { living, dead, keys, parents, places, codes, order } = &mut self.buffers;
         population.find_living(living)?;
@@ -211,6 +218,17 @@ impl DensityControl {
             population.permute(order)?;
         }
         Ok(Some(outcome))
+    }
+
+    /// How many of a population there should be after `done` steps: as many as its share of all says, so that those that are refined
+    /// first do not take what is meant for others.
+    pub fn target(population: &dyn Population, config: &SplatsConfig, first_count: usize, done: u64) -> usize {
+        let target = target_count(config, first_count, done as f64 / config.steps as f64);
+        let (here, elsewhere) = (population.count(), population.elsewhere());
+        if elsewhere == 0 {
+            return target;
+        }
+        (target as f64 * here as f64 / (here + elsewhere) as f64).round() as usize
     }
 
     /// Makes room for `splats` once.

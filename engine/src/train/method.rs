@@ -79,6 +79,11 @@ pub trait Method {
     /// When a file cannot be written.
     fn export(&self, folder: &Path) -> Result<Vec<PathBuf>>;
 
+    /// What the summary of a complete training says beside times and quality: names and values.
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     /// All settings, the seed among them, as TOML ([`crate::config::Config::to_toml`]).
     fn config_toml(&self) -> String;
 

@@ -59,6 +59,8 @@ pub enum Outcome {
         outputs: Vec<PathBuf>,
         /// The last evaluation, when there are held-out photos.
         report: Option<EvalReport>,
+        /// What the method says beside ([`Method::facts`]).
+        facts: Vec<(&'static str, String)>,
     },
     /// It was asked to stop and can be resumed.
     Interrupted {
@@ -251,7 +253,7 @@ impl Loop<'_> {
         self.preview()?;
         let seconds = self.progress.seconds();
         (self.events)(Event::Finished { seconds, outputs: outputs.clone() });
-        Ok(Outcome::Finished { steps: self.step, seconds, outputs, report })
+        Ok(Outcome::Finished { steps: self.step, seconds, outputs, report, facts: self.method.facts() })
     }
 }
 

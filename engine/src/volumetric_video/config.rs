@@ -69,6 +69,9 @@ crate::config! {
         sh0_rate: f64 = 2.5e-3,
         /// Learning rate of the higher harmonics.
         sh_rest_rate: f64 = 1.25e-4,
+        /// Gaussians whose higher harmonics change their colour by less than this, of 1, from every side give them up after
+        /// `relocate_until`, which makes files smaller.
+        harmonics_threshold: f32 = 0.01,
         /// Pull of the opacity of visible Gaussians towards zero, which frees those that are not needed.
         opacity_decay: f32 = 0.01,
         /// Pull of the scales of visible Gaussians towards zero.

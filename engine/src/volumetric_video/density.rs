@@ -52,6 +52,16 @@ impl Population for Evolving<'_> {
 }
 
 impl Evolving<'_> {
+    /// Those that never move and never end.
+    pub fn resting(&self) -> Vec<usize> {
+        (0..self.model.len()).filter(|&i| self.model.is_static(i)).collect()
+    }
+
+    /// How many are of no use.
+    pub fn dead(&self) -> usize {
+        (0..self.model.len()).filter(|&i| !self.is_alive(i)).count()
+    }
+
     /// Whether a Gaussian is opaque enough, finite, and has influence on any frame.
     fn is_alive(&self, i: usize) -> bool {
         let model = &*self.model;

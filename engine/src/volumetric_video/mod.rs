@@ -65,6 +65,8 @@ pub struct VideoTraining {
     /// As many Gaussians that rest there may be.
     most_resting: usize,
     first_count: usize,
+    /// Most Gaussians that have been in memory at once.
+    most_held: usize,
     loss: ImageLoss,
     target: FrameTarget,
     v_rgb: Vec<f32>,
@@ -116,6 +118,7 @@ impl VideoTraining {
             most_resting,
             extent: crate::splats::camera_extent(&frames),
             first_count: model.total(),
+            most_held: 0,
             slicer: Slicer::default(),
             density: DensityControl::default(),
             loss: ImageLoss::new(),
@@ -159,8 +162,20 @@ impl VideoTraining {
             self.model.hold(self.windows.span(window))?;
             self.model.expect(self.windows.span(next));
             self.held = Some(window);
+            self.most_held = self.most_held.max(self.model.len());
         }
         Ok(())
+    }
+
+    /// About as many Gaussians as will be in memory at once: those that rest, and those of a window.
+    fn expected_most(&self) -> usize {
+        let all = self.config.max_splats.max(self.model.total());
+        let frames = f64::from(self.timeline.frames);
+        let window = if self.config.window_frames == 0 { frames } else { f64::from(self.config.window_frames) };
+        // On either side one that is seen in it may have its middle a few of the shortest segments away.
+        let share = ((window + 4.0 * self.config.segment_frames) / frames).min(1.0);
+        let resting = self.most_resting.min(all);
+        (resting + (share * (all - resting) as f64).ceil() as usize).max(self.model.len())
     }
 
     fn render_settings(&self) -> RenderSettings {
@@ -211,13 +226,13 @@ impl Method for VideoTraining {
     }
 
     fn memory_plan(&self) -> MemoryPlan {
-        let n = self.config.max_splats.max(self.model.len());
+        let n = self.expected_most();
         let pixels = self.frames.views().map(|v| v.width * v.height).max().unwrap_or(0);
         let photos: usize = self.frames.views().map(|v| 3 * v.width * v.height).sum();
         let cache = photos.min(self.config.image_cache_mb << 20);
         let (parameters, optimiser, gradients) = VideoModel::bytes(n, self.config.sh_degree);
         MemoryPlan::default()
-            .with("parameters", parameters as u64, format!("{n} Gaussians"))
+            .with("parameters", parameters as u64, format!("{n} Gaussians at once, of {}", self.config.max_splats))
             .with("optimiser", optimiser as u64, "two moments for every parameter")
             .with("gradients", gradients as u64, "and the Gaussians of a moment")
             .with("activations", (n * 240 + pixels * 80) as u64, format!("largest photo has {pixels} pixels"))
@@ -261,6 +276,7 @@ impl Method for VideoTraining {
         self.model.save(checkpoint);
         checkpoint.f32("scores", &[self.density.scores().len()], self.density.scores());
         checkpoint.state("first_count", &self.first_count)?;
+        checkpoint.state("most_held", &self.most_held)?;
         checkpoint.state("scene_from_world", &self.scene_from_world)?;
         let Timeline { start, frame_rate, frames } = self.timeline;
         checkpoint.state("timeline", &(start, frame_rate, frames))
@@ -271,6 +287,7 @@ impl Method for VideoTraining {
         self.density.restore(checkpoint.f32("scores")?);
         self.held = None;
         self.first_count = checkpoint.state("first_count")?;
+        self.most_held = checkpoint.state("most_held")?;
         Ok(())
     }
 
@@ -282,6 +299,16 @@ impl Method for VideoTraining {
         self.model.each_segment(&like, folder, &mut write)?;
         writer.finish()?;
         Ok(vec![path])
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let (most, all) = (self.most_held, self.model.total());
+        let (parameters, optimiser, gradients) = VideoModel::bytes(most, self.config.sh_degree);
+        let megabytes = (parameters + optimiser + gradients) as f64 / 1e6;
+        vec![(
+            "in memory",
+            format!("at most {most} of {all} Gaussians, with optimiser and gradients {megabytes:.1} MB"),
+        )]
     }
 
     fn config_toml(&self) -> String {

@@ -6,6 +6,7 @@ use super::init::seconds;
 use super::model::Rates;
 use crate::Result;
 use crate::frames::TrainingFrame;
+use crate::splats::density::{DensityControl, Population};
 use crate::train::StepReport;
 use tessera_kernels::image_loss::{ImagePair, LossSettings, Padding, psnr};
 use tessera_kernels::splat::RenderingGradient;
@@ -65,6 +66,8 @@ impl VideoTraining {
             opacity_logits: config.opacity_rate as f32,
             sh0: config.sh0_rate as f32,
             sh_rest: config.sh_rest_rate as f32,
+            // Nothing is relocated any more: which have harmonics is settled.
+            only_given_harmonics: step as f64 >= config.relocate_until * config.steps as f64,
         }
     }
 
@@ -85,30 +88,29 @@ impl VideoTraining {
         }
     }
 
-    /// What rests is in every window, and so are its errors: it would be split in all of them. Once there are as many Gaussians for
-    /// it as a still scene has, the others are what moves.
-    fn share_out(&mut self) {
-        let resting: Vec<usize> = (0..self.model.len()).filter(|&i| self.model.is_static(i)).collect();
-        if resting.len() >= self.most_resting {
-            self.density.ignore(&resting);
-        }
-    }
-
     /// After `done` steps: relocation and growth if it is time to, and places in the hierarchy of what has moved.
     fn refine(&mut self, done: u64) -> Result<()> {
         if !done.is_multiple_of(self.growth.refine_interval()) {
             return Ok(());
         }
-        self.share_out();
         let mut population = Evolving {
             model: &mut self.model,
             duration: self.timeline.duration(),
             frame: 1.0 / self.timeline.frame_rate,
             extent: self.extent,
         };
+        // What rests is in every window, and so are its errors: it would be split in all of them. Once there are as many Gaussians
+        // for it as a still scene has, the others are for what moves.
+        let resting = population.resting();
+        let target = DensityControl::target(&population, &self.growth, self.first_count, done);
+        let wanted = target.saturating_sub(population.count()) + population.dead();
+        self.density.limit(&resting, self.most_resting.saturating_sub(resting.len()), wanted);
         let refined = self.density.refine(&mut population, &self.growth, self.first_count, done)?;
         if let Some(refined) = refined {
             tracing::debug!(done, relocated = refined.relocated, added = refined.added, splats = self.model.len());
+        }
+        if done as f64 >= self.config.relocate_until * self.config.steps as f64 {
+            self.model.thin_harmonics(self.config.harmonics_threshold);
         }
         self.model.place();
         // Rows have other numbers now.

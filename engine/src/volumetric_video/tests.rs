@@ -46,7 +46,10 @@ fn an_interrupted_training_goes_on_bit_for_bit_and_its_checkpoint_is_the_scene()
     assert!(whole == second, "the resumed run has other Gaussians");
 
     let checkpoint = RunFolder::newest_checkpoint(&run).expect("readable").expect("there is one");
-    assert!(TrainedVideo::of_checkpoint(&checkpoint, &config).expect("whole").to_video().expect("readable") == second, "the checkpoint is another scene");
+    assert!(
+        TrainedVideo::of_checkpoint(&checkpoint, &config).expect("whole").to_video().expect("readable") == second,
+        "the checkpoint is another scene"
+    );
 }
 
 #[test]

@@ -54,12 +54,7 @@ impl VideoWriter {
     ///
     /// # Errors
     /// When `like` contradicts itself, there is a file that is to be kept, or the disk refuses.
-    pub fn create(
-        path: &Path,
-        like: &VolumetricVideo,
-        hierarchy: &TimeHierarchy,
-        existing: Existing,
-    ) -> Result<Self> {
+    pub fn create(path: &Path, like: &VolumetricVideo, hierarchy: &TimeHierarchy, existing: Existing) -> Result<Self> {
         if !like.is_consistent() {
             return Err(DataError::new(path, "is not written, because its splats contradict each other")
                 .remedy("report this as a bug"));

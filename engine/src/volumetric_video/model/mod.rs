@@ -45,6 +45,8 @@ pub struct Rates {
     pub sh0: f32,
     /// Of the others.
     pub sh_rest: f32,
+    /// Those whose harmonics above degree 0 are zero keep them so.
+    pub only_given_harmonics: bool,
 }
 
 type Parameter = parameter::Parameter<Moments>;
@@ -253,19 +255,22 @@ impl VideoModel {
         for &i in touched {
             self.ages[rows[i as usize] as usize] += 1;
         }
+        let has_harmonics = |i: &u32| self.sh_rest.row(rows[*i as usize] as usize).iter().any(|&c| c != 0.0);
+        let given: Option<Vec<u32>> =
+            rates.only_given_harmonics.then(|| touched.iter().copied().filter(has_harmonics).collect());
         let tasks = [
-            (&mut self.means, &geometry.means, rates.means),
-            (&mut self.times, &geometry.times, rates.times),
-            (&mut self.log_scales, &geometry.log_scales, rates.log_scales),
-            (&mut self.log_time_scales, &geometry.log_time_scales, rates.log_scales),
-            (&mut self.left_quats, &geometry.left_quats, rates.quats),
-            (&mut self.right_quats, &geometry.right_quats, rates.quats),
-            (&mut self.opacity_logits, &geometry.opacity_logits, rates.opacity_logits),
-            (&mut self.sh0, &colour.sh0, rates.sh0),
-            (&mut self.sh_rest, &colour.sh_rest, rates.sh_rest),
+            (&mut self.means, &geometry.means, rates.means, touched),
+            (&mut self.times, &geometry.times, rates.times, touched),
+            (&mut self.log_scales, &geometry.log_scales, rates.log_scales, touched),
+            (&mut self.log_time_scales, &geometry.log_time_scales, rates.log_scales, touched),
+            (&mut self.left_quats, &geometry.left_quats, rates.quats, touched),
+            (&mut self.right_quats, &geometry.right_quats, rates.quats, touched),
+            (&mut self.opacity_logits, &geometry.opacity_logits, rates.opacity_logits, touched),
+            (&mut self.sh0, &colour.sh0, rates.sh0, touched),
+            (&mut self.sh_rest, &colour.sh_rest, rates.sh_rest, given.as_deref().unwrap_or(touched)),
         ];
         let ages = &self.ages;
-        tasks.into_par_iter().for_each(|(parameter, gradient, rate)| {
+        tasks.into_par_iter().for_each(|(parameter, gradient, rate, touched)| {
             let columns = parameter.columns();
             let [values, first, second] = parameter.planes();
             step_listed([values, first, second], columns, (rows, touched), gradient, ages, &ADAM, rate);
@@ -274,6 +279,21 @@ impl VideoModel {
         for &i in touched {
             let scale = &mut self.log_time_scales.values[rows[i as usize] as usize];
             *scale = scale.max(shortest);
+        }
+    }
+
+    /// Gives up harmonics above degree 0 that change no colour by as much as `least`, of 1, seen from wherever.
+    pub fn thin_harmonics(&mut self, least: f32) {
+        let columns = self.sh_rest.columns();
+        // At any direction the squares of all harmonics of degrees 1 to L add up to ((L + 1)² - 1) / 4π.
+        let squares = (columns / 3) as f32 / (4.0 * std::f32::consts::PI);
+        for row in 0..self.len() {
+            let mut sums = [0.0f32; 3];
+            self.sh_rest.row(row).iter().enumerate().for_each(|(k, c)| sums[k % 3] += c * c);
+            if sums.iter().all(|sum| sum * squares < least * least) {
+                self.sh_rest.row_mut(row).fill(0.0);
+                self.sh_rest.forget(row);
+            }
         }
     }
 

@@ -80,7 +80,9 @@ impl VideoModel {
             for parameter in self.parameters() {
                 let part = row * parameter.columns()..(row + 1) * parameter.columns();
                 let [first, second] = parameter.moments();
-                [&parameter.values, first, second].iter().for_each(|plane| records.extend_from_slice(&plane[part.clone()]));
+                [&parameter.values, first, second]
+                    .iter()
+                    .for_each(|plane| records.extend_from_slice(&plane[part.clone()]));
             }
             records.push(f32::from_bits(self.ages[row]));
         }
