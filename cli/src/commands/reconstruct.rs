@@ -22,6 +22,7 @@ use tessera_engine::evaluate::EvalReport;
 use tessera_engine::rbf::radiance::RadianceTraining;
 use tessera_engine::splats::SplatTraining;
 use tessera_engine::surface::SurfaceTraining;
+use tessera_engine::surface::sequence::SequenceTraining;
 use tessera_engine::train::{self, Event, Existing, Outcome, RunFolder, RunOptions};
 use tessera_engine::volumetric_video::VideoTraining;
 use tessera_kernels::device::{Choice, Device, Request, choose};
@@ -200,6 +201,7 @@ fn output(args: &Reconstruct) -> Result<PathBuf> {
 enum Training {
     Splats(Box<SplatTraining>),
     Surface(Box<SurfaceTraining>),
+    Sequence(Box<SequenceTraining>),
     Radiance(Box<RadianceTraining>),
     Video(Box<VideoTraining>),
 }
@@ -258,6 +260,9 @@ impl Job<'_> {
                 return self.train_blocks(job, folder, console);
             }
             Settings::Splats(config) => Training::Splats(Box::new(SplatTraining::on(self.device, &capture, config)?)),
+            Settings::Surface(config) if SequenceTraining::is_for(&capture, config) => {
+                Training::Sequence(Box::new(SequenceTraining::new(&capture, config)?))
+            }
             Settings::Surface(config) => Training::Surface(Box::new(SurfaceTraining::new(&capture, config)?)),
             Settings::Radiance(config) => Training::Radiance(Box::new(RadianceTraining::new(&capture, config)?)),
             Settings::Video(config) => Training::Video(Box::new(VideoTraining::new(&capture, config)?)),
@@ -265,14 +270,17 @@ impl Job<'_> {
         // Descriptions of thousands of photos: training has its own of those that it looks at.
         drop(capture);
         let folder = folder.map_or_else(|| RunFolder::create(self.output, self.existing), Ok)?;
-        if let Training::Video(training) = &mut training {
-            training.wait_in(self.output)?;
+        match &mut training {
+            Training::Video(training) => training.wait_in(self.output)?,
+            Training::Sequence(training) => training.write_into(self.output),
+            _ => {}
         }
         self.shown(console, |show, stop| match (&mut training, watcher) {
             (Training::Splats(training), Some(watcher)) => {
                 train::run(&mut Watched::new(training, watcher), &options, &folder, show, stop)
             }
             (Training::Splats(training), None) => train::run(training.as_mut(), &options, &folder, show, stop),
+            (Training::Sequence(training), _) => train::run(training.as_mut(), &options, &folder, show, stop),
             (Training::Surface(training), _) => train::run(training.as_mut(), &options, &folder, show, stop),
             (Training::Radiance(training), _) => train::run(training.as_mut(), &options, &folder, show, stop),
             (Training::Video(training), _) => train::run(training.as_mut(), &options, &folder, show, stop),

@@ -18,6 +18,11 @@ crate::config! {
         guide_splats: usize = 40_000,
         /// Steps in which the surface becomes what the splats found, before it learns from photos itself.
         fit_steps: u64 = 300,
+        /// Steps for each moment after the first of a capture with times: every moment gets a surface, which begins with that of the one
+        /// before. 0 takes all photos for one moment.
+        frame_steps: u64 = 400,
+        /// Find how the object as a whole has moved before its surface learns from the photos of a moment; only where photos are cut out.
+        whole_motion: bool = true,
         /// Samples along rays that a step aims at; the number of rays follows from it.
         samples: usize = 32_768,
         /// Longest side, in pixels, to which photos are reduced; 0 keeps their size.

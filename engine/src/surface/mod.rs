@@ -7,6 +7,7 @@
 //! - [`field`]: grid and networks; `optimiser`: how they descend.
 //! - [`trace`]: from rays ([`crate::rays`]) to samples; `occupied`: which cells these need not visit.
 //! - `step`: one training step; `painter`: pictures; [`mesh`]: the mesh.
+//! - [`sequence`]: moving surfaces, one moment after the other.
 //! - [`Surface`]: what a finished training leaves.
 
 pub mod config;
@@ -17,6 +18,7 @@ pub mod mesh;
 mod occupied;
 mod optimiser;
 mod painter;
+pub mod sequence;
 mod step;
 mod surface_file;
 pub mod trace;
@@ -106,6 +108,7 @@ impl SurfaceTraining {
                 occupancy: OccupancyGrid::full(config.occupancy_resolution),
                 scene_box,
                 scene_from_world: capture.scene_from_world,
+                time: None,
                 backdrop: None,
                 config: config.clone(),
             },
@@ -120,6 +123,40 @@ impl SurfaceTraining {
             held_out,
             warnings,
         })
+    }
+
+    /// Prepares training that goes on with a surface, on the photos of a capture in whose scene it lies.
+    ///
+    /// # Errors
+    /// When the capture has no photos to train on.
+    fn continued(capture: &Capture, config: &SurfaceConfig, mut surface: Surface) -> Result<Self> {
+        let capture = prepared(capture, config.masks, config.flip_cameras);
+        let split = Split {
+            test_every: config.test_every,
+            resolution: config.resolution,
+            image_cache_mb: config.image_cache_mb,
+        };
+        let (frames, held_out) = FrameSet::split(&capture, &split)?;
+        surface.scene_from_world = capture.scene_from_world;
+        let backdrop = surface.backdrop.take();
+        let mut training = Self {
+            optimiser: Optimiser::new(&surface.field),
+            surface,
+            sampler: Sampler::new(frames.len(), config.seed),
+            pace: Pace::default(),
+            groups: Vec::new(),
+            stage: Stage::Learn,
+            backdrops: None,
+            capture,
+            config: config.clone(),
+            frames,
+            held_out,
+            warnings: Vec::new(),
+        };
+        if let Some(backdrop) = backdrop {
+            training.set_backdrop(backdrop);
+        }
+        Ok(training)
     }
 
     /// The surface as it is.

@@ -31,6 +31,8 @@ pub struct Surface {
     pub scene_box: SceneBox,
     /// From the capture's world to the scene.
     pub scene_from_world: Similarity,
+    /// The moment that it is of, in the capture's own time; none when it does not move.
+    pub time: Option<f64>,
     /// What is behind the box, where photos have no masks.
     pub backdrop: Option<Backdrop>,
     /// How it was trained.
@@ -62,6 +64,7 @@ impl Surface {
         checkpoint.state("active_levels", &self.field.active_levels)?;
         checkpoint.state("scene_box", &self.scene_box)?;
         checkpoint.state("scene_from_world", &self.scene_from_world)?;
+        checkpoint.state("time", &self.time)?;
         checkpoint.state("settings", &self.config.to_toml())
     }
 
@@ -79,6 +82,8 @@ impl Surface {
         self.field.active_levels = checkpoint.state("active_levels")?;
         self.scene_box = checkpoint.state("scene_box")?;
         self.scene_from_world = checkpoint.state("scene_from_world")?;
+        // Files from before surfaces could move have none.
+        self.time = checkpoint.state("time").unwrap_or_default();
         self.backdrop = Backdrop::load(checkpoint, &self.scene_from_world)?;
         let bits = checkpoint.u64("occupancy")?;
         self.occupancy = OccupancyGrid::from_bits(self.config.occupancy_resolution, bits)
@@ -115,6 +120,7 @@ impl Surface {
             occupancy: OccupancyGrid::empty(config.occupancy_resolution),
             scene_box: SceneBox { corners: [[0.0; 3], [1.0; 3]] },
             scene_from_world: Similarity::identity(),
+            time: None,
             backdrop: None,
             config,
         };
@@ -135,6 +141,7 @@ impl Surface {
         let mut capture = prepared(capture, self.config.masks, self.config.flip_cameras);
         // Where training had the origin, even if the capture has other points now.
         capture.scene_from_world = self.scene_from_world;
+        capture.frames.retain(|frame| self.time.is_none() || frame.time == self.time);
         evaluate_capture(&capture, options, &mut SurfacePainter::new(self, options.background), progress)
     }
 }

@@ -6,13 +6,13 @@ use tessera_datasets::camera::Pose;
 use tessera_datasets::synthetic::{Options, SceneKind, write};
 
 /// A still life in front of nothing, small enough for a test.
-fn still_life(folder: &Path) -> Capture {
+pub(super) fn still_life(folder: &Path) -> Capture {
     let options = Options { width: 64, height: 48, views: Some(10), rgba: true, points: 200, ..Options::default() };
     write(SceneKind::StillLife, &options, folder, false, &|_, _| {}).expect("a capture");
     Capture::open(folder).expect("what was written")
 }
 
-fn small() -> SurfaceConfig {
+pub(super) fn small() -> SurfaceConfig {
     SurfaceConfig {
         guide_steps: 8,
         guide_splats: 200,
@@ -122,6 +122,7 @@ fn a_sphere_becomes_a_closed_mesh_of_its_size() {
         occupancy: OccupancyGrid::full(32),
         scene_box: crate::rays::SceneBox { corners: [[-1.0; 3], [1.0; 3]] },
         scene_from_world: tessera_datasets::camera::Similarity::identity(),
+        time: None,
         backdrop: None,
         config,
         field,

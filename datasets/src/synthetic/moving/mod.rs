@@ -1,4 +1,4 @@
-//! A stage for long videos, cheap enough for thousands of frames of a dozen cameras: things that move, things that repeat what
+//! A stage for long videos, cheap enough for thousands of frames of two dozen cameras: things that move, things that repeat what
 //! they did, and things that rest, on textured ground under a dome.
 //!
 //! What rests is traced once for each camera; every frame traces only the pixels in which something moves. All follows from
@@ -28,7 +28,7 @@ const FIELD_OF_VIEW: f64 = 50.0;
 pub struct MovingOptions {
     /// Width and height of the pictures in pixels, 8 to 16384; 320 by 240 by default. Even with `video`.
     pub size: [u32; 2],
-    /// Cameras in a ring around the stage, 2 to 1000; 12 by default.
+    /// Cameras in a ring around the stage, 2 to 1000; 24 by default.
     pub cameras: u32,
     /// Frames of each camera, [`MOVING_FRAME_RATE`] a second, 1 to 1,000,000; 300 by default.
     pub frames: u32,
@@ -42,7 +42,7 @@ pub struct MovingOptions {
 
 impl Default for MovingOptions {
     fn default() -> Self {
-        Self { size: [320, 240], cameras: 12, frames: 300, seed: 0, points: 10_000, video: false }
+        Self { size: [320, 240], cameras: 24, frames: 300, seed: 0, points: 10_000, video: false }
     }
 }
 
