@@ -18,6 +18,7 @@ fn capture(folder: &std::path::Path, count: usize) -> Capture {
             video_frame: None,
             mask: None,
             depth: None,
+            normals: None,
             camera: Camera::from_horizontal_fov(8, 6, 1.0),
             camera_from_world: Pose::translation(0.1 * i as f64, 0.0, 2.0),
             time: None,

@@ -94,6 +94,7 @@ pub(super) fn load(files: Arc<Files>, options: OpenOptions) -> Result<Capture> {
                 video_frame: None,
                 mask: None,
                 depth: None,
+                normals: None,
                 camera,
                 camera_from_world,
                 time: step(id).map(|step| f64::from(step) / f64::from(last.unwrap_or(1).max(1))),

@@ -64,6 +64,7 @@ impl InOrder {
                 video_frame: None,
                 mask,
                 depth: None,
+                normals: None,
                 camera,
                 camera_from_world,
                 time: None,

@@ -56,6 +56,8 @@ pub struct Frame {
     pub mask: Option<MaskSource>,
     /// Depth along the camera's z axis, if there is some.
     pub depth: Option<DepthSource>,
+    /// Path of its normal map within [`Capture::files`], if there is one.
+    pub normals: Option<String>,
     /// Lens and size of the photo as stored (upright after EXIF orientation).
     pub camera: Camera,
     /// From the file's world to the camera.

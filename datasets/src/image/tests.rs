@@ -252,6 +252,7 @@ fn small_capture(n: usize) -> (tempfile::TempDir, Arc<Files>, Vec<Frame>) {
                 video_frame: None,
                 mask: None,
                 depth: None,
+                normals: None,
                 camera: Camera::from_horizontal_fov(32, 24, 1.0),
                 camera_from_world: Pose::identity(),
                 time: None,

@@ -10,6 +10,7 @@ mod geometry;
 mod light;
 mod moving;
 mod noise;
+mod normal_maps;
 mod render;
 mod scenes;
 mod splats;
@@ -17,6 +18,7 @@ mod texture;
 mod write;
 
 pub use moving::{MOVING_FRAME_RATE, MovingOptions, write_moving};
+pub use normal_maps::{NormalMapOptions, write_normal_maps};
 pub use render::RenderedView;
 pub use splats::{MadeSplats, splats};
 pub use write::write;
@@ -311,6 +313,7 @@ fn frames(kind: SceneKind, options: &Options, camera: Camera) -> Vec<Frame> {
                 video_frame: None,
                 mask: None,
                 depth: Some(DepthSource { path: format!("depth/{name}.png"), scale: unit }),
+                normals: Some(format!("normals/{name}.png")),
                 name,
                 camera,
                 camera_from_world: stand.camera_from_world,

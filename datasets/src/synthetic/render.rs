@@ -298,7 +298,7 @@ impl World {
 }
 
 /// Offsets within a pixel of `side * side` samples with different columns and rows.
-fn sample_pattern(side: usize) -> Vec<[f32; 2]> {
+pub(super) fn sample_pattern(side: usize) -> Vec<[f32; 2]> {
     let n = side as f32;
     (0..side * side)
         .map(|s| {

@@ -130,13 +130,10 @@ fn write_view(folder: &Path, frame: &Frame, view: &RenderedView) -> io::Result<(
         let bytes: Vec<u8> = view.depth.iter().flat_map(|z| stored(z).to_ne_bytes()).collect();
         write_png(&folder.join(&depth.path), &bytes, view, ExtendedColorType::L16)?;
     }
+    let Some(path) = &frame.normals else { return Ok(()) };
     let encode = |n: &[f32; 3]| if *n == [0.0; 3] { [0; 3] } else { n.map(|x| (127.5 * (x + 1.0)).round() as u8) };
     let normals: Vec<u8> = view.normals.iter().flat_map(encode).collect();
-    write_png(&folder.join(normal_path(frame)), &normals, view, ExtendedColorType::Rgb8)
-}
-
-fn normal_path(frame: &Frame) -> String {
-    format!("normals/{}.png", frame.name)
+    write_png(&folder.join(path), &normals, view, ExtendedColorType::Rgb8)
 }
 
 fn write_png(path: &Path, bytes: &[u8], view: &RenderedView, colour: ExtendedColorType) -> io::Result<()> {
@@ -200,13 +197,15 @@ pub(super) fn add_lens(root: &mut Map<String, Value>, lens: &Lens) {
     }
 }
 
-fn frame_entry(frame: &Frame) -> Value {
+pub(super) fn frame_entry(frame: &Frame) -> Value {
     let mut entry = Map::new();
     entry.insert("file_path".into(), frame.image.clone().into());
     if let Some(depth) = &frame.depth {
         entry.insert("depth_file_path".into(), depth.path.clone().into());
     }
-    entry.insert("normal_file_path".into(), normal_path(frame).into());
+    if let Some(path) = &frame.normals {
+        entry.insert("normal_file_path".into(), path.clone().into());
+    }
     entry.insert("transform_matrix".into(), json!(opengl_matrix(&frame.camera_from_world)));
     if let Some(time) = frame.time {
         entry.insert("time".into(), time.into());

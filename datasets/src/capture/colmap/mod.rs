@@ -64,6 +64,7 @@ pub(super) fn load(files: Arc<Files>, options: OpenOptions) -> Result<Capture> {
             video_frame: None,
             mask: find_mask(&files, name),
             depth: find_depth(&files, name),
+            normals: None,
             camera: *camera,
             camera_from_world: *camera_from_world,
             time: None,

@@ -13,6 +13,7 @@ fn frame(centre: [f64; 3], target: [f64; 3]) -> Frame {
         video_frame: None,
         mask: None,
         depth: None,
+        normals: None,
         camera: Camera::from_horizontal_fov(640, 480, 1.0),
         camera_from_world: Pose::face_towards(&centre, &target, &up).inverse(),
         time: None,

@@ -128,6 +128,7 @@ impl Rig {
                 video_frame: None,
                 mask: mask.map(|path| MaskSource { path, kind: MaskKind::Foreground }),
                 depth: None,
+                normals: None,
                 camera,
                 camera_from_world: calibrated.camera_from_world,
                 time: Some(time),

@@ -113,6 +113,7 @@ impl Collected {
                 video_frame: None,
                 mask: entry.mask_path.as_deref().and_then(|path| find_mask(files, path, &mut missing)),
                 depth: entry.depth_file_path.as_deref().and_then(|path| find_depth(files, path, unit, &mut missing)),
+                normals: entry.normal_file_path.as_deref().and_then(|path| find_or_note(files, path, &mut missing)),
                 camera,
                 camera_from_world: camera_from_world(&entry.transform_matrix).map_err(described)?,
                 time: entry.time,
@@ -123,7 +124,7 @@ impl Collected {
         }
         if !missing.is_empty() {
             let (count, names) = (missing.len(), name_some(&missing));
-            self.warnings.push(format!("{count} masks or depth images are missing: {names}"));
+            self.warnings.push(format!("{count} masks, depth images or normal maps are missing: {names}"));
         }
         Ok(())
     }

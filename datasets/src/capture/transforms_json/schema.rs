@@ -26,6 +26,7 @@ pub(super) struct FrameEntry {
     pub(super) transform_matrix: Vec<Vec<f64>>,
     pub(super) mask_path: Option<String>,
     pub(super) depth_file_path: Option<String>,
+    pub(super) normal_file_path: Option<String>,
     pub(super) time: Option<f64>,
     #[serde(alias = "camera_index")]
     pub(super) camera: Option<RigCamera>,

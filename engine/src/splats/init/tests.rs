@@ -76,6 +76,7 @@ fn capture(folder: &Path, scene: impl Scene, channels: u8, count: usize, turn: f
             video_frame: None,
             mask: None,
             depth,
+            normals: None,
             camera,
             camera_from_world: pose,
             time: None,
