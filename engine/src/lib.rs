@@ -14,6 +14,7 @@
 //! - [`rbf`]: fields of radial basis functions: images, shapes and radiance.
 //! - [`rays`]: rays of photos through the box that a field fills.
 //! - [`mesh_distance`], [`meshing`]: from meshes to signed distances, and back.
+//! - [`fusion`]: from normal maps with outlines to a closed mesh.
 //! - [`render`]: camera paths, pictures and videos of a scene.
 //! - [`verify`]: whether a converted scene still looks as it did.
 
@@ -22,6 +23,7 @@ pub mod config;
 mod error;
 pub mod evaluate;
 pub mod frames;
+pub mod fusion;
 pub mod mesh_distance;
 pub mod meshing;
 pub mod metrics;
