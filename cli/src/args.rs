@@ -2,6 +2,7 @@
 
 mod bench;
 mod fit;
+mod fuse;
 mod mesh;
 mod plan;
 mod reconstruct;
@@ -20,10 +21,11 @@ use tessera_engine::train::RunConfig;
 
 pub use bench::{Bench, BenchKind, RbfSubject};
 pub use fit::{Fit, FitImage, FitOptions, FitSdf};
+pub use fuse::Fuse;
 pub use mesh::Mesh;
 pub use plan::Plan;
 pub use reconstruct::{Choices, Method, Reconstruct};
-pub use synth::{LensName, Synth};
+pub use synth::{LensName, SceneName, Synth};
 pub use view::View;
 pub use web::{Export, Serve};
 
@@ -78,6 +80,8 @@ pub enum Command {
     /// Fit a picture or the shape of a mesh with radial basis functions
     #[command(subcommand)]
     Fit(Fit),
+    /// Fuse normal maps into a closed mesh
+    Fuse(Fuse),
     /// Make a capture with exact cameras, depth and geometry
     Synth(Synth),
     /// Say what a capture, run folder or scene file holds

@@ -5,7 +5,7 @@ use crate::{tessera, text};
 use std::path::{Path, PathBuf};
 
 /// A cube of side 2, one corner at the origin, of twelve triangles.
-fn write_cube(path: &Path) {
+pub fn write_cube(path: &Path) {
     let vertices: String =
         (0..8u32).map(|i| format!("v {} {} {}\n", 2 * (i & 1), 2 * (i >> 1 & 1), 2 * (i >> 2))).collect();
     let quads = [[1, 3, 4, 2], [5, 6, 8, 7], [1, 2, 6, 5], [3, 7, 8, 4], [1, 5, 7, 3], [2, 4, 8, 6]];

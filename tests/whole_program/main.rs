@@ -5,6 +5,7 @@ mod blocks;
 mod convert;
 mod fits;
 mod full_disk;
+mod fusing;
 mod interruption;
 mod journey;
 mod moving;

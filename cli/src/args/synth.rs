@@ -7,9 +7,11 @@ use tessera_engine::datasets::synthetic::{LensKind, SceneKind};
 
 #[derive(Debug, Args)]
 pub struct Synth {
-    /// Which scene
+    /// Which scene; `normals` draws a mesh of yours
     #[arg(value_enum)]
     pub name: SceneName,
+    /// The mesh that `normals` draws: PLY, OBJ, OFF or GLB
+    pub mesh: Option<PathBuf>,
     /// Folder to write; with --splats, the splat file
     #[arg(short, long, value_name = "PATH")]
     pub output: PathBuf,
@@ -19,10 +21,10 @@ pub struct Synth {
     /// Degree of the splats' spherical harmonics
     #[arg(long, value_name = "DEGREE", default_value_t = 3, requires = "splats")]
     pub sh_degree: u8,
-    /// Size of the pictures [default: 400x300, 320x240 for the moving scene]
+    /// Size of the pictures [default: 400x300, 320x240 for the moving scene, 512x512 for normals]
     #[arg(long, value_name = "WxH", value_parser = parse_size)]
     pub size: Option<[u32; 2]>,
-    /// Number of camera positions; depends on the scene by default
+    /// Number of camera positions; depends on the scene by default, 6 for normals
     #[arg(long, alias = "cameras", value_parser = clap::value_parser!(u32).range(1..))]
     pub views: Option<u32>,
     /// Chooses how things are scattered
@@ -52,6 +54,9 @@ pub struct Synth {
     /// Leave out the surroundings and write them transparent
     #[arg(long)]
     pub rgba: bool,
+    /// With normals: all views around at one height, as multi-view generators make them, instead of on all sides
+    #[arg(long)]
+    pub ring: bool,
     /// Replace a synthetic capture that is there
     #[arg(long)]
     pub force: bool,
@@ -69,17 +74,19 @@ pub enum SceneName {
     Animated,
     /// Balls and boxes that move, repeat and rest, filmed by a ring of cameras for as long as wanted
     Moving,
+    /// Normal maps of a mesh from all sides, for `tessera fuse`
+    Normals,
 }
 
 impl SceneName {
-    /// The ray-traced scene, or `None` for the moving stage.
+    /// The ray-traced scene, or `None` for the moving stage and for normal maps.
     pub fn kind(self) -> Option<SceneKind> {
         match self {
             Self::StillLife => Some(SceneKind::StillLife),
             Self::Room => Some(SceneKind::Room),
             Self::Terrain => Some(SceneKind::Terrain),
             Self::Animated => Some(SceneKind::Animated),
-            Self::Moving => None,
+            Self::Moving | Self::Normals => None,
         }
     }
 }

@@ -7,6 +7,7 @@ mod doctor;
 mod eval;
 mod export;
 mod fit;
+mod fuse;
 mod helpers;
 mod info;
 mod join;
@@ -46,6 +47,7 @@ pub fn run(arguments: Arguments, console: &Console) -> Result<ExitCode> {
         Command::View(args) => view::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Convert(args) => convert::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Fit(args) => fit::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::Fuse(args) => fuse::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Synth(args) => synth::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => info::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => doctor::run(&args, console).map(|()| ExitCode::SUCCESS),

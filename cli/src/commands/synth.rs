@@ -1,6 +1,6 @@
 //! `tessera synth`: made captures with ground truth.
 
-use crate::args::{LensName, Synth};
+use crate::args::{LensName, SceneName, Synth};
 use crate::console::{Console, UsageError};
 use crate::inputs::describe;
 use crate::progress::Progress;
@@ -11,13 +11,19 @@ use std::sync::{Mutex, PoisonError};
 use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::format::stream::{self, SplatSource};
 use tessera_engine::datasets::format::{self, Existing, WriteOptions};
-use tessera_engine::datasets::synthetic::{self, MovingOptions, Options, SceneKind};
+use tessera_engine::datasets::synthetic::{self, MovingOptions, NormalMapOptions, Options, SceneKind};
 
 /// Runs the command.
 ///
 /// # Errors
 /// When an option is out of range or the folder cannot be written.
 pub fn run(args: &Synth, console: &Console) -> Result<()> {
+    if args.name == SceneName::Normals {
+        return write_normals(args, console);
+    }
+    if args.mesh.is_some() || args.ring {
+        return Err(UsageError("only `normals` takes a mesh and --ring; leave them out".to_owned()).into());
+    }
     let Some(kind) = args.name.kind() else { return write_moving(args, console) };
     if args.video {
         return Err(UsageError("only the moving scene is written as videos; leave --video out".to_owned()).into());
@@ -55,19 +61,58 @@ pub fn write(kind: SceneKind, options: &Options, folder: &Path, force: bool, con
     Ok(synthetic::write(kind, options, folder, force, &show)?)
 }
 
-fn write_moving(args: &Synth, console: &Console) -> Result<()> {
+/// Refuses options that only ray-traced scenes know, and some more.
+fn refuse(args: &Synth, subject: &str, more: &[(bool, &str)]) -> Result<()> {
     let traced = Options::default();
-    let is_asked_for = [
+    let of_scenes = [
         (args.splats.is_some(), "--splats"),
         (args.rgba, "--rgba"),
         (args.lens != LensName::Pinhole, "--lens"),
         (args.point_noise != traced.point_noise, "--point-noise"),
-        (args.samples != traced.samples_per_pixel, "--samples"),
         (args.extent != traced.extent, "--extent"),
     ];
-    if let Some((_, name)) = is_asked_for.into_iter().find(|(is_asked_for, _)| *is_asked_for) {
-        return Err(UsageError(format!("the moving scene knows no {name}; leave it out")).into());
+    match of_scenes.iter().chain(more).find(|(is_asked_for, _)| *is_asked_for) {
+        Some((_, name)) => Err(UsageError(format!("{subject} no {name}; leave it out")).into()),
+        None => Ok(()),
     }
+}
+
+fn write_normals(args: &Synth, console: &Console) -> Result<()> {
+    let Some(source) = &args.mesh else {
+        return Err(
+            UsageError("name the mesh whose normals are drawn: tessera synth normals MESH -o DIR".to_owned()).into()
+        );
+    };
+    let default_points = Options::default().points;
+    let more = [
+        (args.video, "--video"),
+        (args.frames.is_some(), "--frames"),
+        (args.points != default_points, "--points"),
+        (args.seed != 0, "--seed"),
+    ];
+    refuse(args, "normal maps know", &more)?;
+    let defaults = NormalMapOptions::default();
+    let options = NormalMapOptions {
+        size: args.size.unwrap_or(defaults.size),
+        views: args.views.unwrap_or(defaults.views),
+        ring: args.ring,
+        samples_per_pixel: args.samples,
+    };
+    if options.views < 2 {
+        return Err(UsageError("one view says nothing about the far side; make at least 2 (--views)".to_owned()).into());
+    }
+    let read = format::read_mesh(source)?;
+    read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", source.display())));
+    let progress = Mutex::new(Progress::new(console, "drawing normals"));
+    let show = |done, total| progress.lock().unwrap_or_else(PoisonError::into_inner).count(done, total);
+    synthetic::write_normal_maps((&read.mesh, source), &options, &args.output, args.force, &show)?;
+    drop(progress);
+    console.note(describe(&Capture::open(&args.output)?));
+    console.result(args.output.display())
+}
+
+fn write_moving(args: &Synth, console: &Console) -> Result<()> {
+    refuse(args, "the moving scene knows", &[(args.samples != Options::default().samples_per_pixel, "--samples")])?;
     let defaults = MovingOptions::default();
     let options = MovingOptions {
         size: args.size.unwrap_or(defaults.size),
