@@ -166,7 +166,7 @@ mod tests {
             let seen = hierarchy.active(tick).filter(|active| kept.contains(active)).count();
             prop_assert_eq!(seen, 1, "{:?} at tick {}", kept, tick);
             for place in kept {
-                let needed = (length / hierarchy.tick).ceil() as i64 + 2;
+                let needed = f64::ceil(length / hierarchy.tick) as i64 + 2;
                 let longest = (8 * needed).max(2 * hierarchy.segment_ticks(hierarchy.levels - 1));
                 match place {
                     Place::Segment { level, .. } => prop_assert!(hierarchy.segment_ticks(level) <= longest, "{place:?}"),
