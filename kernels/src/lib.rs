@@ -18,4 +18,5 @@ pub mod rbf;
 pub mod sdf_render;
 pub mod simd;
 pub mod sort;
+pub mod sparse_conv;
 pub mod splat;

@@ -131,6 +131,13 @@ impl Case<'_> {
         data.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b)).collect()
     }
 
+    /// Values of an int32 tensor that all cases share, row major.
+    pub fn shared_i32(&self, name: &str) -> Vec<i32> {
+        let (dtype, _, data) = self.tensor_at(name);
+        assert_eq!(dtype, Dtype::I32, "{name} is not int32");
+        data.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b)).collect()
+    }
+
     /// Compares a result with the expected tensor; failures are reported when the case is done.
     pub fn compare<T: Copy + Into<f64>>(&self, name: &str, actual: &[T]) {
         let actual: Vec<f64> = actual.iter().map(|&x| x.into()).collect();
