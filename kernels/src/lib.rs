@@ -7,6 +7,7 @@
 pub mod adam;
 pub mod camera_projection;
 pub mod colour_grid;
+pub mod dense;
 pub mod device;
 pub mod gaussian4d;
 pub mod hash_grid;
@@ -18,5 +19,6 @@ pub mod rbf;
 pub mod sdf_render;
 pub mod simd;
 pub mod sort;
+pub mod sparse_attention;
 pub mod sparse_conv;
 pub mod splat;

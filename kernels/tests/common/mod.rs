@@ -145,6 +145,7 @@ impl Case<'_> {
         let expected: Vec<f64> = match dtype {
             Dtype::F32 => data.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect(),
             Dtype::I32 => data.as_chunks().0.iter().map(|b| f64::from(i32::from_le_bytes(*b))).collect(),
+            Dtype::U8 => data.iter().map(|b| f64::from(*b)).collect(),
             other => panic!("{name}: comparing {other:?} is not supported"),
         };
         let (rtol, atol) = self.tolerance(name);
