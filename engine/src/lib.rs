@@ -12,6 +12,7 @@
 //! - [`blocks`]: large scenes, divided and trained block by block.
 //! - [`volumetric_video`]: Gaussians in space and time for captures that move.
 //! - [`rbf`]: fields of radial basis functions: images, shapes and radiance.
+//! - [`generate`]: making shapes: what is learned from, models, training, how good they are.
 //! - [`rays`]: rays of photos through the box that a field fills.
 //! - [`mesh_distance`], [`meshing`]: from meshes to signed distances, and back.
 //! - [`fusion`]: from normal maps with outlines to a closed mesh.
@@ -24,6 +25,7 @@ mod error;
 pub mod evaluate;
 pub mod frames;
 pub mod fusion;
+pub mod generate;
 pub mod mesh_distance;
 pub mod meshing;
 pub mod metrics;

@@ -23,5 +23,10 @@ pub(crate) use metrics_log::{Content as MetricsContent, Line as MetricsLine, Met
 pub use run::{Outcome, RunOptions, run};
 pub use run_folder::{Existing, RunConfig, RunFolder};
 
+/// Writes `bytes` to `path`: the whole file appears, or nothing.
+pub(crate) fn write_whole(path: &std::path::Path, bytes: &[u8]) -> crate::Result<()> {
+    durable::write(path, |out| std::io::Write::write_all(out, bytes))
+}
+
 #[cfg(test)]
 mod tests;

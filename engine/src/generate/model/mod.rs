@@ -1,0 +1,11 @@
+//! The networks of generation, in the small: an autoencoder of distances, and two diffusion transformers.
+
+mod autoencoder;
+mod layers;
+mod tokens;
+mod transformer;
+
+pub use autoencoder::{Autoencoder, AutoencoderShape, Grid, divergence};
+pub use layers::{Compression, Looked, Maker, SparseAttention};
+pub use tokens::{BlockSizes, Tokens};
+pub use transformer::{DetailModel, SparseShape, StructureModel, TransformerShape};
