@@ -3,6 +3,7 @@
 mod bench;
 mod fit;
 mod fuse;
+mod generate;
 mod mesh;
 mod plan;
 mod reconstruct;
@@ -22,6 +23,7 @@ use tessera_engine::train::RunConfig;
 pub use bench::{Bench, BenchKind, RbfSubject};
 pub use fit::{Fit, FitImage, FitOptions, FitSdf};
 pub use fuse::Fuse;
+pub use generate::{Generate, GenerateEval, GenerateSample, GenerateTrain, MADE, MakingOptions};
 pub use mesh::Mesh;
 pub use plan::Plan;
 pub use reconstruct::{Choices, Method, Reconstruct};
@@ -82,6 +84,9 @@ pub enum Command {
     Fit(Fit),
     /// Fuse normal maps into a closed mesh
     Fuse(Fuse),
+    /// Train a generator of shapes, and make shapes with it
+    #[command(subcommand)]
+    Generate(Generate),
     /// Make a capture with exact cameras, depth and geometry
     Synth(Synth),
     /// Say what a capture, run folder or scene file holds

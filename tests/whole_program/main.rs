@@ -6,6 +6,7 @@ mod convert;
 mod fits;
 mod full_disk;
 mod fusing;
+mod generate;
 mod interruption;
 mod journey;
 mod moving;

@@ -10,6 +10,8 @@ use tessera_kernels::device::Request;
 pub enum BenchKind {
     /// Fields of radial basis functions: a picture, a shape and radiance, beside networks
     Rbf,
+    /// Spatial sparse attention beside attention over all tokens
+    Attention,
 }
 
 /// What fields of radial basis functions are measured with.
@@ -42,6 +44,9 @@ pub struct Bench {
     /// Folder of the test data; TESSERA_DATA or ../shared/data by default
     #[arg(long, value_name = "DIR", requires = "kind")]
     pub data: Option<PathBuf>,
+    /// Numbers of tokens to measure attention with, with commas between; 8,192 to 131,072 by default
+    #[arg(long, value_name = "N,...", value_delimiter = ',', requires = "kind", value_parser = clap::value_parser!(u64).range(16..=1_000_000))]
+    pub tokens: Vec<u64>,
     /// Measure with this alone
     #[arg(long, value_enum, requires = "kind")]
     pub only: Option<RbfSubject>,

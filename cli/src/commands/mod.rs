@@ -8,6 +8,7 @@ mod eval;
 mod export;
 mod fit;
 mod fuse;
+mod generate;
 mod helpers;
 mod info;
 mod join;
@@ -48,6 +49,7 @@ pub fn run(arguments: Arguments, console: &Console) -> Result<ExitCode> {
         Command::Convert(args) => convert::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Fit(args) => fit::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Fuse(args) => fuse::run(&args, console).map(|()| ExitCode::SUCCESS),
+        Command::Generate(args) => generate::run(&args, console),
         Command::Synth(args) => synth::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => info::run(&args, console).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => doctor::run(&args, console).map(|()| ExitCode::SUCCESS),

@@ -1,6 +1,8 @@
-//! `tessera bench`: how fast this machine trains; with --view, how fast it draws and how scenes stream; `bench rbf`: what small fields reach.
+//! `tessera bench`: how fast this machine trains; with --view, how fast it draws and how scenes stream; `bench rbf`: what small fields reach;
+//! `bench attention`: what sparse attention saves.
 
 mod arithmetic;
+mod attention;
 mod fitted;
 mod rbf;
 mod streaming;
@@ -20,8 +22,10 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
     if let Some(path) = args.scene.as_ref().filter(|path| RbfFile::is_named(path)) {
         return fitted::run(path, args, console);
     }
-    if let Some(BenchKind::Rbf) = args.kind {
-        return rbf::run(args, console);
+    match args.kind {
+        Some(BenchKind::Rbf) => return rbf::run(args, console),
+        Some(BenchKind::Attention) => return attention::run(args, console),
+        None => {}
     }
     if args.view { view::run(args, console) } else { training::run(args, console) }
 }

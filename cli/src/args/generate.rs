@@ -1,0 +1,109 @@
+//! `tessera generate`.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub enum Generate {
+    /// Learn to make shapes, from made ones or from meshes
+    Train(GenerateTrain),
+    /// Make shapes: meshes and a picture of them all
+    Sample(GenerateSample),
+    /// Measure a generator: its shapes against held-out ones
+    Eval(GenerateEval),
+}
+
+/// The word for made shapes in place of a folder.
+pub const MADE: &str = "shapes";
+
+#[derive(Debug, Args)]
+pub struct GenerateTrain {
+    /// What to learn from: "shapes" makes mugs, chairs, tables, lamps, bottles and planes; or a folder of meshes, each class in a folder of its own
+    #[arg(long, value_name = "shapes|DIR", default_value = MADE)]
+    pub data: PathBuf,
+    /// File to write, .safetensors; while training its checkpoint lies beside it
+    #[arg(short, long, value_name = "FILE", required_unless_present = "help_settings")]
+    pub output: Option<PathBuf>,
+    /// Go on from the checkpoint beside the output
+    #[arg(long)]
+    pub resume: bool,
+    /// Start of all random numbers: the same seed gives the same bits
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any setting, as often as needed
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// List all settings and stop
+    #[arg(long)]
+    pub help_settings: bool,
+    /// Replace the output, and a checkpoint beside it
+    #[arg(long)]
+    pub force: bool,
+    /// Print the final figures as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How shapes are made.
+#[derive(Debug, Args)]
+pub struct MakingOptions {
+    /// Steps from noise to a shape [default: 25]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub steps: Option<u16>,
+    /// By how much the class is stressed; 1 is not at all [default: 1.5]
+    #[arg(long, value_parser = at_least_zero)]
+    pub guidance: Option<f32>,
+    /// Start of all random numbers: the same seed makes the same shapes
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateSample {
+    /// A model of `tessera generate train`
+    pub model: PathBuf,
+    /// What to make; all classes in turn when left out
+    #[arg(long, value_name = "NAME")]
+    pub class: Option<String>,
+    /// How many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub count: u32,
+    /// Folder for the meshes and the contact sheet
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub making: MakingOptions,
+    /// Replace files that are there
+    #[arg(long)]
+    pub force: bool,
+    /// Print the final figures as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateEval {
+    /// A model of `tessera generate train`
+    pub model: PathBuf,
+    /// What it has learned from
+    #[arg(long, value_name = "shapes|DIR", default_value = MADE)]
+    pub data: PathBuf,
+    /// How many shapes to make and to compare with held-out ones; as many as were held out when left out
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub count: Option<u32>,
+    #[command(flatten)]
+    pub making: MakingOptions,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn at_least_zero(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
+        _ => Err("must be a number of at least 0".to_owned()),
+    }
+}
