@@ -35,8 +35,10 @@ impl VideoModel {
         Ok(video)
     }
 
-    /// Hands over all Gaussians segment by segment as files keep them ([`TimeHierarchy::kept_in`](tessera_datasets::scene::TimeHierarchy::kept_in)), in the order of places. Only
-    /// one segment is in memory; meanwhile, those of all places wait in a file in `folder`. `like` is as in [`Self::to_video`].
+    /// Hands over all Gaussians segment by segment as files keep them ([`kept_in`]), in the order of places. Only one segment is
+    /// in memory; meanwhile, those of all places wait in a file in `folder`. `like` is as in [`Self::to_video`].
+    ///
+    /// [`kept_in`]: tessera_datasets::scene::TimeHierarchy::kept_in
     ///
     /// # Errors
     /// When the disk refuses, or `take` fails.
