@@ -1,6 +1,7 @@
 //! The settings of surface training.
 
 use super::guide::fusion::RESOLUTION;
+use crate::frames::Split;
 use crate::rays::BoxSettings;
 use tessera_kernels::hash_grid::{GridSpec, Interpolation, LevelScale};
 
@@ -179,6 +180,11 @@ impl SurfaceConfig {
         require((64..=8192).contains(&self.ray_steps), "ray_steps must lie between 64 and 8192")?;
         require(self.mesh_resolution <= 4096, "mesh_resolution must be at most 4096")?;
         self.box_settings().check()
+    }
+
+    /// Which photos are trained on, and how they are kept.
+    pub fn split(&self) -> Split {
+        Split { test_every: self.test_every, resolution: self.resolution, image_cache_mb: self.image_cache_mb }
     }
 
     /// Where the surface is.

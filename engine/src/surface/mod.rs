@@ -29,7 +29,7 @@ pub use surface_file::{SURFACE_FILE, Surface};
 
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_painter};
-use crate::frames::{FrameSet, Sampler, SamplerState, Split};
+use crate::frames::{FrameSet, Sampler, SamplerState};
 use crate::meshing::MeshOptions;
 use crate::rays::{Pace, prepared, scene_box};
 use crate::render::{Painter, to_image};
@@ -92,12 +92,7 @@ impl SurfaceTraining {
     pub fn new(capture: &Capture, config: &SurfaceConfig) -> Result<Self> {
         config.check()?;
         let capture = prepared(capture, config.masks, config.flip_cameras);
-        let split = Split {
-            test_every: config.test_every,
-            resolution: config.resolution,
-            image_cache_mb: config.image_cache_mb,
-        };
-        let (frames, held_out) = FrameSet::split(&capture, &split)?;
+        let (frames, held_out) = FrameSet::split(&capture, &config.split())?;
         let (scene_box, warnings) = scene_box::find(&capture, &frames, config.box_settings())?;
         let field = Field::new(config);
         Ok(Self {
@@ -131,12 +126,7 @@ impl SurfaceTraining {
     /// When the capture has no photos to train on.
     fn continued(capture: &Capture, config: &SurfaceConfig, mut surface: Surface) -> Result<Self> {
         let capture = prepared(capture, config.masks, config.flip_cameras);
-        let split = Split {
-            test_every: config.test_every,
-            resolution: config.resolution,
-            image_cache_mb: config.image_cache_mb,
-        };
-        let (frames, held_out) = FrameSet::split(&capture, &split)?;
+        let (frames, held_out) = FrameSet::split(&capture, &config.split())?;
         surface.scene_from_world = capture.scene_from_world;
         let backdrop = surface.backdrop.take();
         let mut training = Self {
