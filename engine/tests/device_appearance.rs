@@ -23,7 +23,7 @@ fn largest(values: &[f32]) -> f32 {
 }
 
 fn transforms_are_those_of_the_cpu(device: &Device) {
-    let seed: u64 = rand::random();
+    let seed = tessera_test_seed::test_seed();
     println!("seed {seed}");
     let mut rng = Pcg64::seed_from_u64(seed);
     let stream = device.stream().expect("a stream");

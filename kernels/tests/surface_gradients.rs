@@ -7,7 +7,7 @@ use tessera_kernels::mlp::{Rows, blocks_for, from_blocks, to_blocks};
 use tessera_kernels::sdf_render::{AlphaPartials, Ray, RayGradient, alpha, blend, blend_backward};
 
 fn seeded() -> Pcg64 {
-    let seed: u64 = rand::random();
+    let seed = tessera_test_seed::test_seed();
     println!("seed {seed}");
     Pcg64::seed_from_u64(seed)
 }

@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn distances_are_those_to_the_nearest_marked_pixel() {
-        let seed: u64 = rand::random();
+        let seed = tessera_test_seed::test_seed();
         let mut rng = rand_pcg::Pcg32::seed_from_u64(seed);
         let size = [rng.random_range(1..20), rng.random_range(1..20)];
         let marked: Vec<bool> = (0..size[0] * size[1]).map(|_| rng.random_bool(0.1)).collect();

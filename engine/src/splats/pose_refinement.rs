@@ -198,7 +198,7 @@ mod tests {
     use tessera_datasets::camera::{Camera, Pose};
 
     fn rng() -> StdRng {
-        let seed: u64 = rand::random();
+        let seed = tessera_test_seed::test_seed();
         println!("seed {seed}");
         StdRng::seed_from_u64(seed)
     }

@@ -6,7 +6,7 @@
 //!
 //! It is there to find mistakes, not to be fast:
 //!
-//! - Blocks, warps and lanes run in an order that a seed decides: `TESSERA_EMULATOR_SEED`, or a new one that is printed.
+//! - Blocks, warps and lanes run in an order that a seed decides: `TESSERA_TEST_SEED`, or a new one that is printed.
 //! - A barrier that only a part of a block reaches and a warp operation with absent lanes end in a message that names the
 //!   line and who waits where.
 //! - Every access to memory is checked: that it lies within a buffer or shared memory, and that no other thread accessed
@@ -32,6 +32,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tessera_kernels::device::{Address, Backend, Device, DeviceError, Handle, Kind, Launch, Properties, Source};
+use tessera_test_seed::test_seed;
 
 /// A device that emulates a GPU with 4 GB of memory, and checks every access to memory.
 pub fn device() -> Device {
@@ -49,9 +50,6 @@ pub fn fast_device() -> Device {
 }
 
 fn open(bytes: u64, checked: bool) -> Device {
-    let given = std::env::var("TESSERA_EMULATOR_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed: u64 = given.unwrap_or_else(rand::random);
-    println!("emulator: TESSERA_EMULATOR_SEED={seed}");
     let properties = Properties {
         name: "the emulator".to_owned(),
         compute_capability: (8, 0),
@@ -60,7 +58,7 @@ fn open(bytes: u64, checked: bool) -> Device {
         memory: bytes,
     };
     let state = State {
-        random: Pcg64::seed_from_u64(seed),
+        random: Pcg64::seed_from_u64(test_seed()),
         libraries: HashMap::new(),
         entries: Vec::new(),
         events: HashMap::new(),

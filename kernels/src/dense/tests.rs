@@ -3,7 +3,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 fn rng() -> Pcg64 {
-    let seed = rand::random();
+    let seed = tessera_test_seed::test_seed();
     println!("seed {seed}");
     Pcg64::seed_from_u64(seed)
 }

@@ -8,7 +8,7 @@ use tessera_kernels::splat::{Rasterizer, RenderSettings, RenderingGradient, Spla
 
 /// Random numbers from a new seed, which is printed.
 pub fn fresh_rng() -> StdRng {
-    let seed: u64 = rand::random();
+    let seed = tessera_test_seed::test_seed();
     println!("seed {seed}");
     StdRng::seed_from_u64(seed)
 }

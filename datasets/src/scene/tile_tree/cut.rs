@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 /// What a cut may cost and must reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CutLimits {
-    /// The most splats that are drawn. The root is drawn whatever it holds.
+    /// The most splats that are drawn. The root is drawn whatever it holds, and when it is lost, what stands for it.
     pub splats: u64,
     /// In pixels: errors up to this are left.
     pub screen_error: f64,

@@ -7,7 +7,7 @@
 //! What it keeps to:
 //! - Every leaf is covered exactly once by the cut, unless pages above and below are lost. A node is replaced by its
 //!   children only when all of them are there.
-//! - The cut never has more splats than allowed, apart from the root's.
+//! - The cut never has more splats than allowed, apart from the root's, or those of what stands for a root that is lost.
 //! - While the view stands still the cut only becomes finer.
 //! - A page that is there has its ancestors there, so that zooming out needs no fetching. Pages that the view has not needed
 //!   for the longest time go first when room is needed.

@@ -6,7 +6,7 @@ const MODELS: [AppearanceModel; 2] = [AppearanceModel::Exposure, AppearanceModel
 const SIZES: [(usize, usize); 2] = [(37, 29), (11, 7)];
 
 fn rng() -> StdRng {
-    let seed: u64 = rand::random();
+    let seed = tessera_test_seed::test_seed();
     println!("seed {seed}");
     StdRng::seed_from_u64(seed)
 }
