@@ -63,11 +63,11 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     }
     let device = match &settings {
         Settings::Splats(_) => chosen(args.device, console)?,
-        Settings::Blocks(_) => {
+        Settings::Blocks(_) | Settings::Video(_) => {
             no_watching(args)?;
             chosen(args.device, console)?
         }
-        Settings::Surface(_) | Settings::Radiance(_) | Settings::Video(_) => no_device(args)?,
+        Settings::Surface(_) | Settings::Radiance(_) => no_device(args)?,
     };
     if args.workers > 1 && !matches!(settings, Settings::Blocks(_)) {
         return Err(UsageError("--workers is for --method blocks; leave it out".to_owned()).into());
@@ -145,13 +145,10 @@ fn next_commands(settings: &Settings, run: &Path) -> String {
     }
 }
 
-/// All but splats of still scenes is trained on the CPU.
+/// Surfaces and radiance are trained on the CPU.
 fn no_device(args: &Reconstruct) -> Result<Option<Device>> {
     if let Request::Cuda(_) = args.device {
-        return Err(UsageError(
-            "surfaces, radiance and volumetric video are trained on the CPU; leave --device out".to_owned(),
-        )
-        .into());
+        return Err(UsageError("surfaces and radiance are trained on the CPU; leave --device out".to_owned()).into());
     }
     no_watching(args)?;
     Ok(None)
@@ -265,7 +262,7 @@ impl Job<'_> {
             }
             Settings::Surface(config) => Training::Surface(Box::new(SurfaceTraining::new(&capture, config)?)),
             Settings::Radiance(config) => Training::Radiance(Box::new(RadianceTraining::new(&capture, config)?)),
-            Settings::Video(config) => Training::Video(Box::new(VideoTraining::new(&capture, config)?)),
+            Settings::Video(config) => Training::Video(Box::new(VideoTraining::on(self.device, &capture, config)?)),
         };
         // Descriptions of thousands of photos: training has its own of those that it looks at.
         drop(capture);

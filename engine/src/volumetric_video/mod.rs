@@ -5,7 +5,8 @@
 //! - [`model`]: parameters and their optimiser, ordered by the segments of a [`TimeHierarchy`], so that a step touches only
 //!   what may be seen at its moment; [`density`]: growth and relocation.
 //! - [`windows`]: which photos are trained on when, and so which Gaussians are in memory.
-//! - `step`: one training step; [`slicer`]: which Gaussians a moment shows, and their picture.
+//! - `step`: one training step, and [`machine`]: the CPU or the device that computes it; [`slicer`]: which Gaussians a moment
+//!   shows, and their picture.
 //! - [`painter`]: pictures at any time.
 //!
 //! [`TimeHierarchy`]: tessera_datasets::scene::TimeHierarchy
@@ -14,6 +15,7 @@ mod backdrop;
 pub mod config;
 pub mod density;
 pub mod init;
+pub mod machine;
 pub mod model;
 mod motion;
 pub mod painter;
@@ -26,14 +28,16 @@ pub use painter::{TrainedVideo, VideoPainter};
 
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
-use crate::frames::{FrameSet, FrameTarget, Split};
+use crate::frames::{FrameSet, Split};
 use crate::splats::SplatsConfig;
 use crate::splats::density::DensityControl;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use crate::{Error, Result};
+use machine::cpu::CpuMachine;
+use machine::device::{DeviceMachine, Size};
+use machine::{Machine, State};
 use model::VideoModel;
 use painter::like;
-use slicer::Slicer;
 use std::path::{Path, PathBuf};
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::capture::Capture;
@@ -41,7 +45,8 @@ use tessera_datasets::format::Existing;
 use tessera_datasets::format::volumetric::VideoWriter;
 use tessera_datasets::image::Image8;
 use tessera_datasets::scene::{NEAR, Timeline, VolumetricVideo};
-use tessera_kernels::image_loss::ImageLoss;
+use tessera_kernels::camera_projection::View;
+use tessera_kernels::device::Device;
 use tessera_kernels::splat::RenderSettings;
 use windows::Windows;
 
@@ -57,20 +62,14 @@ pub struct VideoTraining {
     timeline: Timeline,
     extent: f64,
     windows: Windows,
-    /// The window whose Gaussians are in memory; none when it is not one window's.
-    held: Option<usize>,
-    model: VideoModel,
-    slicer: Slicer,
-    density: DensityControl,
+    /// The Gaussians, up to date when the machine has settled.
+    state: State,
+    machine: Box<dyn Machine>,
     /// As many Gaussians that rest there may be.
     most_resting: usize,
     first_count: usize,
     /// Most Gaussians that have been in memory at once.
     most_held: usize,
-    loss: ImageLoss,
-    target: FrameTarget,
-    v_rgb: Vec<f32>,
-    errors: Vec<f32>,
 }
 
 /// The file in a run folder that holds the moving scene.
@@ -82,6 +81,14 @@ impl VideoTraining {
     /// # Errors
     /// When a setting is impossible, the capture has no photos to train on, or one of them cannot be read.
     pub fn new(capture: &Capture, config: &VideoConfig) -> Result<Self> {
+        Self::on(None, capture, config)
+    }
+
+    /// As [`VideoTraining::new`], on a device if one is given.
+    ///
+    /// # Errors
+    /// Also when the device has too little memory or fails.
+    pub fn on(device: Option<&Device>, capture: &Capture, config: &VideoConfig) -> Result<Self> {
         config.check()?;
         let split = Split {
             test_every: config.test_every,
@@ -110,28 +117,27 @@ impl VideoTraining {
         if follows_length {
             config.for_motion(moving, timeline.frames, model.total());
         }
-        let config = &config;
-        Ok(Self {
+        let mut training = Self {
             growth: config.growth(),
             windows,
-            held: None,
             most_resting,
             extent: crate::splats::camera_extent(&frames),
             first_count: model.total(),
             most_held: 0,
-            slicer: Slicer::default(),
-            density: DensityControl::default(),
-            loss: ImageLoss::new(),
-            target: FrameTarget::default(),
-            v_rgb: Vec::new(),
-            errors: Vec::new(),
+            state: State { model, density: DensityControl::default(), held: None },
+            machine: Box::new(CpuMachine::new(config.ssim_weight)),
             scene_from_world: capture.scene_from_world,
-            config: config.clone(),
             timeline,
             frames,
             held_out,
-            model,
-        })
+            config,
+        };
+        if let Some(device) = device {
+            let (gaussians, pixels) = (training.expected_most(), training.most_pixels());
+            let size = Size { gaussians, pixels, sh_degree: training.config.sh_degree };
+            training.machine = Box::new(DeviceMachine::new(device, training.config.ssim_weight, size)?);
+        }
+        Ok(training)
     }
 
     /// Gaussians that wait will do so in a file in this folder, in place of the system's for temporary files.
@@ -139,43 +145,46 @@ impl VideoTraining {
     /// # Errors
     /// When the disk refuses.
     pub fn wait_in(&mut self, folder: &Path) -> Result<()> {
-        self.model.wait_in(folder)
+        self.state.model.wait_in(folder)
     }
 
-    /// All Gaussians as they are, in scene coordinates.
+    /// All Gaussians as they were at the last [`Method::settle`] (on the CPU: as they are), in scene coordinates.
     ///
     /// # Errors
     /// When those that wait on disk cannot be read.
     pub fn video(&self) -> Result<VolumetricVideo> {
-        self.model.to_video(&self.like())
+        self.state.model.to_video(&self.like())
     }
 
     fn like(&self) -> VolumetricVideo {
-        like(&self.model, self.timeline, self.config.antialiased, self.scene_from_world)
+        like(&self.state.model, self.timeline, self.config.antialiased, self.scene_from_world)
     }
 
     /// Brings the Gaussians of a step's window into memory, lets others wait, and has those of the next window read ahead.
     fn hold(&mut self, step: u64) -> Result<()> {
         let (window, next) = (self.windows.at(step), self.windows.after(step));
-        if self.held != Some(window) {
-            self.held = None;
-            self.model.hold(self.windows.span(window))?;
-            self.model.expect(self.windows.span(next));
-            self.held = Some(window);
-            self.most_held = self.most_held.max(self.model.len());
+        if self.state.held != Some(window) {
+            self.state.hold(window, &self.windows, self.machine.as_mut())?;
+            self.state.model.expect(self.windows.span(next));
+            self.most_held = self.most_held.max(self.state.model.len());
         }
         Ok(())
     }
 
     /// About as many Gaussians as will be in memory at once: those that rest, and those of a window.
     fn expected_most(&self) -> usize {
-        let all = self.config.max_splats.max(self.model.total());
+        let all = self.config.max_splats.max(self.state.model.total());
         let frames = f64::from(self.timeline.frames);
         let window = if self.config.window_frames == 0 { frames } else { f64::from(self.config.window_frames) };
         // On either side one that is seen in it may have its middle a few of the shortest segments away.
         let share = ((window + 4.0 * self.config.segment_frames) / frames).min(1.0);
         let resting = self.most_resting.min(all);
-        (resting + (share * (all - resting) as f64).ceil() as usize).max(self.model.len())
+        (resting + (share * (all - resting) as f64).ceil() as usize).max(self.state.model.len())
+    }
+
+    /// Pixels of the largest photo.
+    fn most_pixels(&self) -> usize {
+        self.frames.views().map(|v| v.width * v.height).max().unwrap_or(0)
     }
 
     fn render_settings(&self) -> RenderSettings {
@@ -227,15 +236,13 @@ impl Method for VideoTraining {
 
     fn memory_plan(&self) -> MemoryPlan {
         let n = self.expected_most();
-        let pixels = self.frames.views().map(|v| v.width * v.height).max().unwrap_or(0);
         let photos: usize = self.frames.views().map(|v| 3 * v.width * v.height).sum();
         let cache = photos.min(self.config.image_cache_mb << 20);
-        let (parameters, optimiser, gradients) = VideoModel::bytes(n, self.config.sh_degree);
-        MemoryPlan::default()
+        let (parameters, optimiser, _) = VideoModel::bytes(n, self.config.sh_degree);
+        self.machine
+            .memory_plan(n, self.config.sh_degree, self.most_pixels())
             .with("parameters", parameters as u64, format!("{n} Gaussians at once, of {}", self.config.max_splats))
             .with("optimiser", optimiser as u64, "two moments for every parameter")
-            .with("gradients", gradients as u64, "and the Gaussians of a moment")
-            .with("activations", (n * 240 + pixels * 80) as u64, format!("largest photo has {pixels} pixels"))
             .with("photos", cache as u64, format!("{} photos, 8 bits a channel", self.frames.len()))
     }
 
@@ -248,33 +255,35 @@ impl Method for VideoTraining {
             return Ok(None);
         }
         let settings = self.render_settings();
-        self.held = None;
-        let Self { held_out, timeline, model, slicer, windows, .. } = self;
-        let mut draw = |i: usize, view: &_, out: &mut Vec<f32>| {
-            out.clear();
+        let Self { held_out, timeline, state, machine, windows, .. } = self;
+        let mut draw = |i: usize, view: &View, out: &mut Vec<f32>| {
             let seconds = init::seconds(held_out, i, timeline);
             // The next photos are of the same window.
-            model.hold(windows.span(windows.of(seconds)))?;
-            let rendering = slicer.draw(model, seconds, view, &settings);
-            out.extend_from_slice(&rendering.rgb);
+            state.hold(windows.of(seconds), windows, machine.as_mut())?;
+            out.clear();
+            out.extend_from_slice(&machine.picture(state, seconds, view, &settings)?.rgb);
             Ok(())
         };
-        evaluate_frames(held_out, "test", self.config.background, &mut draw, &mut |_, _| {}).map(Some)
+        evaluate_frames(held_out, "test", settings.background, &mut draw, &mut |_, _| {}).map(Some)
     }
 
     fn preview(&mut self) -> Result<Option<Image8>> {
         let frames = if self.held_out.is_empty() { &self.frames } else { &self.held_out };
         let middle = frames.len() / 2;
         let (view, seconds) = (frames.view(middle, 1), init::seconds(frames, middle, &self.timeline));
-        self.held = None;
-        self.model.hold([seconds; 2])?;
+        self.state.hold(self.windows.of(seconds), &self.windows, self.machine.as_mut())?;
         let settings = self.render_settings();
-        Ok(Some(crate::render::to_image(self.slicer.draw(&self.model, seconds, &view, &settings))))
+        Ok(Some(crate::render::to_image(self.machine.picture(&self.state, seconds, &view, &settings)?)))
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.machine.settle(&mut self.state)
     }
 
     fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {
-        self.model.save(checkpoint);
-        checkpoint.f32("scores", &[self.density.scores().len()], self.density.scores());
+        let State { model, density, .. } = &self.state;
+        model.save(checkpoint);
+        checkpoint.f32("scores", &[density.scores().len()], density.scores());
         checkpoint.state("first_count", &self.first_count)?;
         checkpoint.state("most_held", &self.most_held)?;
         checkpoint.state("scene_from_world", &self.scene_from_world)?;
@@ -283,9 +292,10 @@ impl Method for VideoTraining {
     }
 
     fn load(&mut self, checkpoint: &CheckpointReader) -> Result<()> {
-        self.model.load(checkpoint)?;
-        self.density.restore(checkpoint.f32("scores")?);
-        self.held = None;
+        self.machine.changed();
+        self.state.model.load(checkpoint)?;
+        self.state.density.restore(checkpoint.f32("scores")?);
+        self.state.held = None;
         self.first_count = checkpoint.state("first_count")?;
         self.most_held = checkpoint.state("most_held")?;
         Ok(())
@@ -294,15 +304,16 @@ impl Method for VideoTraining {
     fn export(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let path = folder.join(MOVING_SCENE);
         let like = self.like();
-        let mut writer = VideoWriter::create(&path, &like, &self.model.hierarchy, Existing::Replace)?;
+        let model = &self.state.model;
+        let mut writer = VideoWriter::create(&path, &like, &model.hierarchy, Existing::Replace)?;
         let mut write = |place, part: &VolumetricVideo| Ok(writer.segment(place, &part.moving_splats())?);
-        self.model.each_segment(&like, folder, &mut write)?;
+        model.each_segment(&like, folder, &mut write)?;
         writer.finish()?;
         Ok(vec![path])
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
-        let (most, all) = (self.most_held, self.model.total());
+        let (most, all) = (self.most_held, self.state.model.total());
         let (parameters, optimiser, gradients) = VideoModel::bytes(most, self.config.sh_degree);
         let megabytes = (parameters + optimiser + gradients) as f64 / 1e6;
         vec![(

@@ -60,12 +60,12 @@ fn every_gaussian_is_active_whenever_it_is_seen_and_all_are_somewhere() {
     for step in 0..30 {
         training.step(step).expect("a step");
     }
-    let model = &mut training.model;
+    let model = &mut training.state.model;
     model.place();
     let rows: usize = model.segments().iter().map(|(_, rows)| rows.len()).sum();
     assert_eq!(rows, model.len(), "every Gaussian has one place");
     let moving = training.video().expect("all are in memory").moving_splats();
-    let model = &training.model;
+    let model = &training.state.model;
     let mut active = model::Active::default();
     for frame in 0..4 * training.timeline.frames {
         let seconds = 0.25 * training.timeline.seconds_of(frame);
@@ -90,15 +90,16 @@ fn gaussians_of_other_windows_wait_on_disk_and_none_is_lost() {
     let capture = made_capture(folder.path());
     let mut training = VideoTraining::new(&capture, &in_windows()).expect("trains");
     training.wait_in(folder.path()).expect("a folder");
-    let (mut all, mut waited) = (training.model.total(), 0);
+    let (mut all, mut waited) = (training.state.model.total(), 0);
     for step in 0..60 {
         training.step(step).expect("a step");
-        let (here, there) = (training.model.len(), training.model.waiting());
+        let (here, there) = (training.state.model.len(), training.state.model.waiting());
         assert!(here + there >= all && here + there <= 1500, "{here} in memory and {there} waiting, of {all} before");
         (all, waited) = (here + there, waited.max(there));
-        let [from, to] = training.windows.span(training.windows.at(step)).map(|s| training.model.hierarchy.tick_at(s));
-        for (berth, _) in training.model.segments() {
-            let is_near = berth.is_looked_at(&training.model.hierarchy, [from, to]);
+        let [from, to] =
+            training.windows.span(training.windows.at(step)).map(|s| training.state.model.hierarchy.tick_at(s));
+        for (berth, _) in training.state.model.segments() {
+            let is_near = berth.is_looked_at(&training.state.model.hierarchy, [from, to]);
             assert!(is_near, "{berth:?} is in memory at step {step}");
         }
     }
@@ -147,8 +148,12 @@ fn training_brings_the_pictures_closer_and_keeps_what_rests_static() {
     let capture = made_capture(folder.path());
     let config = VideoConfig { steps: 300, ..small() };
     let mut training = VideoTraining::new(&capture, &config).expect("trains");
-    let statics = (0..training.model.len()).filter(|&i| training.model.is_static(i)).count();
-    assert!(0 < statics && statics < training.model.len(), "{statics} of {} are static", training.model.len());
+    let statics = (0..training.state.model.len()).filter(|&i| training.state.model.is_static(i)).count();
+    assert!(
+        0 < statics && statics < training.state.model.len(),
+        "{statics} of {} are static",
+        training.state.model.len()
+    );
     // Every photo once, then the whole training, then every photo once more.
     let photos = training.frames.len() as u64;
     let mut epoch = |from: u64| {
@@ -157,7 +162,7 @@ fn training_brings_the_pictures_closer_and_keeps_what_rests_static() {
     let before = epoch(0);
     let after = (1..5).map(|k| epoch(k * photos)).last().expect("four more epochs");
     assert!(after > before + 2.0, "from {before:.2} to {after:.2} dB");
-    let kept = (0..training.model.len()).filter(|&i| training.model.is_static(i)).count();
+    let kept = (0..training.state.model.len()).filter(|&i| training.state.model.is_static(i)).count();
     assert!(kept > 0, "no static Gaussians are left");
 }
 
@@ -169,8 +174,8 @@ fn a_capture_without_times_is_one_frame_of_static_gaussians() {
     capture.frames.iter_mut().for_each(|frame| frame.time = None);
     let training = VideoTraining::new(&capture, &small()).expect("trains");
     assert_eq!(training.timeline.frames, 1);
-    assert!((0..training.model.len()).all(|i| training.model.is_static(i)));
-    assert_eq!(training.model.segments().len(), 1, "all are global");
+    assert!((0..training.state.model.len()).all(|i| training.state.model.is_static(i)));
+    assert_eq!(training.state.model.segments().len(), 1, "all are global");
 }
 
 #[test]

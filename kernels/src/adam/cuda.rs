@@ -1,12 +1,15 @@
-//! The same step on a device: `adam.cu`.
+//! The same steps on a device: `adam.cu`, `listed.cu`.
 
+use super::sparse::{CORRECTED, corrections};
 use super::{AdamSettings, Update};
-use crate::device::{Buffer, Device, DeviceError, Kernel, Launch, Source, Stream};
+use crate::device::{Buffer, Device, DeviceError, Joined, Kernel, Launch, Source, Stream};
 use crate::device_struct;
 use bytemuck::{Pod, Zeroable};
 
-/// The kernel of this folder.
+/// `adam.cu`
 pub static ADAM: Source = Source::new("adam/adam.cu", include_str!("adam.cu"));
+/// `listed.cu`
+pub static LISTED: Source = Source::new("adam/listed.cu", include_str!("listed.cu"));
 
 /// The constants of one step, as `adam.cuh` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
@@ -91,5 +94,66 @@ impl Adam {
         let arguments =
             (params, gradient, &mut moments.first, &mut moments.second, row_factors, columns, count, update);
         self.kernel.launch(stream, Launch::linear(len.div_ceil(4), 256), arguments)
+    }
+}
+
+/// Adam for listed rows of tensors, each of which counts its own steps, on a device.
+pub struct ListedAdam {
+    kernel: Kernel,
+    settings: AdamSettings,
+    /// `[2, CORRECTED]`
+    corrections: Buffer<f32>,
+}
+
+/// The rows that a step changes.
+#[derive(Clone, Copy)]
+pub struct Listed<'a> {
+    /// `[M]`, which rows.
+    pub rows: &'a Buffer<u32>,
+    /// `[M]`, how many steps each has taken, this one included; 0 leaves it as it is.
+    pub steps: &'a Buffer<u32>,
+    /// `M`.
+    pub count: usize,
+}
+
+impl ListedAdam {
+    /// Prepares the kernel.
+    ///
+    /// # Errors
+    /// When it cannot be compiled, or there is not enough memory.
+    pub fn new(device: &Device, settings: AdamSettings) -> Result<Self, DeviceError> {
+        let pairs = corrections(&settings, 1.0);
+        let [first, second] = [0, 1].map(|which| pairs.iter().map(move |pair| pair[which]));
+        let corrections: Vec<f32> = first.chain(second).collect();
+        Ok(Self {
+            kernel: device.kernel(&LISTED, "step_listed")?,
+            settings,
+            corrections: device.upload(&corrections, "Adam's corrections")?,
+        })
+    }
+
+    /// As [`super::step_listed`], and no value becomes less than `lowest`. Buffers may be larger than needed.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// If the gradient is shorter than the list.
+    pub fn step(
+        &self,
+        stream: &Stream,
+        (params, moments, columns): (&mut Buffer<f32>, &mut Moments, usize),
+        listed: Listed<'_>,
+        gradient: &Buffer<f32>,
+        rate: f32,
+        lowest: f32,
+    ) -> Result<(), DeviceError> {
+        let Listed { rows, steps, count } = listed;
+        assert!(gradient.len() >= count * columns, "one gradient for each listed row");
+        let AdamSettings { beta1, beta2, epsilon } = self.settings;
+        let tensor = Joined((params, &mut moments.first, &mut moments.second, columns as u32));
+        let constants = Joined((&self.corrections, CORRECTED as u32, beta1, beta2, epsilon, rate, lowest));
+        let arguments = (tensor, rows, steps, count as u32, gradient, constants);
+        self.kernel.launch(stream, Launch::linear(count * columns, 256), arguments)
     }
 }

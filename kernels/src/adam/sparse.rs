@@ -5,7 +5,7 @@ use super::AdamSettings;
 use serde::{Deserialize, Serialize};
 
 /// Steps after which corrections are left out: 0.99^2048 is 1e-9.
-const CORRECTED: usize = 2048;
+pub(super) const CORRECTED: usize = 2048;
 
 /// What Adam remembers of a tensor `[rows, columns]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ pub fn step_listed(
 }
 
 /// For each number of steps, from 1: the rate, and what the root of the second moment is multiplied with.
-fn corrections(settings: &AdamSettings, learning_rate: f32) -> Vec<[f32; 2]> {
+pub(super) fn corrections(settings: &AdamSettings, learning_rate: f32) -> Vec<[f32; 2]> {
     let (mut power1, mut power2) = (1.0, 1.0);
     let next = |_| {
         power1 *= f64::from(settings.beta1);

@@ -14,6 +14,13 @@ struct Gaussian {
     float filter_variance;
 };
 
+// A Gaussian by its covariance, as it is drawn.
+struct Ellipsoid {
+    float mean[3];
+    float covariance[6];
+    float opacity;
+};
+
 // How footprints are made.
 struct Shaping {
     // Splats nearer than this are dropped.
@@ -47,8 +54,15 @@ struct GaussianGradient {
     float pose[6];
 };
 
-// Everything between a Gaussian and its footprint.
-struct Parts {
+struct EllipsoidGradient {
+    float mean[3];
+    float covariance[6];
+    float opacity;
+    float pose[6];
+};
+
+// How the lens sees the surroundings of a point.
+struct Sight {
     float point[3];
     float inv_z;
     float uv[2];
@@ -60,6 +74,10 @@ struct Parts {
     float hessian[4];
     float j[2][3];
     float jr[2][3];
+};
+
+// Everything between a Gaussian and its footprint.
+struct Parts : Sight {
     float unit_quat[4];
     float inv_norm;
     float rotation[3][3];
@@ -131,11 +149,10 @@ __device__ inline void jacobian_row(float scale, float du, float dv, const float
     out[2] = -(out[0] * uv[0] + out[1] * uv[1]);
 }
 
-__device__ inline Parts parts_of(const Camera& camera, const Gaussian& g) {
-    Parts p;
+__device__ inline void see(const Camera& camera, const float mean[3], Sight& p) {
 #pragma unroll
     for (int i = 0; i < 3; i++) {
-        p.point[i] = dot3(camera.rotation + 3 * i, g.mean) + camera.translation[i];
+        p.point[i] = dot3(camera.rotation + 3 * i, mean) + camera.translation[i];
     }
     p.inv_z = 1.0f / p.point[2];
 #pragma unroll
@@ -164,7 +181,16 @@ __device__ inline Parts parts_of(const Camera& camera, const Gaussian& g) {
     jacobian_row(camera.focal[1] * p.inv_z, p.jacobian[1], p.jacobian[2], p.uv_clamped, p.j[1]);
     times3(p.j[0], camera.rotation, p.jr[0]);
     times3(p.j[1], camera.rotation, p.jr[1]);
+}
 
+// The determinant after the low-pass filter from that before it.
+__device__ inline float filtered_determinant(const float cov[3], float det0) {
+    return det0 + LOW_PASS * (cov[0] + cov[2]) + LOW_PASS * LOW_PASS;
+}
+
+__device__ inline Parts parts_of(const Camera& camera, const Gaussian& g) {
+    Parts p;
+    see(camera, g.mean, p);
     const float* q = g.quat;
     float norm_squared = fmaf(q[0], q[0], fmaf(q[1], q[1], fmaf(q[2], q[2], fmaf(q[3], q[3], 1e-30f))));
     p.inv_norm = 1.0f / sqrtf(norm_squared);
@@ -192,15 +218,25 @@ __device__ inline Parts parts_of(const Camera& camera, const Gaussian& g) {
     p.cov[2] = dot3(p.t[1], p.t[1]);
     // The squared cross product is det(T Tᵀ) without the cancellation of xx yy - xy².
     p.det0 = dot3(p.cross, p.cross);
-    p.det = p.det0 + LOW_PASS * (p.cov[0] + p.cov[2]) + LOW_PASS * LOW_PASS;
+    p.det = filtered_determinant(p.cov, p.det0);
     return p;
 }
 
-__device__ inline void conic_of(const Parts& p, float out[3]) {
-    float inverse = 1.0f / p.det;
-    out[0] = (p.cov[2] + LOW_PASS) * inverse;
-    out[1] = -p.cov[1] * inverse;
-    out[2] = (p.cov[0] + LOW_PASS) * inverse;
+__device__ inline void conic_of(const float cov[3], float det, float out[3]) {
+    float inverse = 1.0f / det;
+    out[0] = (cov[2] + LOW_PASS) * inverse;
+    out[1] = -cov[1] * inverse;
+    out[2] = (cov[0] + LOW_PASS) * inverse;
+}
+
+// Conic = cov2d⁻¹, so dcov = -K G K with G the symmetric gradient of the conic; the off-diagonal counted once.
+__device__ inline void conic_backward(const float k[3], const float v[3], float d_cov[3]) {
+    float ga = v[0], gb = v[1] * 0.5f, gc = v[2];
+    float m00 = k[0] * ga + k[1] * gb, m01 = k[0] * gb + k[1] * gc;
+    float m10 = k[1] * ga + k[2] * gb, m11 = k[1] * gb + k[2] * gc;
+    d_cov[0] = -(m00 * k[0] + m01 * k[1]);
+    d_cov[1] = -2.0f * (m00 * k[1] + m01 * k[2]);
+    d_cov[2] = -(m10 * k[1] + m11 * k[2]);
 }
 
 // Share of the volume that the 3D filter leaves.
@@ -209,27 +245,33 @@ __device__ inline float filter_share(const Parts& p) {
            fmaxf(p.scale[0] * p.scale[1] * p.scale[2], 1e-30f);
 }
 
+// All of a footprint but its opacity.
+__device__ inline void finish_footprint(const Camera& camera, const Sight& p, const float cov[3], float det,
+                                        const Shaping& shaping, Footprint& f) {
+    f.mean2d[0] = p.pixel[0];
+    f.mean2d[1] = p.pixel[1];
+    conic_of(cov, det, f.conic);
+    f.covariance[0] = cov[0] + LOW_PASS;
+    f.covariance[1] = cov[1];
+    f.covariance[2] = cov[2] + LOW_PASS;
+    f.determinant = det;
+    f.z = p.point[2];
+    float radius_squared = p.uv[0] * p.uv[0] + p.uv[1] * p.uv[1];
+    f.in_view = shaping.near < p.point[2] && radius_squared <= camera.max_radius_squared;
+}
+
 __device__ inline Footprint footprint_of(const Camera& camera, const Gaussian& g, const Parts& p,
                                          const Shaping& shaping) {
     Footprint f;
     f.opacity = sigmoid(g.opacity_logit);
     if (shaping.filtered) f.opacity *= filter_share(p);
     if (shaping.antialiased) f.opacity *= sqrtf(fmaxf(p.det0 / p.det, MIN_COMPENSATION_SQUARED));
-    f.mean2d[0] = p.pixel[0];
-    f.mean2d[1] = p.pixel[1];
-    conic_of(p, f.conic);
-    f.covariance[0] = p.cov[0] + LOW_PASS;
-    f.covariance[1] = p.cov[1];
-    f.covariance[2] = p.cov[2] + LOW_PASS;
-    f.determinant = p.det;
-    f.z = p.point[2];
-    float radius_squared = p.uv[0] * p.uv[0] + p.uv[1] * p.uv[1];
-    f.in_view = shaping.near < p.point[2] && radius_squared <= camera.max_radius_squared;
+    finish_footprint(camera, p, p.cov, p.det, shaping, f);
     return f;
 }
 
 // Through the pixel position and the lens's Jacobian to the point in the camera's frame.
-__device__ inline void lens_backward(const Camera& camera, const Parts& p, const float d_j[2][3],
+__device__ inline void lens_backward(const Camera& camera, const Sight& p, const float d_j[2][3],
                                      const FootprintGradient& v, float out[3]) {
     float a = p.jacobian[0], b = p.jacobian[1], c = p.jacobian[2];
     float uc = p.uv_clamped[0], vc = p.uv_clamped[1];
@@ -260,6 +302,24 @@ __device__ inline float skew_of(const float j[2][3], const float d[2][3], int a,
     return j[0][a] * d[0][b] + j[1][a] * d[1][b] - j[0][b] * d[0][a] - j[1][b] * d[1][a];
 }
 
+// From the gradients of the lens's Jacobian and of a footprint to those of the mean and the pose.
+__device__ inline void sight_backward(const Camera& camera, const Sight& p, const float d_j[2][3],
+                                      const FootprintGradient& v, float mean[3], float pose[6]) {
+    float d_point[3];
+    lens_backward(camera, p, d_j, v, d_point);
+    times3(d_point, camera.rotation, mean);
+    // R' = Exp(φ) R turns the point and the axes of the footprint.
+    float turn[3];
+    cross3(p.point, d_point, turn);
+#pragma unroll
+    for (int i = 0; i < 3; i++) {
+        pose[i] = d_point[i];
+    }
+    pose[3] = turn[0] + skew_of(p.j, d_j, 2, 1);
+    pose[4] = turn[1] + skew_of(p.j, d_j, 0, 2);
+    pose[5] = turn[2] + skew_of(p.j, d_j, 1, 0);
+}
+
 __device__ inline GaussianGradient project_backward(const Camera& camera, const Gaussian& g, const Parts& p,
                                                     const Shaping& shaping, const FootprintGradient& v) {
     GaussianGradient out;
@@ -271,13 +331,9 @@ __device__ inline GaussianGradient project_backward(const Camera& camera, const 
     float factor = shaping.antialiased ? share * compensation : share;
     out.opacity_logit = v.opacity * factor * sigma * (1.0f - sigma);
 
-    // Conic = cov2d⁻¹, so dcov = -K G K with G the symmetric gradient of the conic.
-    float k[3];
-    conic_of(p, k);
-    float ga = v.conic[0], gb = v.conic[1] * 0.5f, gc = v.conic[2];
-    float m00 = k[0] * ga + k[1] * gb, m01 = k[0] * gb + k[1] * gc;
-    float m10 = k[1] * ga + k[2] * gb, m11 = k[1] * gb + k[2] * gc;
-    float d_cov[3] = {-(m00 * k[0] + m01 * k[1]), -2.0f * (m00 * k[1] + m01 * k[2]), -(m10 * k[1] + m11 * k[2])};
+    float k[3], d_cov[3];
+    conic_of(p.cov, p.det, k);
+    conic_backward(k, v.conic, d_cov);
     float d_cross[3] = {0.0f, 0.0f, 0.0f};
     if (shaping.antialiased && MIN_COMPENSATION_SQUARED < ratio) {
         float d_ratio = v.opacity * sigma * share * 0.5f / compensation / p.det;
@@ -341,19 +397,88 @@ __device__ inline GaussianGradient project_backward(const Camera& camera, const 
         times3_transposed(d_jrq[r], &p.rotation[0][0], d_jr);
         times3_transposed(d_jr, camera.rotation, d_j[r]);
     }
-    float d_point[3];
-    lens_backward(camera, p, d_j, v, d_point);
-    times3(d_point, camera.rotation, out.mean);
+    sight_backward(camera, p, d_j, v, out.mean, out.pose);
+    return out;
+}
 
-    // R' = Exp(φ) R turns the point and the axes of the footprint.
-    float turn[3];
-    cross3(p.point, d_point, turn);
+// What an ellipsoid's footprint and its gradient share.
+struct EllipsoidParts : Sight {
+    // Σ times each row of J R.
+    float turned[2][3];
+    float cov[3];
+    float det0;
+    float det;
+};
+
+__device__ inline EllipsoidParts parts_of(const Camera& camera, const Ellipsoid& e) {
+    EllipsoidParts p;
+    see(camera, e.mean, p);
+    const float* c = e.covariance;
+    float whole[9] = {c[0], c[1], c[2], c[1], c[3], c[4], c[2], c[4], c[5]};
+    times3(p.jr[0], whole, p.turned[0]);
+    times3(p.jr[1], whole, p.turned[1]);
+    p.cov[0] = dot3(p.jr[0], p.turned[0]);
+    p.cov[1] = dot3(p.jr[0], p.turned[1]);
+    p.cov[2] = dot3(p.jr[1], p.turned[1]);
+    // The products may cancel to less than nothing, where the low-pass filter alone decides.
+    p.det0 = fmaxf(p.cov[0] * p.cov[2] - p.cov[1] * p.cov[1], 0.0f);
+    p.det = filtered_determinant(p.cov, p.det0);
+    return p;
+}
+
+__device__ inline float compensation_of(const EllipsoidParts& p) {
+    return sqrtf(fmaxf(p.det0 / p.det, MIN_COMPENSATION_SQUARED));
+}
+
+__device__ inline Footprint footprint_of(const Camera& camera, const Ellipsoid& e, const EllipsoidParts& p,
+                                         const Shaping& shaping) {
+    Footprint f;
+    f.opacity = shaping.antialiased ? e.opacity * compensation_of(p) : e.opacity;
+    finish_footprint(camera, p, p.cov, p.det, shaping, f);
+    return f;
+}
+
+__device__ inline EllipsoidGradient project_backward(const Camera& camera, const Ellipsoid& e, const EllipsoidParts& p,
+                                                     const Shaping& shaping, const FootprintGradient& v) {
+    EllipsoidGradient out;
+    float k[3], d_cov[3];
+    conic_of(p.cov, p.det, k);
+    conic_backward(k, v.conic, d_cov);
+    out.opacity = v.opacity;
+    if (shaping.antialiased) {
+        float ratio = p.det0 / p.det, compensation = compensation_of(p);
+        out.opacity *= compensation;
+        if (MIN_COMPENSATION_SQUARED < ratio) {
+            // det = det0 + low (xx + yy) + low², ratio = det0 / det.
+            float d_ratio = v.opacity * e.opacity * 0.5f / compensation / p.det;
+            float d_det = -(d_ratio * ratio), d_det0 = d_ratio + d_det;
+            d_cov[0] += d_det0 * p.cov[2] + LOW_PASS * d_det;
+            d_cov[1] -= 2.0f * d_det0 * p.cov[1];
+            d_cov[2] += d_det0 * p.cov[0] + LOW_PASS * d_det;
+        }
+    }
+    // cov = [a Σ a, a Σ b, b Σ b] with a and b the rows of J R.
+    const float *a = p.jr[0], *b = p.jr[1];
+    float whole[3][3], d_j[2][3], d_jr[2][3];
 #pragma unroll
     for (int i = 0; i < 3; i++) {
-        out.pose[i] = d_point[i];
+        float through_a = d_cov[0] * a[i] + 0.5f * d_cov[1] * b[i];
+        float through_b = d_cov[2] * b[i] + 0.5f * d_cov[1] * a[i];
+#pragma unroll
+        for (int n = 0; n < 3; n++) {
+            whole[i][n] = through_a * a[n] + through_b * b[n];
+        }
+        d_jr[0][i] = 2.0f * d_cov[0] * p.turned[0][i] + d_cov[1] * p.turned[1][i];
+        d_jr[1][i] = 2.0f * d_cov[2] * p.turned[1][i] + d_cov[1] * p.turned[0][i];
     }
-    out.pose[3] = turn[0] + skew_of(p.j, d_j, 2, 1);
-    out.pose[4] = turn[1] + skew_of(p.j, d_j, 0, 2);
-    out.pose[5] = turn[2] + skew_of(p.j, d_j, 1, 0);
+    out.covariance[0] = whole[0][0];
+    out.covariance[1] = whole[0][1] + whole[1][0];
+    out.covariance[2] = whole[0][2] + whole[2][0];
+    out.covariance[3] = whole[1][1];
+    out.covariance[4] = whole[1][2] + whole[2][1];
+    out.covariance[5] = whole[2][2];
+    times3_transposed(d_jr[0], camera.rotation, d_j[0]);
+    times3_transposed(d_jr[1], camera.rotation, d_j[1]);
+    sight_backward(camera, p, d_j, v, out.mean, out.pose);
     return out;
 }

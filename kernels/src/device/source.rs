@@ -111,7 +111,7 @@ fn without_comments(text: &str) -> String {
 }
 
 /// Files that sources include, by the names that they include them with.
-pub static HEADERS: [Source; 16] = [
+pub static HEADERS: [Source; 17] = [
     Source::new("device/cuda.cuh", include_str!("cuda.cuh")),
     Source::new("device/half.cuh", include_str!("half.cuh")),
     Source::new("device/matrix.cuh", include_str!("matrix.cuh")),
@@ -119,6 +119,7 @@ pub static HEADERS: [Source; 16] = [
     Source::new("adam/packed.cuh", include_str!("../adam/packed.cuh")),
     Source::new("camera_projection/ewa.cuh", include_str!("../camera_projection/ewa.cuh")),
     Source::new("camera_projection/lens.cuh", include_str!("../camera_projection/lens.cuh")),
+    Source::new("gaussian4d/cuda/gaussian4d.cuh", include_str!("../gaussian4d/cuda/gaussian4d.cuh")),
     Source::new("image_loss/loss.cuh", include_str!("../image_loss/loss.cuh")),
     Source::new("sort/scan.cuh", include_str!("../sort/scan.cuh")),
     Source::new("splat/cuda/harmonics.cuh", include_str!("../splat/cuda/harmonics.cuh")),
@@ -131,11 +132,13 @@ pub static HEADERS: [Source; 16] = [
 ];
 
 /// Every source of this crate.
-pub static SOURCES: [&Source; 22] = [
+pub static SOURCES: [&Source; 24] = [
     &super::SELF_TEST,
     &crate::adam::cuda::ADAM,
+    &crate::adam::cuda::LISTED,
     &crate::camera_projection::cuda::SELF_TEST,
     &crate::colour_grid::cuda::COLOUR_GRID,
+    &crate::gaussian4d::cuda::SLICE,
     &crate::hash_grid::cuda::GRID,
     &crate::image_loss::cuda::DEPTH,
     &crate::image_loss::cuda::SSIM,

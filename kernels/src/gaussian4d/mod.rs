@@ -9,17 +9,23 @@
 //!   dimensions.
 //! - [`slice_backward`]: reads 108 bytes and writes 68, about 700 operations, those of the slice again among them.
 //!
+//! On a device [`cuda::Trained4d`] does both, and descends.
+//!
 //! Both take the Gaussians that may be there as a list of rows and answer in the order of the list, so that their cost is
 //! that of the list, however many there are. Nothing is summed over Gaussians: results do not depend on the number of threads.
 
 mod backward;
 mod cpu;
+pub mod cuda;
 
 pub use backward::{SeenGradient, ShapeGradient, condition_backward};
 pub use cpu::{slice, slice_backward};
 pub use tessera_camera::spacetime::MIN_TIME_WEIGHT;
 
 use crate::splat::{Ellipsoids, SplatGradients};
+
+/// Numbers of a [`Slice`] for each Gaussian.
+pub(crate) const SLICED: usize = 10;
 
 /// The geometry of `N` Gaussians, borrowed from whoever trains or shows them.
 #[derive(Clone, Copy, Debug)]

@@ -110,7 +110,7 @@ impl SplatRenderer for OnDevice {
         let scene = on_device(&self.scene, splats);
         let mut out = cuda::SplatGradients::new(&self.device).expect("memory");
         self.rasterizer.backward(&scene, view, settings, &gradient, &mut out).expect("gradients");
-        out.read(scene.len, scene.rest(), &self.stream).expect("gradients")
+        out.read(scene.len, cuda::Primitives::from(&scene).rest(), &self.stream).expect("gradients")
     }
 
     fn background_gradient(&mut self, v_rgb: &[f32]) -> [f32; 3] {

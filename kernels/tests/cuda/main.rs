@@ -8,6 +8,7 @@ mod scenes;
 mod splat_renderer;
 
 mod fields;
+mod gaussians_4d;
 mod grids;
 mod image_loss;
 mod packed;
@@ -49,6 +50,8 @@ on_devices! {
     grids: encodings_are_those_of_the_cpu gradients_of_tables_are_those_of_the_cpu
         sizes_do_not_matter_to_sums_and_broken_numbers_are_seen;
     fields: decoders_are_those_of_the_cpu kernels_in_space_are_those_of_the_cpu costs_and_pixels_are_those_of_the_cpu;
+    gaussians_4d: moments_are_drawn_as_on_the_cpu gradients_of_moments_are_those_of_the_cpu
+        a_listed_descent_is_gradients_then_adam a_moment_without_room_is_not_trained_on an_empty_moment_changes_nothing;
     packed: a_packed_descent_is_gradients_then_packed_adam packed_rows_move_with_their_codes
         words_are_drawn_as_the_floats_that_they_hold packed_steps_have_the_same_bits_each_time;
     splats: pictures_are_those_of_the_cpu gradients_are_those_of_the_cpu an_empty_scene_is_all_background

@@ -54,7 +54,7 @@ impl Case {
 
 /// Fails unless all values but one in a thousand agree to within rounding: a pixel in which rounding moves one splat across
 /// 1/255, or across the early stop, differs by that much.
-fn assert_same_picture(name: &str, actual: &[f32], expected: &[f32]) {
+pub fn assert_same_picture(name: &str, actual: &[f32], expected: &[f32]) {
     assert_eq!(actual.len(), expected.len(), "{name} has another size");
     let differing = actual.iter().zip(expected).filter(|(a, b)| (*a - *b).abs() > 3e-5 * b.abs().max(1.0)).count();
     let worst = actual.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

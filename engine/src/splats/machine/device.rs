@@ -1,8 +1,7 @@
 //! Training on a device: a GPU, or the emulator in tests.
 //!
 //! Parameters, optimiser, learned appearance and pictures stay there. A step sends a photo and launches kernels; nothing comes
-//! back, but for refined poses, which live on the host. What comparisons find is fetched every `RING` steps without
-//! waiting. For refinements the host gets eight bytes for each splat and decides as it does for the CPU.
+//! back, but for refined poses, which live on the host, and for what comparisons find, now and then ([`Comparison`]). For refinements the host gets eight bytes for each splat and decides as it does for the CPU.
 
 use super::super::NEAR;
 use super::super::appearance::Appearance;
@@ -12,25 +11,21 @@ use super::super::density::{
 };
 use super::super::filter_3d::DEVIATION;
 use super::super::model::{Rates, SplatModel};
+use super::comparison::{Comparison, fit};
 use super::device_memory::{DeviceBytes, Photographs, fitting};
 use super::{DEPTH_COVERED, Machine, Shot, State};
 use crate::Result;
 use crate::frames::TrainingFrame;
 use crate::train::MemoryPlan;
-use tessera_datasets::capture::MaskKind;
 use tessera_kernels::adam::AdamSettings;
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::colour_grid::cuda::{ColourGrids, Picture};
-use tessera_kernels::device::{Buffer, Device, DeviceError, Element, Pinned, Stream};
-use tessera_kernels::image_loss::cuda::{self as loss, DepthLoss, DepthPair, ImageLoss, Outputs};
+use tessera_kernels::device::{Buffer, Device, Pinned, Stream};
+use tessera_kernels::image_loss::cuda::{DepthLoss, DepthPair};
 use tessera_kernels::image_loss::{LossSettings, LossValues, Padding};
-use tessera_kernels::splat::cuda::{
-    Descent, Halving, MaskMeaning, PhotoBytes, Photos, Rasterizer, RenderingGradient, Sampling, Trained,
-};
+use tessera_kernels::splat::cuda::{Descent, Halving, Rasterizer, RenderingGradient, Sampling, Trained};
 use tessera_kernels::splat::{Counts, RenderSettings, Rendering};
 
-/// Steps whose findings are fetched together.
-const RING: usize = 16;
 /// Scenes do not shrink to fewer splats than this.
 const SMALLEST: usize = 100;
 
@@ -42,26 +37,18 @@ pub struct DeviceMachine {
     stream: Stream,
     trained: Trained,
     rasterizer: Rasterizer,
-    photos: Photos,
-    loss: ImageLoss,
+    comparison: Comparison,
     depth_loss: DepthLoss,
     cameras: Vec<Sampling>,
     pictures: Pictures,
     pose: Buffer<f32>,
-    findings: Findings,
     /// Learned colour transforms, once there has been a comparison with them.
     appearance: Option<ColourGrids>,
-    /// Pixels of the largest picture so far, and how many steps there were since.
-    most_pixels: usize,
-    steps_at_size: usize,
     drawn: Rendering,
 }
 
 /// Planes of the picture's size.
 struct Pictures {
-    /// ∂L/∂rendering.
-    v_rgb: Buffer<f32>,
-    errors: Buffer<f32>,
     /// Depths in scene units, zero where none was measured; of which so many are not.
     measured: Buffer<f32>,
     measured_count: usize,
@@ -94,35 +81,6 @@ impl Pictures {
     }
 }
 
-/// What the last [`RING`] steps found, on the device, and what is known of it.
-struct Findings {
-    values: Buffer<f32>,
-    wanted: Buffer<u32>,
-    fetched_values: Pinned<f32>,
-    fetched_wanted: Pinned<u32>,
-    under_way: bool,
-    steps: usize,
-    latest: LossValues,
-}
-
-impl Findings {
-    fn new(device: &Device) -> std::result::Result<Self, DeviceError> {
-        Ok(Self {
-            values: device.zeros(4 * RING, PURPOSE)?,
-            wanted: device.zeros(RING, PURPOSE)?,
-            fetched_values: device.pinned(4 * RING)?,
-            fetched_wanted: device.pinned(RING)?,
-            under_way: false,
-            steps: 0,
-            latest: LossValues { loss: 0.0, l1: 0.0, ssim: None, mse: 1.0 },
-        })
-    }
-
-    fn place(&self) -> usize {
-        self.steps % RING
-    }
-}
-
 impl DeviceMachine {
     /// Begins with these splats. `views` are those of the training photos.
     ///
@@ -144,13 +102,10 @@ impl DeviceMachine {
         let mut machine = Self {
             trained: Trained::new(device, &stream, capacity, config.sh_degree, config.precision())?,
             rasterizer: Rasterizer::new(device, &stream)?,
-            photos: Photos::new(device)?,
-            loss: ImageLoss::new(device)?,
+            comparison: Comparison::new(device, &stream, loss_settings(config))?,
             depth_loss: DepthLoss::new(device)?,
             cameras: views.into_iter().map(Sampling::from).collect(),
             pictures: Pictures {
-                v_rgb: none()?,
-                errors: none()?,
                 measured: none()?,
                 measured_count: 0,
                 staged: [device.pinned(0)?, device.pinned(0)?, device.pinned(0)?],
@@ -160,10 +115,7 @@ impl DeviceMachine {
                 transformed: none()?,
             },
             pose: device.zeros(6, PURPOSE)?,
-            findings: Findings::new(device)?,
             appearance: None,
-            most_pixels: 0,
-            steps_at_size: 0,
             drawn: Rendering::default(),
             config: config.clone(),
             state,
@@ -186,23 +138,14 @@ impl DeviceMachine {
         if self.config.filter_3d && filter.len() == model.len() {
             self.trained.write_filter(filter)?;
         }
-        self.steps_at_size = 0;
+        self.comparison.look_anew();
         Ok(())
     }
 
     /// The photo with its mask goes to the device, and its depth if it is wanted.
     fn send(&mut self, shot: &Shot<'_>) -> Result<()> {
-        let TrainingFrame { pixels, mask_kind, depth_scale, .. } = shot.frame;
-        let mask = pixels.mask.as_ref().zip(*mask_kind).map(|(mask, kind)| {
-            let meaning = match kind {
-                MaskKind::Ignore => MaskMeaning::Ignore,
-                MaskKind::Foreground => MaskMeaning::Foreground,
-            };
-            (mask.data.as_slice(), meaning)
-        });
-        let (image, background) = (&pixels.image, shot.settings.background);
-        self.photos
-            .put(&self.stream, &PhotoBytes { pixels: &image.data, channels: image.channels, mask, background })?;
+        let TrainingFrame { pixels, depth_scale, .. } = shot.frame;
+        self.comparison.send(shot.frame, shot.settings.background)?;
         if shot.settings.depth
             && let Some(depth) = &pixels.depth
         {
@@ -229,25 +172,6 @@ impl DeviceMachine {
         self.depth_loss.differentiate(&self.stream, &pair, weight, &mut pictures.v_depth, &mut pictures.v_alpha)?;
         Ok(())
     }
-
-    /// Looks at what was fetched: values, and whether room for (splat, tile) pairs runs short.
-    fn take_fetched(&mut self) -> Result<()> {
-        if !std::mem::take(&mut self.findings.under_way) {
-            return Ok(());
-        }
-        let last = &self.findings.fetched_values.values()?[4 * (RING - 1)..];
-        self.findings.latest = loss::loss_values(last, &loss_settings(&self.config));
-        let wanted = self.findings.fetched_wanted.values()?.iter().copied().max().unwrap_or(0) as usize;
-        let room = self.rasterizer.instance_capacity();
-        if wanted > room {
-            tracing::debug!(wanted, room, "steps without room for all pairs were left out");
-        }
-        // A little before it is too late.
-        if wanted > room - room / 10 {
-            self.rasterizer.make_room(wanted)?;
-        }
-        Ok(())
-    }
 }
 
 impl Machine for DeviceMachine {
@@ -258,48 +182,24 @@ impl Machine for DeviceMachine {
     fn draw(&mut self, shot: &Shot<'_>) -> Result<()> {
         let &Shot { view, settings, .. } = shot;
         self.send(shot)?;
-        let pixels = view.width * view.height;
-        if pixels > self.most_pixels {
-            (self.most_pixels, self.steps_at_size) = (pixels, 0);
-        }
-        // At first it is not known how many pairs there are at this size; later a look now and then is enough.
-        self.steps_at_size += 1;
-        if self.steps_at_size <= RING {
-            self.rasterizer.render(&self.trained.splats(), view, settings)?;
-        } else {
-            self.rasterizer.forward(&self.trained.splats(), view, settings)?;
-        }
-        Ok(())
+        self.comparison.draw(&mut self.rasterizer, &self.trained.splats(), view, settings)
     }
 
     fn compare(&mut self, shot: &Shot<'_>, appearance: Option<&mut Appearance>) -> Result<()> {
         let &Shot { frame, view: &View { width, height, .. }, .. } = shot;
-        let pixels = width * height;
-        let Self { device, stream, pictures, photos, findings, .. } = self;
-        fit(device, &mut pictures.v_rgb, 3 * pixels)?;
-        fit(device, &mut pictures.errors, pixels)?;
-        let settings = loss_settings(&self.config);
+        let Self { device, stream, pictures, comparison, .. } = self;
         let rendering = self.rasterizer.rendering();
         let drawn = Picture { rgb: &rendering.rgb, width, height };
-        let mut image = drawn.rgb;
         if let (Some(appearance), None) = (&appearance, &self.appearance) {
             self.appearance = Some(appearance.on_device(device, stream)?);
         }
-        let mut grids = self.appearance.as_mut().filter(|_| appearance.is_some());
-        if let Some(grids) = &mut grids {
-            fit(device, &mut pictures.transformed, 3 * pixels)?;
-            grids.apply(frame.index, drawn, &mut pictures.transformed)?;
-            image = &pictures.transformed;
-        }
-        let pair = loss::ImagePair { image, target: &photos.rgb, weight: photos.weight(), width, height };
-        let outputs =
-            Outputs { gradient: Some(&mut pictures.v_rgb), errors: Some(&mut pictures.errors), ..Outputs::default() };
-        let place = findings.place();
-        self.loss.compare(stream, &pair, &settings, outputs, findings.values.at_mut(4 * place))?;
-        if let Some(grids) = grids {
-            grids.backward(frame.index, drawn, &mut pictures.v_rgb)?;
-        }
-        Ok(())
+        let Some(grids) = self.appearance.as_mut().filter(|_| appearance.is_some()) else {
+            return comparison.compare(drawn.rgb, width, height);
+        };
+        fit(device, &mut pictures.transformed, 3 * width * height)?;
+        grids.apply(frame.index, drawn, &mut pictures.transformed)?;
+        comparison.compare(&pictures.transformed, width, height)?;
+        Ok(grids.backward(frame.index, drawn, &mut comparison.v_rgb)?)
     }
 
     fn adapt(&mut self, image: usize, appearance: &mut Appearance, progress: f32) -> Result<()> {
@@ -323,15 +223,12 @@ impl Machine for DeviceMachine {
         descent.step = step;
         let pictures = &self.pictures;
         let gradient = RenderingGradient {
-            rgb: &pictures.v_rgb,
             alpha: settings.depth.then_some(&pictures.v_alpha),
             depth: settings.depth.then_some(&pictures.v_depth),
-            score: Some(&pictures.errors),
+            ..self.comparison.gradient()
         };
         let pose = self.config.refine_poses.then_some(&mut self.pose);
         self.rasterizer.descend(&mut self.trained, view, settings, &gradient, &descent, pose)?;
-        let place = self.findings.place();
-        self.rasterizer.copy_wanted_instances(&mut self.findings.wanted, place)?;
         let mut pose = [0.0; 6];
         if self.config.refine_poses {
             pose.copy_from_slice(&self.pose.read(&self.stream)?);
@@ -340,19 +237,7 @@ impl Machine for DeviceMachine {
     }
 
     fn values(&mut self, now: bool) -> Result<LossValues> {
-        let place = self.findings.place();
-        self.findings.steps += 1;
-        if now {
-            let values = self.findings.values.read_part(4 * place, 4, &self.stream)?;
-            self.findings.latest = loss::loss_values(&values, &loss_settings(&self.config));
-        } else if place == RING - 1 {
-            self.take_fetched()?;
-            let Findings { values, wanted, fetched_values, fetched_wanted, under_way, .. } = &mut self.findings;
-            values.read_into(fetched_values, &self.stream)?;
-            wanted.read_into(fetched_wanted, &self.stream)?;
-            *under_way = true;
-        }
-        Ok(self.findings.latest)
+        self.comparison.values(&mut self.rasterizer, now)
     }
 
     fn refine(&mut self, first_count: usize, done: u64) -> Result<Option<Refinement>> {
@@ -427,7 +312,7 @@ impl Machine for DeviceMachine {
     }
 
     fn room(&self) -> usize {
-        let photos = Photographs { count: self.cameras.len(), pixels: self.most_pixels };
+        let photos = Photographs { count: self.cameras.len(), pixels: self.comparison.most_pixels() };
         let ours = self.device.free_memory().unwrap_or(0) + self.device.used_memory();
         DeviceBytes::most(ours, photos, &self.config)
     }
@@ -486,14 +371,6 @@ impl std::fmt::Debug for DeviceMachine {
 
 fn loss_settings(config: &SplatsConfig) -> LossSettings {
     LossSettings { ssim_weight: config.ssim_weight, padding: Padding::Same }
-}
-
-/// Makes a buffer as large as needed; what is in it is lost.
-fn fit<T: Element>(device: &Device, buffer: &mut Buffer<T>, len: usize) -> Result<()> {
-    if buffer.len() < len {
-        *buffer = device.buffer(len, PURPOSE)?;
-    }
-    Ok(())
 }
 
 const PURPOSE: &str = "training";

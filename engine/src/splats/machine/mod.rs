@@ -4,6 +4,7 @@
 //! (or, in tests, on the emulator). Both begin with the same splats, draw the same random numbers, and refine with the same
 //! decisions, so they train the same scene to within rounding.
 
+pub(crate) mod comparison;
 pub mod cpu;
 pub mod device;
 mod device_memory;

@@ -10,19 +10,18 @@ mod store;
 pub mod waiting;
 
 use super::config::VideoConfig;
+use super::machine::ADAM;
 use crate::splats::parameter;
 use berth::Berth;
 use rayon::prelude::*;
 use std::ops::Range;
 use tessera_datasets::camera::spacetime::{FOREVER, MIN_TIME_WEIGHT, SpacetimeShape, condition};
 use tessera_datasets::scene::{SplatCloud, TimeHierarchy, Timeline, VolumetricVideo};
-use tessera_kernels::adam::{AdamSettings, Moments, step_listed};
+use tessera_kernels::adam::{Moments, step_listed};
 use tessera_kernels::gaussian4d::{Gaussians4d, Gradients4d};
 use tessera_kernels::splat::SplatGradients;
 use waiting::Waiting;
 
-/// The optimiser forgets sooner than that of splats: most Gaussians are looked at in few steps only.
-const ADAM: AdamSettings = AdamSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-15 };
 /// Influences are taken this much longer than they are, because Gaussians move until they are placed again.
 const PLACING_MARGIN: f64 = 1.15;
 /// Shortest standard deviation along time, in frames: with less a Gaussian would be seen between frames only.
@@ -45,8 +44,26 @@ pub struct Rates {
     pub sh0: f32,
     /// Of the others.
     pub sh_rest: f32,
+    /// Pull of the opacity of what is seen towards zero, as a share of what may be seen at the moment.
+    pub opacity_decay: f32,
+    /// The same of the scales.
+    pub scale_decay: f32,
     /// Those whose harmonics above degree 0 are zero keep them so.
     pub only_given_harmonics: bool,
+}
+
+impl Rates {
+    /// The rates of all tensors, in the order of [`VideoModel::planes`].
+    pub fn by_tensor(&self) -> [f32; 9] {
+        let &Self { means, times, log_scales, quats, opacity_logits, sh0, sh_rest, .. } = self;
+        [means, times, log_scales, log_scales, quats, quats, opacity_logits, sh0, sh_rest]
+    }
+
+    /// What the gradients of opacities and of scales are multiplied with where `n` Gaussians may be seen.
+    pub fn pulls(&self, n: usize) -> [f32; 2] {
+        let n = n.max(1) as f32;
+        [self.opacity_decay / n, self.scale_decay / (3.0 * n)]
+    }
 }
 
 type Parameter = parameter::Parameter<Moments>;
@@ -225,22 +242,34 @@ impl VideoModel {
         &self.segments
     }
 
-    /// Collects the Gaussians that may be seen at a moment: of the global ones, and of one segment of each level, those that are
-    /// looked at then.
+    /// The rows that may be seen at a moment, ascending: of the global ones, and of one segment of each level, those that are looked
+    /// at then.
+    pub fn active_rows(&self, seconds: f64) -> Vec<Range<usize>> {
+        let tick = self.hierarchy.tick_at(seconds);
+        let mut active: Vec<Range<usize>> = Vec::new();
+        for place in self.hierarchy.active(tick) {
+            let first = self.segments.partition_point(|(berth, _)| berth.place < place);
+            let of_place = self.segments[first..].iter().take_while(|(berth, _)| berth.place == place);
+            for (_, rows) in of_place.filter(|(berth, _)| berth.is_looked_at(&self.hierarchy, [tick; 2])) {
+                match active.last_mut() {
+                    Some(last) if last.end == rows.start => last.end = rows.end,
+                    _ => active.push(rows.clone()),
+                }
+            }
+        }
+        active
+    }
+
+    /// Collects the Gaussians that may be seen at a moment.
     pub fn activate(&self, seconds: f64, active: &mut Active) {
         active.rows.clear();
         active.sh0.clear();
         active.sh_rest.clear();
         let rest = self.sh_rest.columns();
-        let tick = self.hierarchy.tick_at(seconds);
-        for place in self.hierarchy.active(tick) {
-            let first = self.segments.partition_point(|(berth, _)| berth.place < place);
-            let of_place = self.segments[first..].iter().take_while(|(berth, _)| berth.place == place);
-            for (_, rows) in of_place.filter(|(berth, _)| berth.is_looked_at(&self.hierarchy, [tick; 2])) {
-                active.rows.extend(rows.start as u32..rows.end as u32);
-                active.sh0.extend_from_slice(&self.sh0.values[3 * rows.start..3 * rows.end]);
-                active.sh_rest.extend_from_slice(&self.sh_rest.values[rest * rows.start..rest * rows.end]);
-            }
+        for rows in self.active_rows(seconds) {
+            active.rows.extend(rows.start as u32..rows.end as u32);
+            active.sh0.extend_from_slice(&self.sh0.values[3 * rows.start..3 * rows.end]);
+            active.sh_rest.extend_from_slice(&self.sh_rest.values[rest * rows.start..rest * rows.end]);
         }
     }
 
@@ -258,28 +287,36 @@ impl VideoModel {
         let has_harmonics = |i: &u32| self.sh_rest.row(rows[*i as usize] as usize).iter().any(|&c| c != 0.0);
         let given: Option<Vec<u32>> =
             rates.only_given_harmonics.then(|| touched.iter().copied().filter(has_harmonics).collect());
-        let tasks = [
-            (&mut self.means, &geometry.means, rates.means, touched),
-            (&mut self.times, &geometry.times, rates.times, touched),
-            (&mut self.log_scales, &geometry.log_scales, rates.log_scales, touched),
-            (&mut self.log_time_scales, &geometry.log_time_scales, rates.log_scales, touched),
-            (&mut self.left_quats, &geometry.left_quats, rates.quats, touched),
-            (&mut self.right_quats, &geometry.right_quats, rates.quats, touched),
-            (&mut self.opacity_logits, &geometry.opacity_logits, rates.opacity_logits, touched),
-            (&mut self.sh0, &colour.sh0, rates.sh0, touched),
-            (&mut self.sh_rest, &colour.sh_rest, rates.sh_rest, given.as_deref().unwrap_or(touched)),
+        let of_harmonics = given.as_deref().unwrap_or(touched);
+        let shortest = self.shortest();
+        let gradients = [
+            (&geometry.means, touched),
+            (&geometry.times, touched),
+            (&geometry.log_scales, touched),
+            (&geometry.log_time_scales, touched),
+            (&geometry.left_quats, touched),
+            (&geometry.right_quats, touched),
+            (&geometry.opacity_logits, touched),
+            (&colour.sh0, touched),
+            (&colour.sh_rest, of_harmonics),
         ];
-        let ages = &self.ages;
-        tasks.into_par_iter().for_each(|(parameter, gradient, rate, touched)| {
+        let ages = std::mem::take(&mut self.ages);
+        let tasks = self.parameters_mut().into_par_iter().zip(gradients).zip(rates.by_tensor());
+        tasks.for_each(|((parameter, (gradient, touched)), rate)| {
             let columns = parameter.columns();
             let [values, first, second] = parameter.planes();
-            step_listed([values, first, second], columns, (rows, touched), gradient, ages, &ADAM, rate);
+            step_listed([values, first, second], columns, (rows, touched), gradient, &ages, &ADAM, rate);
         });
-        let shortest = (SHORTEST / self.timeline.frame_rate).ln() as f32;
+        self.ages = ages;
         for &i in touched {
             let scale = &mut self.log_time_scales.values[rows[i as usize] as usize];
             *scale = scale.max(shortest);
         }
+    }
+
+    /// No logarithm of a scale along time becomes less.
+    pub fn shortest(&self) -> f32 {
+        (SHORTEST / self.timeline.frame_rate).ln() as f32
     }
 
     /// Gives up harmonics above degree 0 that change no colour by as much as `least`, of 1, seen from wherever.
@@ -295,6 +332,28 @@ impl VideoModel {
                 self.sh_rest.forget(row);
             }
         }
+    }
+
+    /// All tensors, each as values, first and second moments: means, times, log_scales, log_time_scales, left_quats, right_quats,
+    /// opacity_logits, sh0, sh_rest. And how many steps have changed each row.
+    pub fn planes(&self) -> ([[&[f32]; 3]; 9], &[u32]) {
+        let planes = self.parameters().map(|parameter| {
+            let [first, second] = parameter.moments();
+            [parameter.values.as_slice(), first, second]
+        });
+        (planes, &self.ages)
+    }
+
+    /// Takes over what steps made of [`Self::planes`].
+    ///
+    /// # Panics
+    /// When they are not of as many rows.
+    pub fn set_planes(&mut self, planes: [[Vec<f32>; 3]; 9], ages: Vec<u32>) {
+        assert_eq!(ages.len(), self.len(), "other rows came back than were sent");
+        for (parameter, planes) in self.parameters_mut().into_iter().zip(planes) {
+            parameter.planes().into_iter().zip(planes).for_each(|(kept, plane)| *kept = plane);
+        }
+        self.ages = ages;
     }
 
     fn parameters(&self) -> [&Parameter; 9] {

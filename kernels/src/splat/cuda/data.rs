@@ -1,6 +1,7 @@
 //! What goes into and comes out of the rasteriser on a device: as in [`crate::splat`], with buffers for slices.
 
-use super::{PURPOSE, fit, spherical_harmonics};
+use super::primitives::{Primitives, Shapes};
+use super::{PURPOSE, fit};
 use crate::camera_projection::View;
 use crate::device::{Buffer, Device, DeviceError, Stream};
 use crate::device_struct;
@@ -39,27 +40,23 @@ pub struct Splats<'a> {
     pub filter_3d: Option<&'a Buffer<f32>>,
 }
 
-impl Splats<'_> {
-    /// Width of a row of `sh_rest`.
-    pub fn rest(&self) -> usize {
-        3 * (spherical_harmonics::count(self.sh_degree) - 1)
-    }
-
-    pub(super) fn check(&self) {
-        let (n, rest) = (self.len, self.rest());
-        assert!(self.means.len() >= 3 * n, "means must be [N, 3]");
-        assert!(self.log_scales.len() >= 3 * n, "log_scales must be [N, 3]");
-        assert!(self.quats.len() >= 4 * n, "quats must be [N, 4]");
-        assert!(self.opacity_logits.len() >= n, "opacity_logits must be [N]");
-        assert!(self.sh0.len() >= 3 * n, "sh0 must be [N, 3]");
-        let coefficients = match self.sh_rest {
-            Harmonics::Floats(values) => values.len(),
-            Harmonics::Words(words) => words.len(),
-        };
-        assert!(coefficients >= rest * n, "sh_rest must be [N, {rest}]");
-        assert!(self.filter_3d.is_none_or(|f| f.len() >= n), "filter_3d must be [N]");
-        assert!(n < u32::MAX as usize / 64, "more than 67 million splats in one call");
-    }
+/// `N` Gaussians by their covariances; buffers may be larger. [`crate::splat::Ellipsoids`] has the shapes.
+#[derive(Clone, Copy)]
+pub struct Ellipsoids<'a> {
+    /// `N`.
+    pub len: usize,
+    /// `[N, 3]`
+    pub means: &'a Buffer<f32>,
+    /// `[N, 6]`
+    pub covariances: &'a Buffer<f32>,
+    /// `[N]`
+    pub opacities: &'a Buffer<f32>,
+    /// `[N, 3]`
+    pub sh0: &'a Buffer<f32>,
+    /// `[N, K - 1, 3]`
+    pub sh_rest: &'a Buffer<f32>,
+    /// Degree that `sh_rest` has room for, 0 to 3.
+    pub sh_degree: u8,
 }
 
 /// A rendered picture; [`crate::splat::Rendering`] has the shapes. Buffers may be larger than the picture.
@@ -141,7 +138,8 @@ pub struct RenderingGradient<'a> {
     pub score: Option<&'a Buffer<f32>>,
 }
 
-/// Gradients with respect to [`Splats`]; [`crate::splat::SplatGradients`] has the shapes.
+/// Gradients with respect to [`Splats`] or [`Ellipsoids`]; [`crate::splat::SplatGradients`] has the shapes. The tensors that
+/// the other kind has are not set.
 pub struct SplatGradients {
     /// `[N, 3]`
     pub means: Buffer<f32>,
@@ -151,6 +149,10 @@ pub struct SplatGradients {
     pub quats: Buffer<f32>,
     /// `[N]`
     pub opacity_logits: Buffer<f32>,
+    /// `[N, 6]`
+    pub covariances: Buffer<f32>,
+    /// `[N]`
+    pub opacities: Buffer<f32>,
     /// `[N, 3]`
     pub sh0: Buffer<f32>,
     /// `[N, K - 1, 3]`
@@ -175,6 +177,8 @@ impl SplatGradients {
             log_scales: none()?,
             quats: none()?,
             opacity_logits: none()?,
+            covariances: none()?,
+            opacities: none()?,
             sh0: none()?,
             sh_rest: none()?,
             scores: none()?,
@@ -183,19 +187,26 @@ impl SplatGradients {
         })
     }
 
-    pub(super) fn resize(&mut self, device: &Device, splats: &Splats<'_>) -> Result<(), DeviceError> {
+    pub(super) fn resize(&mut self, device: &Device, splats: &Primitives<'_>) -> Result<(), DeviceError> {
         let n = splats.len;
+        let (turned, whole) = match splats.shapes {
+            Shapes::Turned { .. } => (n, 0),
+            Shapes::Covariances { .. } => (0, n),
+        };
         fit(device, &mut self.means, 3 * n)?;
-        fit(device, &mut self.log_scales, 3 * n)?;
-        fit(device, &mut self.quats, 4 * n)?;
-        fit(device, &mut self.opacity_logits, n)?;
+        fit(device, &mut self.log_scales, 3 * turned)?;
+        fit(device, &mut self.quats, 4 * turned)?;
+        fit(device, &mut self.opacity_logits, turned)?;
+        fit(device, &mut self.covariances, 6 * whole)?;
+        fit(device, &mut self.opacities, whole)?;
         fit(device, &mut self.sh0, 3 * n)?;
         fit(device, &mut self.sh_rest, splats.rest() * n)?;
         fit(device, &mut self.scores, n)?;
         fit(device, &mut self.mean2d_norms, n)
     }
 
-    /// The gradients of `count` splats with `rest` coefficients each on the host, after the stream's work so far.
+    /// The gradients of `count` splats with `rest` coefficients each on the host, after the stream's work so far. Tensors of
+    /// the other kind are empty, unless these gradients were of both kinds by turns.
     ///
     /// # Errors
     /// When the device or a kernel failed.
@@ -205,19 +216,21 @@ impl SplatGradients {
         rest: usize,
         stream: &Stream,
     ) -> Result<crate::splat::SplatGradients, DeviceError> {
-        let part = |buffer: &Buffer<f32>, columns: usize| buffer.read_part(0, columns * count, stream);
+        let part =
+            |buffer: &Buffer<f32>, columns: usize| buffer.read_part(0, (columns * count).min(buffer.len()), stream);
         let pose = self.pose.read(stream)?;
         Ok(crate::splat::SplatGradients {
             means: part(&self.means, 3)?,
             log_scales: part(&self.log_scales, 3)?,
             quats: part(&self.quats, 4)?,
             opacity_logits: part(&self.opacity_logits, 1)?,
+            covariances: part(&self.covariances, 6)?,
+            opacities: part(&self.opacities, 1)?,
             sh0: part(&self.sh0, 3)?,
             sh_rest: part(&self.sh_rest, rest)?,
             scores: part(&self.scores, 1)?,
             mean2d_norms: part(&self.mean2d_norms, 1)?,
             pose: std::array::from_fn(|i| pose[i]),
-            ..Default::default()
         })
     }
 }

@@ -23,7 +23,7 @@ impl Rasterizer {
         descent: &Descent,
         pose: Option<&mut Buffer<f32>>,
     ) -> Result<(), DeviceError> {
-        let pass = Pass::new(&trained.splats(), view, settings);
+        let pass = Pass::new(&(&trained.splats()).into(), view, settings);
         self.accumulate(view, settings, gradient)?;
         let mut descent = *descent;
         descent.instance_capacity = self.instance_capacity() as u32;

@@ -40,6 +40,7 @@ kernels! {
     /// Those of the passes.
     Kernels {
         project = PROJECT "project_splats";
+        project_ellipsoids = PROJECT "project_ellipsoids";
         shade = PROJECT "shade_splats";
         shade_packed = PROJECT "shade_packed_splats";
         list_visible = INSTANCES "list_visible";
@@ -55,6 +56,7 @@ kernels! {
         harmonics_gradients = PARAMETERS "harmonics_gradients";
         packed_harmonics_gradients = PARAMETERS "packed_harmonics_gradients";
         parameter_gradients = PARAMETERS "parameter_gradients";
+        ellipsoid_gradients = PARAMETERS "ellipsoid_gradients";
         sum_columns = PARAMETERS "sum_columns";
         background_gradients = PARAMETERS "background_gradients";
     }

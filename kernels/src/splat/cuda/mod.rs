@@ -13,12 +13,14 @@ mod data;
 mod descend;
 mod kernels;
 mod photo;
+mod primitives;
 mod tensor;
 mod trained;
 
-pub use data::{Harmonics, Rendering, RenderingGradient, SplatGradients, Splats};
+pub use data::{Ellipsoids, Harmonics, Rendering, RenderingGradient, SplatGradients, Splats};
 pub use kernels::{DENSITY, DESCEND, FILTER_3D, INSTANCES, PARAMETERS, PHOTO, PROJECT, RASTERIZE, RASTERIZE_BACKWARD};
 pub use photo::{MaskMeaning, PhotoBytes, Photos};
+pub use primitives::Primitives;
 pub use tensor::{HostTensor, Precision};
 pub use trained::{Descent, Halving, Rates, Sampling, Trained};
 
@@ -83,7 +85,7 @@ struct Pass {
 }
 
 impl Pass {
-    fn new(splats: &Splats<'_>, view: &View, settings: &RenderSettings) -> Self {
+    fn new(splats: &Primitives<'_>, view: &View, settings: &RenderSettings) -> Self {
         splats.check();
         assert!(view.width <= 65_535 && view.height <= 65_535, "pictures have at most 65,535 pixels on a side");
         Self {
@@ -92,7 +94,7 @@ impl Pass {
             shaping: Shaping {
                 near: settings.near,
                 antialiased: settings.antialiased.into(),
-                filtered: splats.filter_3d.is_some().into(),
+                filtered: splats.is_filtered().into(),
             },
             degree: settings.active_sh_degree.min(splats.sh_degree).into(),
             stored_degree: splats.sh_degree.into(),
@@ -184,22 +186,23 @@ impl Rasterizer {
         self.instance_tiles.len()
     }
 
-    /// Renders `splats` as seen from `view`, without waiting for it.
+    /// Renders [`Splats`] or [`Ellipsoids`] as seen from `view`, without waiting for it.
     ///
     /// # Errors
     /// When there is not enough memory or the device fails.
     ///
     /// # Panics
     /// When the lengths of the tensors disagree, or the picture has more than 65,535 pixels on a side.
-    pub fn forward(
+    pub fn forward<'a>(
         &mut self,
-        splats: &Splats<'_>,
+        splats: impl Into<Primitives<'a>>,
         view: &View,
         settings: &RenderSettings,
     ) -> Result<&Rendering, DeviceError> {
-        let pass = Pass::new(splats, view, settings);
+        let splats = splats.into();
+        let pass = Pass::new(&splats, view, settings);
         self.reserve(splats.len)?;
-        self.project(splats, &pass)?;
+        self.project(&splats, &pass)?;
         let across = view.width.div_ceil(TILE);
         self.list(&pass, across, across * view.height.div_ceil(TILE))?;
         self.composite(view, settings, across)?;
@@ -211,12 +214,13 @@ impl Rasterizer {
     ///
     /// # Errors
     /// As [`Rasterizer::forward`].
-    pub fn render(
+    pub fn render<'a>(
         &mut self,
-        splats: &Splats<'_>,
+        splats: impl Into<Primitives<'a>>,
         view: &View,
         settings: &RenderSettings,
     ) -> Result<&Rendering, DeviceError> {
+        let splats = splats.into();
         self.forward(splats, view, settings)?;
         let wanted = self.counters.read_part(WANTED_INSTANCES, 1, &self.stream)?[0] as usize;
         if wanted > self.instance_capacity() {
@@ -242,16 +246,11 @@ impl Rasterizer {
         to.copy_from(place, &self.counters, WANTED_INSTANCES, 1, &self.stream)
     }
 
-    fn project(&mut self, splats: &Splats<'_>, pass: &Pass) -> Result<(), DeviceError> {
+    fn project(&mut self, splats: &Primitives<'_>, pass: &Pass) -> Result<(), DeviceError> {
+        self.counters.clear(&self.stream)?;
+        self.project_shapes(splats, pass)?;
         let (kernels, stream) = (&self.kernels, &self.stream);
-        self.counters.clear(stream)?;
-        let Pass { count, camera, shaping, degree, stored_degree } = *pass;
-        let geometry = (splats.means, splats.log_scales, splats.quats, splats.opacity_logits, splats.filter_3d);
-        let (means, log_scales, quats, opacity_logits, filter) = geometry;
-        let (records, touched, counts) = (&mut self.records, &mut self.touched, &mut self.block_counts);
-        let arguments =
-            (means, log_scales, quats, opacity_logits, filter, count, camera, shaping, records, touched, counts);
-        kernels.project.launch(stream, pass.by_splat(), arguments)?;
+        let (means, &Pass { count, camera, degree, stored_degree, .. }) = (splats.means, pass);
         let (touched, records) = (&self.touched, &mut self.records);
         let grid = pass.by_harmonics();
         let common = Joined((count, camera, degree, stored_degree, touched, records));
@@ -348,19 +347,20 @@ impl Rasterizer {
     ///
     /// # Panics
     /// When the lengths of the tensors disagree, or a depth gradient is given but no depth was rendered.
-    pub fn backward(
+    pub fn backward<'a>(
         &mut self,
-        splats: &Splats<'_>,
+        splats: impl Into<Primitives<'a>>,
         view: &View,
         settings: &RenderSettings,
         gradient: &RenderingGradient<'_>,
         out: &mut SplatGradients,
     ) -> Result<(), DeviceError> {
-        let pass = Pass::new(splats, view, settings);
+        let splats = splats.into();
+        let pass = Pass::new(&splats, view, settings);
         self.accumulate(view, settings, gradient)?;
-        out.resize(&self.device, splats)?;
+        out.resize(&self.device, &splats)?;
         let (kernels, stream) = (&self.kernels, &self.stream);
-        let Pass { count, camera, shaping, degree, stored_degree } = pass;
+        let Pass { count, camera, degree, stored_degree, .. } = pass;
         let (touched, records, counters) = (&self.touched, &self.records, &self.counters);
         let grid = pass.by_harmonics();
         let common = Joined((count, camera, degree, stored_degree, touched, records, &self.sums, counters));
@@ -375,32 +375,9 @@ impl Rasterizer {
                 kernels.packed_harmonics_gradients.launch(stream, grid, arguments)?;
             }
         }
-        let arguments = (
-            splats.means,
-            splats.log_scales,
-            splats.quats,
-            splats.opacity_logits,
-            splats.filter_3d,
-            count,
-            camera,
-            shaping,
-            touched,
-            records,
-            &self.v_offsets,
-            counters,
-            &mut self.sums,
-            &mut out.means,
-            &mut out.log_scales,
-            &mut out.quats,
-            &mut out.opacity_logits,
-            &mut out.sh0,
-            &mut out.scores,
-            &mut out.mean2d_norms,
-            &mut self.partials,
-        );
-        kernels.parameter_gradients.launch(stream, pass.by_splat(), arguments)?;
+        self.differentiate_shapes(&splats, &pass, out)?;
         let arguments = (&self.partials, pass.blocks() as u32, &mut out.pose);
-        kernels.sum_columns.launch(stream, Launch::blocks(6, 256), arguments)
+        self.kernels.sum_columns.launch(&self.stream, Launch::blocks(6, 256), arguments)
     }
 
     /// The gradient with respect to the background colour: Σ T v over the pixels. Waits for it.
@@ -418,6 +395,11 @@ impl Rasterizer {
         kernels.sum_columns.launch(stream, Launch::blocks(3, 256), arguments)?;
         let sums = self.small.read_part(0, 3, stream)?;
         Ok([sums[0], sums[1], sums[2]])
+    }
+
+    /// Tiles that each primitive touched in the last pass, `[N]`, and the pass's counters.
+    pub(crate) fn seen(&self) -> (&Buffer<u32>, &Buffer<u32>) {
+        (&self.touched, &self.counters)
     }
 
     /// The picture that the last pass made.

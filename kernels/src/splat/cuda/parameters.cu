@@ -44,7 +44,22 @@ extern "C" __global__ void __launch_bounds__(SH_BLOCK)
                             records, sums, counters, v_sh_rest, v_offsets);
 }
 
-// Clears the sums that it has read. `pose_partials` is [blocks, 6].
+// Clears a splat's sums after they were read.
+__device__ inline void clear_sums(u64* sums, u32 i) {
+    for (u32 k = 0; k < SUMS; k++) {
+        sums[(u64)SUMS * i + k] = 0;
+    }
+}
+
+// Each block's sums of the pose's gradient: `pose_partials` is [blocks, 6].
+__device__ inline void sum_pose(const float pose[6], float* pose_partials) {
+    for (int k = 0; k < 6; k++) {
+        float sum = block_sum<256>(pose[k]);
+        if (threadIdx.x == 0) pose_partials[6 * blockIdx.x + k] = sum;
+    }
+}
+
+// Clears the sums that it has read.
 extern "C" __global__ void __launch_bounds__(256)
     parameter_gradients(const float* means, const float* log_scales, const float* quats, const float* opacity_logits,
                         const float* filter_3d, u32 count, Camera camera, Shaping shaping, const u32* touched,
@@ -56,9 +71,7 @@ extern "C" __global__ void __launch_bounds__(256)
     if (i < count && touched[i] > 0) {
         Gaussian g = load_gaussian(means, log_scales, quats, opacity_logits, filter_3d, shaping, i);
         v = splat_gradient(camera, g, shaping, records[i], sums, counters, i, v_offsets + 3 * i);
-        for (u32 k = 0; k < SUMS; k++) {
-            sums[(u64)SUMS * i + k] = 0;
-        }
+        clear_sums(sums, i);
     }
     if (i < count) {
         for (int k = 0; k < 3; k++) {
@@ -73,10 +86,36 @@ extern "C" __global__ void __launch_bounds__(256)
         scores[i] = v.score;
         mean2d_norms[i] = v.mean2d_norm;
     }
-    for (int k = 0; k < 6; k++) {
-        float sum = block_sum<256>(v.geometry.pose[k]);
-        if (threadIdx.x == 0) pose_partials[6 * blockIdx.x + k] = sum;
+    sum_pose(v.geometry.pose, pose_partials);
+}
+
+// The same for Gaussians that are given by their covariances.
+extern "C" __global__ void __launch_bounds__(256)
+    ellipsoid_gradients(const float* means, const float* covariances, const float* opacities, u32 count, Camera camera,
+                        Shaping shaping, const u32* touched, const Record* records, const float* v_offsets,
+                        const u32* counters, u64* sums, float* v_means, float* v_covariances, float* v_opacities,
+                        float* v_sh0, float* scores, float* mean2d_norms, float* pose_partials) {
+    u32 i = global_thread();
+    Gradient<EllipsoidGradient> v = {};
+    if (i < count && touched[i] > 0) {
+        Ellipsoid e = load_ellipsoid(means, covariances, opacities, i);
+        v = gradient_of<EllipsoidGradient>(camera, e, parts_of(camera, e), shaping, records[i], sums, counters, i,
+                                           v_offsets + 3 * i);
+        clear_sums(sums, i);
     }
+    if (i < count) {
+        for (int k = 0; k < 3; k++) {
+            v_means[3 * i + k] = v.geometry.mean[k];
+            v_sh0[3 * i + k] = v.sh0[k];
+        }
+        for (int k = 0; k < 6; k++) {
+            v_covariances[6 * (u64)i + k] = v.geometry.covariance[k];
+        }
+        v_opacities[i] = v.geometry.opacity;
+        scores[i] = v.score;
+        mean2d_norms[i] = v.mean2d_norm;
+    }
+    sum_pose(v.geometry.pose, pose_partials);
 }
 
 // Adds up columns of `partials`, [rows, gridDim.x], in double precision and a fixed order. A block takes a column.

@@ -4,13 +4,16 @@
 #include "splat/cuda/splats.cuh"
 #include "splat/cuda/sums.cuh"
 
-// Gradients of one splat but those of the harmonics above degree 0, and what else is known of it.
-struct SplatGradient {
-    GaussianGradient geometry;
+// Gradients of one splat but those of the harmonics above degree 0, and what else is known of it. `Geometry` is
+// GaussianGradient or EllipsoidGradient.
+template <class Geometry>
+struct Gradient {
+    Geometry geometry;
     float sh0[3];
     float score;
     float mean2d_norm;
 };
+using SplatGradient = Gradient<GaussianGradient>;
 
 __device__ inline float sum_of(const u64* sums, const u32* counters, const Record& record, u32 splat, u32 sum) {
     i64 units = (i64)sums[(u64)SUMS * splat + sum];
@@ -26,12 +29,13 @@ __device__ inline void colour_gradient(const u64* sums, const u32* counters, con
     }
 }
 
-// `v_offset` is the gradient by mean minus camera position through the direction in which colour is seen.
-__device__ inline SplatGradient splat_gradient(const Camera& camera, const Gaussian& g, const Shaping& shaping,
-                                               const Record& record, const u64* sums, const u32* counters,
-                                               u32 splat, const float v_offset[3]) {
-    SplatGradient out;
-    Parts parts = parts_of(camera, g);
+// Through the parts of a Gaussian or an ellipsoid: `v_offset` is the gradient by mean minus camera position through the
+// direction in which colour is seen.
+template <class Geometry, class Shape, class ShapeParts>
+__device__ inline Gradient<Geometry> gradient_of(const Camera& camera, const Shape& g, const ShapeParts& parts,
+                                                 const Shaping& shaping, const Record& record, const u64* sums,
+                                                 const u32* counters, u32 splat, const float v_offset[3]) {
+    Gradient<Geometry> out;
     Footprint f = footprint_of(camera, g, parts, shaping);
     float dx = sum_of(sums, counters, record, splat, 1), dy = sum_of(sums, counters, record, splat, 2);
     FootprintGradient v;
@@ -57,6 +61,13 @@ __device__ inline SplatGradient splat_gradient(const Camera& camera, const Gauss
     out.score = sum_of(sums, counters, record, splat, SUM_SCORE);
     out.mean2d_norm = sqrtf(v.mean2d[0] * v.mean2d[0] + v.mean2d[1] * v.mean2d[1]);
     return out;
+}
+
+__device__ inline SplatGradient splat_gradient(const Camera& camera, const Gaussian& g, const Shaping& shaping,
+                                               const Record& record, const u64* sums, const u32* counters,
+                                               u32 splat, const float v_offset[3]) {
+    Parts parts = parts_of(camera, g);
+    return gradient_of<GaussianGradient>(camera, g, parts, shaping, record, sums, counters, splat, v_offset);
 }
 
 // The harmonics of a block of SH_BLOCK splats on their way back; 34 KiB of shared memory.

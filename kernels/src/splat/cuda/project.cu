@@ -32,6 +32,45 @@ __device__ inline u32 tiles_touched(const Record& record) {
     return count;
 }
 
+// Writes the record of a footprint that touches the picture; returns how many tiles it touches.
+__device__ inline u32 record_footprint(const Camera& camera, const Footprint& f, Record* place) {
+    if (!f.in_view || !(MIN_ALPHA < f.opacity)) return 0;
+    Record record;
+    record.a = f.conic[0] * HALF_LOG2_E;
+    float b = f.conic[1] * HALF_LOG2_E;
+    record.b2 = b + b;
+    record.c = f.conic[2] * HALF_LOG2_E;
+    record.log2_opacity = log2f(f.opacity);
+    // Where log2(alpha) is above that of 1/255.
+    float reach = record.log2_opacity - MIN_LOG2_ALPHA;
+    float mahalanobis_squared = reach / HALF_LOG2_E;
+    int x0, x1, y0, y1;
+    covered(f.mean2d[0], mahalanobis_squared * f.covariance[0], camera.width, x0, x1);
+    covered(f.mean2d[1], mahalanobis_squared * f.covariance[2], camera.height, y0, y1);
+    if (!(x0 <= x1 && y0 <= y1)) return 0;
+    float inverse = 1.0f / f.covariance[2];
+    record.mean[0] = f.mean2d[0];
+    record.mean[1] = f.mean2d[1];
+    record.rgb[0] = record.rgb[1] = record.rgb[2] = 0.0f;
+    record.z = f.z;
+    record.shear = -(f.covariance[1] * inverse);
+    record.narrowing = f.determinant * inverse * inverse;
+    record.half_width_squared = reach / record.a;
+    record.columns = (u32)x0 | (u32)x1 << 16;
+    record.rows = (u32)y0 | (u32)y1 << 16;
+    record.sum_bits = sum_bits_of(record);
+    *place = record;
+    return tiles_touched(record);
+}
+
+// Counts the visible splats of a block.
+__device__ inline void count_visible(u32 tiles, u32* block_visible) {
+    u32 visible = (u32)__syncthreads_count(tiles > 0);
+    if (threadIdx.x == 0) {
+        block_visible[blockIdx.x] = visible;
+    }
+}
+
 // Also counts the visible splats of each block in `block_visible`.
 extern "C" __global__ void __launch_bounds__(256)
     project_splats(const float* means, const float* log_scales, const float* quats, const float* opacity_logits,
@@ -41,43 +80,26 @@ extern "C" __global__ void __launch_bounds__(256)
     u32 tiles = 0;
     if (i < count) {
         Gaussian g = load_gaussian(means, log_scales, quats, opacity_logits, filter_3d, shaping, i);
-        Parts parts = parts_of(camera, g);
-        Footprint f = footprint_of(camera, g, parts, shaping);
-        if (f.in_view && MIN_ALPHA < f.opacity) {
-            Record record;
-            record.a = f.conic[0] * HALF_LOG2_E;
-            float b = f.conic[1] * HALF_LOG2_E;
-            record.b2 = b + b;
-            record.c = f.conic[2] * HALF_LOG2_E;
-            record.log2_opacity = log2f(f.opacity);
-            // Where log2(alpha) is above that of 1/255.
-            float reach = record.log2_opacity - MIN_LOG2_ALPHA;
-            float mahalanobis_squared = reach / HALF_LOG2_E;
-            int x0, x1, y0, y1;
-            covered(f.mean2d[0], mahalanobis_squared * f.covariance[0], camera.width, x0, x1);
-            covered(f.mean2d[1], mahalanobis_squared * f.covariance[2], camera.height, y0, y1);
-            if (x0 <= x1 && y0 <= y1) {
-                float inverse = 1.0f / f.covariance[2];
-                record.mean[0] = f.mean2d[0];
-                record.mean[1] = f.mean2d[1];
-                record.rgb[0] = record.rgb[1] = record.rgb[2] = 0.0f;
-                record.z = f.z;
-                record.shear = -(f.covariance[1] * inverse);
-                record.narrowing = f.determinant * inverse * inverse;
-                record.half_width_squared = reach / record.a;
-                record.columns = (u32)x0 | (u32)x1 << 16;
-                record.rows = (u32)y0 | (u32)y1 << 16;
-                record.sum_bits = sum_bits_of(record);
-                tiles = tiles_touched(record);
-                records[i] = record;
-            }
-        }
+        Footprint f = footprint_of(camera, g, parts_of(camera, g), shaping);
+        tiles = record_footprint(camera, f, records + i);
         touched[i] = tiles;
     }
-    u32 visible = (u32)__syncthreads_count(tiles > 0);
-    if (threadIdx.x == 0) {
-        block_visible[blockIdx.x] = visible;
+    count_visible(tiles, block_visible);
+}
+
+// The same for Gaussians that are given by their covariances.
+extern "C" __global__ void __launch_bounds__(256)
+    project_ellipsoids(const float* means, const float* covariances, const float* opacities, u32 count, Camera camera,
+                       Shaping shaping, Record* records, u32* touched, u32* block_visible) {
+    u32 i = global_thread();
+    u32 tiles = 0;
+    if (i < count) {
+        Ellipsoid e = load_ellipsoid(means, covariances, opacities, i);
+        Footprint f = footprint_of(camera, e, parts_of(camera, e), shaping);
+        tiles = record_footprint(camera, f, records + i);
+        touched[i] = tiles;
     }
+    count_visible(tiles, block_visible);
 }
 
 // Shared memory of a block that shades.

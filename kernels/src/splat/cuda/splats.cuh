@@ -38,6 +38,20 @@ __device__ inline Gaussian load_gaussian(const float* means, const float* log_sc
     return g;
 }
 
+__device__ inline Ellipsoid load_ellipsoid(const float* means, const float* covariances, const float* opacities, u32 i) {
+    Ellipsoid e;
+#pragma unroll
+    for (int k = 0; k < 3; k++) {
+        e.mean[k] = means[3 * i + k];
+    }
+#pragma unroll
+    for (int k = 0; k < 6; k++) {
+        e.covariance[k] = covariances[6 * (u64)i + k];
+    }
+    e.opacity = opacities[i];
+    return e;
+}
+
 // The unit vector from the camera to a splat; returns one over the distance.
 __device__ inline float direction_to(const float* means, const Camera& camera, u32 i, float direction[3]) {
     float squared = 0.0f;
