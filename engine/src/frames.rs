@@ -194,8 +194,12 @@ impl FrameSet {
 
     /// The view of a frame at that size.
     pub fn view(&self, i: usize, downscale: u32) -> View {
+        self.view_sized(i, self.size(i, downscale))
+    }
+
+    /// The view of a frame at any size.
+    pub fn view_sized(&self, i: usize, (width, height): (u32, u32)) -> View {
         let Stand { camera, view, .. } = &*self.frames[i].stand;
-        let (width, height) = self.size(i, downscale);
         let lens = camera.resized(width, height).lens;
         View { width: width as usize, height: height as usize, lens, ..*view }
     }

@@ -12,6 +12,8 @@ pub enum BenchKind {
     Rbf,
     /// Spatial sparse attention beside attention over all tokens
     Attention,
+    /// Volumetric video: training, and drawing moments at 1920x1080
+    Video,
 }
 
 /// What fields of radial basis functions are measured with.
@@ -39,7 +41,7 @@ impl RbfSubject {
 #[derive(Debug, Args)]
 pub struct Bench {
     /// Measure this in place of training splats
-    #[arg(value_enum, conflicts_with_all = ["capture", "steps", "settings", "view", "device", "splats"])]
+    #[arg(value_enum, conflicts_with_all = ["view", "splats"])]
     pub kind: Option<BenchKind>,
     /// Folder of the test data; TESSERA_DATA or ../shared/data by default
     #[arg(long, value_name = "DIR", requires = "kind")]
@@ -53,15 +55,15 @@ pub struct Bench {
     /// Capture to train on; a made scene by default
     #[arg(long, value_name = "DIR")]
     pub capture: Option<PathBuf>,
-    /// Training steps that are measured
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
-    pub steps: u64,
+    /// Training steps that are measured; 200 by default
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub steps: Option<u64>,
     /// Any training setting, as often as needed
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
     /// Where to train: auto (a GPU if one can be used), cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub device: Request,
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<Request>,
     /// Measure how fast splats are drawn instead
     #[arg(long, conflicts_with_all = ["capture", "steps", "settings", "device"])]
     pub view: bool,

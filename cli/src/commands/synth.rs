@@ -122,12 +122,19 @@ fn write_moving(args: &Synth, console: &Console) -> Result<()> {
         points: args.points,
         video: args.video,
     };
-    let progress = Mutex::new(Progress::new(console, "filming"));
-    let show = |done, total| progress.lock().unwrap_or_else(PoisonError::into_inner).count(done, total);
-    synthetic::write_moving(&options, &args.output, args.force, &show)?;
-    drop(progress);
+    film(&options, &args.output, args.force, console)?;
     console.note(describe(&Capture::open(&args.output)?));
     console.result(args.output.display())
+}
+
+/// Writes the made stage, and shows how far it is.
+///
+/// # Errors
+/// When an option is out of range or the folder cannot be written.
+pub(super) fn film(options: &MovingOptions, folder: &Path, replace: bool, console: &Console) -> Result<()> {
+    let progress = Mutex::new(Progress::new(console, "filming"));
+    let show = |done, total| progress.lock().unwrap_or_else(PoisonError::into_inner).count(done, total);
+    Ok(synthetic::write_moving(options, folder, replace, &show)?)
 }
 
 fn write_splats(args: &Synth, kind: SceneKind, options: &Options, splats: u64, console: &Console) -> Result<()> {

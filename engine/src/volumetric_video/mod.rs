@@ -47,7 +47,7 @@ use tessera_datasets::image::Image8;
 use tessera_datasets::scene::{NEAR, Timeline, VolumetricVideo};
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::device::Device;
-use tessera_kernels::splat::RenderSettings;
+use tessera_kernels::splat::{Counts, RenderSettings};
 use windows::Windows;
 
 /// Gaussians in space and time being trained on a capture.
@@ -146,6 +146,29 @@ impl VideoTraining {
     /// When the disk refuses.
     pub fn wait_in(&mut self, folder: &Path) -> Result<()> {
         self.state.model.wait_in(folder)
+    }
+
+    /// Draws the view of a training photo at another size, some `seconds` after the first frame. A device does not wait for it.
+    ///
+    /// # Errors
+    /// When the disk refuses, or a device fails.
+    pub fn show(&mut self, photo: usize, seconds: f64, size: (u32, u32)) -> Result<()> {
+        let (view, settings) = (self.frames.view_sized(photo, size), self.render_settings());
+        self.state.hold(self.windows.of(seconds), &self.windows, self.machine.as_mut())?;
+        self.machine.show(&self.state, seconds, &view, &settings)
+    }
+
+    /// What the last rendering did; waits for it.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn counts(&self) -> Result<Counts> {
+        self.machine.counts()
+    }
+
+    /// The frames and how fast they follow each other.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
     /// All Gaussians as they were at the last [`Method::settle`] (on the CPU: as they are), in scene coordinates.

@@ -1,5 +1,5 @@
 //! `tessera bench`: how fast this machine trains; with --view, how fast it draws and how scenes stream; `bench rbf`: what small fields reach;
-//! `bench attention`: what sparse attention saves.
+//! `bench attention`: what sparse attention saves; `bench video`: how fast moving scenes are trained and drawn.
 
 mod arithmetic;
 mod attention;
@@ -7,10 +7,11 @@ mod fitted;
 mod rbf;
 mod streaming;
 mod training;
+mod video;
 mod view;
 
 use crate::args::{Bench, BenchKind};
-use crate::console::Console;
+use crate::console::{Console, UsageError};
 use anyhow::Result;
 use tessera_engine::rbf::file::RbfFile;
 
@@ -22,9 +23,15 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
     if let Some(path) = args.scene.as_ref().filter(|path| RbfFile::is_named(path)) {
         return fitted::run(path, args, console);
     }
+    let trains = args.capture.is_some() || args.steps.is_some() || args.device.is_some() || !args.settings.is_empty();
     match args.kind {
+        Some(BenchKind::Rbf | BenchKind::Attention) if trains => {
+            let message = "--capture, --steps, --set and --device are for training splats and video; leave them out";
+            return Err(UsageError(message.to_owned()).into());
+        }
         Some(BenchKind::Rbf) => return rbf::run(args, console),
         Some(BenchKind::Attention) => return attention::run(args, console),
+        Some(BenchKind::Video) => return video::run(args, console),
         None => {}
     }
     if args.view { view::run(args, console) } else { training::run(args, console) }

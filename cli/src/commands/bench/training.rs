@@ -20,7 +20,9 @@ use tessera_engine::train::Method;
 use tessera_kernels::device::Device;
 
 /// Steps before the clock starts: photos are decoded, buffers grow to their size, and a GPU no longer waits for the number of pairs.
-const WARM_UP_STEPS: u64 = 20;
+pub(super) const WARM_UP_STEPS: u64 = 20;
+/// Steps that are measured unless another number is asked for.
+pub(super) const STEPS: u64 = 200;
 /// Points of the made room where no number of splats is asked for.
 const POINTS: usize = 26_000;
 
@@ -48,7 +50,7 @@ struct Measurement {
 /// # Errors
 /// When the capture cannot be read, the device cannot be used, or training fails.
 pub fn run(args: &Bench, console: &Console) -> Result<()> {
-    let device = reconstruct::chosen(args.device, console)?;
+    let device = reconstruct::chosen(args.device.unwrap_or_default(), console)?;
     let mut config = SplatsConfig { resolution_schedule: false, resolution: 0, ..SplatsConfig::default() };
     args.settings.iter().try_for_each(|setting| config.set(setting)).map_err(|e| UsageError(e.to_string()))?;
     let made = tempfile::tempdir().context("there is no room for temporary files")?;
@@ -73,7 +75,7 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
             (config.max_splats, config.init) = (size as usize, InitSource::Points);
         }
         let mut training = SplatTraining::on(device.as_ref(), &capture, &config)?;
-        let mut measured = measure(&mut training, args.steps, device.as_ref(), console)?;
+        let mut measured = measure(&mut training, args.steps.unwrap_or(STEPS), device.as_ref(), console)?;
         measured.capture = if args.json { capture.name.clone() } else { describe(&capture) };
         (measured.photos, measured.state_bytes) = (capture.frames.len(), training.state_bytes());
         if args.json {
@@ -205,7 +207,7 @@ fn table(measurements: &[Measurement]) -> Table {
 }
 
 /// The most memory that this process ever had, in bytes.
-fn peak_memory() -> Option<u64> {
+pub(super) fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

@@ -8,7 +8,7 @@ use crate::frames::FrameTarget;
 use crate::train::MemoryPlan;
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::image_loss::{ImageLoss, ImagePair, LossSettings, LossValues};
-use tessera_kernels::splat::{RenderSettings, Rendering, RenderingGradient};
+use tessera_kernels::splat::{Counts, RenderSettings, Rendering, RenderingGradient};
 
 /// Gaussians in space and time that are trained with SIMD and threads.
 #[derive(Debug)]
@@ -89,6 +89,15 @@ impl Machine for CpuMachine {
 
     fn values(&mut self, _now: bool) -> Result<LossValues> {
         Ok(self.values)
+    }
+
+    fn show(&mut self, state: &State, seconds: f64, view: &View, settings: &RenderSettings) -> Result<()> {
+        self.slicer.draw(&state.model, seconds, view, settings);
+        Ok(())
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        Ok(self.slicer.counts())
     }
 
     fn picture(&mut self, state: &State, seconds: f64, view: &View, settings: &RenderSettings) -> Result<&Rendering> {

@@ -16,7 +16,7 @@ use tessera_kernels::gaussian4d::cuda::{Descent4d, Trained4d};
 use tessera_kernels::image_loss::LossValues;
 use tessera_kernels::image_loss::cuda::ImageLoss;
 use tessera_kernels::splat::cuda::{Photos, Rasterizer};
-use tessera_kernels::splat::{RenderSettings, Rendering};
+use tessera_kernels::splat::{Counts, RenderSettings, Rendering};
 
 /// (splat, tile) pairs that are expected for each Gaussian.
 const PAIRS_EACH: usize = 4;
@@ -136,6 +136,15 @@ impl Machine for DeviceMachine {
 
     fn values(&mut self, now: bool) -> Result<LossValues> {
         self.comparison.values(&mut self.rasterizer, now)
+    }
+
+    fn show(&mut self, state: &State, seconds: f64, view: &View, settings: &RenderSettings) -> Result<()> {
+        self.slice(state, seconds)?;
+        self.comparison.draw(&mut self.rasterizer, &self.trained.ellipsoids(), view, settings)
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        Ok(self.rasterizer.counts()?)
     }
 
     fn picture(&mut self, state: &State, seconds: f64, view: &View, settings: &RenderSettings) -> Result<&Rendering> {

@@ -16,7 +16,7 @@ use crate::train::MemoryPlan;
 use tessera_kernels::adam::AdamSettings;
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::image_loss::{LossSettings, LossValues, Padding};
-use tessera_kernels::splat::{RenderSettings, Rendering};
+use tessera_kernels::splat::{Counts, RenderSettings, Rendering};
 
 /// The optimiser forgets sooner than that of splats: most Gaussians are looked at in few steps only.
 pub(super) const ADAM: AdamSettings = AdamSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-15 };
@@ -87,6 +87,18 @@ pub trait Machine: std::fmt::Debug + Send {
     /// # Errors
     /// When a device fails.
     fn values(&mut self, now: bool) -> Result<LossValues>;
+
+    /// Draws the Gaussians at a moment; a device does not wait for it.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn show(&mut self, state: &State, seconds: f64, view: &View, settings: &RenderSettings) -> Result<()>;
+
+    /// What the last rendering did; waits for it.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn counts(&self) -> Result<Counts>;
 
     /// A picture of the Gaussians at a moment.
     ///
