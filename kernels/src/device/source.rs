@@ -132,7 +132,7 @@ pub static HEADERS: [Source; 17] = [
 ];
 
 /// Every source of this crate.
-pub static SOURCES: [&Source; 24] = [
+pub static SOURCES: [&Source; 25] = [
     &super::SELF_TEST,
     &crate::adam::cuda::ADAM,
     &crate::adam::cuda::LISTED,
@@ -148,6 +148,7 @@ pub static SOURCES: [&Source; 24] = [
     &crate::rbf::cuda::SPATIAL,
     &crate::sort::cuda::RADIX,
     &crate::sort::cuda::SCAN,
+    &crate::sparse_attention::cuda::ATTENTION,
     &crate::splat::cuda::PROJECT,
     &crate::splat::cuda::INSTANCES,
     &crate::splat::cuda::RASTERIZE,

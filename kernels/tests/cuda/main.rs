@@ -7,6 +7,7 @@ mod scenes;
 #[path = "../common/splat_renderer.rs"]
 mod splat_renderer;
 
+mod attention;
 mod fields;
 mod gaussians_4d;
 mod grids;
@@ -46,6 +47,7 @@ macro_rules! on_devices {
 on_devices! {
     primitives: adam_steps_as_on_the_cpu sorts_are_stable_and_complete sums_are_exclusive
         points_project_as_on_the_cpu;
+    attention: attention_is_that_of_the_cpu attention_has_the_same_bits_each_time;
     image_loss: losses_are_those_of_the_cpu;
     grids: encodings_are_those_of_the_cpu gradients_of_tables_are_those_of_the_cpu
         sizes_do_not_matter_to_sums_and_broken_numbers_are_seen;
