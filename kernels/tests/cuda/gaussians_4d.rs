@@ -242,7 +242,7 @@ pub fn a_moment_without_room_is_not_trained_on(device: &Device) {
     let (mut rng, stream, view) = (fresh_rng(), stream(device), view());
     let mut moving = Moving::random(10, &mut rng);
     moving.tensors[2].fill(0.5);
-    moving.rows = vec![0..10];
+    moving.rows = vec![0..5, 5..10];
     let (_, rgb, scores) = upstream(device, &view, &mut rng);
     let gradient = cuda::RenderingGradient { rgb: &rgb, alpha: None, depth: None, score: Some(&scores) };
     let mut trained = moving.on_device(device, &stream);
