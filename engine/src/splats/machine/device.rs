@@ -1,7 +1,7 @@
 //! Training on a device: a GPU, or the emulator in tests.
 //!
 //! Parameters, optimiser, learned appearance and pictures stay there. A step sends a photo and launches kernels; nothing comes
-//! back, but for refined poses, which live on the host, and for what comparisons find, now and then ([`Comparison`]). For
+//! back, but for refined poses, which live on the host, and for what comparisons find, now and then (`comparison.rs`). For
 //! refinements the host gets eight bytes for each splat and decides as it does for the CPU.
 
 use super::super::NEAR;

@@ -1,7 +1,7 @@
 //! Training on a device: a GPU, or the emulator in tests.
 //!
 //! The Gaussians that are in memory are on the device while it takes steps, with their optimiser. A step sends a photo and
-//! launches kernels; nothing comes back but, now and then, what comparisons find ([`Comparison`]). At a refinement, or when
+//! launches kernels; nothing comes back but, now and then, what comparisons find (`splats/machine/comparison.rs`). At a refinement, or when
 //! another window of time begins, the state goes to the host and what it became comes back: 348 bytes each way for a
 //! Gaussian at degree 1, every hundred steps.
 
