@@ -11,9 +11,12 @@ mod images;
 mod in_order;
 mod llff;
 mod normalise;
+mod not_a_number;
 mod part;
 pub mod photos;
+mod problems;
 mod rig;
+mod times;
 mod transforms_json;
 
 pub use detect::OpenOptions;

@@ -136,6 +136,22 @@ fn photos_that_are_missing_or_damaged_stop_or_are_skipped() {
 }
 
 #[test]
+fn photos_with_one_number_and_clocks_without_one_are_refused_and_left_out() {
+    let folder = with_photos();
+    folder.put("images/01/000001.jpg", crate::support::jpeg(64, 48, 1));
+    folder.refused_with(&["1 photos of camera 01 have another one's number", "--skip-bad"]);
+    assert_eq!(skipping(folder.path()).frames.len(), 6);
+
+    let Some(folder) = filmed([10, 10]) else { return };
+    folder.put("sync.json", r#"{"00": 0.0, "01": NaN}"#);
+    folder.refused_with(&["the sync offset of camera 01 is not a finite number", "--skip-bad"]);
+    let capture = skipping(folder.path());
+    assert_eq!((capture.frames.len(), capture.frames[0].rig_camera), (10, Some(0)));
+    folder.put("sync.json", r#"{"00": 0.0, "01": "late"}"#);
+    folder.refused_with(&["sync.json: does not hold one number for each camera"]);
+}
+
+#[test]
 fn frames_of_videos_have_the_times_and_pixels_of_their_video() {
     let Some(folder) = filmed([30, 30]) else { return };
     folder.put("sync.json", r#"{"00": 0.0, "01": 0.25}"#);

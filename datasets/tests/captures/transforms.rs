@@ -3,7 +3,7 @@
 use crate::support::{Folder, png};
 use serde_json::{Value, json};
 use tessera_datasets::camera::{Distortion, Lens};
-use tessera_datasets::capture::{Capture, MaskKind, Split};
+use tessera_datasets::capture::{Capture, MaskKind, OpenOptions, Split};
 
 /// A camera at (x, 2, 3) with its axes along the world's.
 pub fn at(x: f64) -> Value {
@@ -211,4 +211,66 @@ fn bad_files_are_one_clear_sentence() {
     refused("[".repeat(100_000), &["transforms.json"]);
     good.put("transforms.json", text).put("images/a.png", &png(64, 48)[..20]);
     good.refused_with(&["a.png"]);
+}
+
+/// Photos of two cameras that stand still, `times` by camera.
+fn of_two_cameras(times: [&[&str]; 2]) -> Folder {
+    let folder = Folder::new();
+    let mut frames = Vec::new();
+    for (camera, times) in times.into_iter().enumerate() {
+        for (number, time) in times.iter().enumerate() {
+            let path = format!("images/{camera}/{number}.png");
+            folder.put(&path, png(64, 48));
+            let pose = at(camera as f64);
+            frames.push(format!(r#"{{"file_path": "{path}", "transform_matrix": {pose}, "time": {time}}}"#));
+        }
+    }
+    // In which order a file lists them says nothing.
+    frames.reverse();
+    folder.put("transforms.json", format!(r#"{{"fl_x": 70, "frames": [{}]}}"#, frames.join(",")));
+    folder
+}
+
+/// What is left with bad photos skipped: names with times, and the warnings.
+fn sound(folder: &Folder) -> (Vec<(String, Option<f64>)>, String) {
+    let capture = Capture::open_with(folder.path(), OpenOptions { skip_bad: true }).expect("opens");
+    (capture.frames.iter().map(|f| (f.name.clone(), f.time)).collect(), capture.warnings.join("\n"))
+}
+
+#[test]
+fn times_that_go_back_or_repeat_are_refused_and_left_out() {
+    let folder = of_two_cameras([&["0", "0.1", "0.5", "0.2", "0.3"], &["0", "0.1", "0.1", "0.2", "0.3"]]);
+    folder.refused_with(&["2 photos have times that go back or repeat", "(images/1/2.png)", "--skip-bad"]);
+    let (left, told) = sound(&folder);
+    let names: Vec<&str> = left.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["0/0.png", "0/1.png", "0/3.png", "0/4.png", "1/0.png", "1/1.png", "1/3.png", "1/4.png"]);
+    assert!(told.contains("they are left out"), "{told}");
+}
+
+#[test]
+fn times_that_could_not_be_computed_or_are_missing_are_named() {
+    let folder = of_two_cameras([&["0", "NaN", "0.2"], &["0", "0.1", "-Infinity"]]);
+    folder.refused_with(&["2 photos have a time that is not a finite number", "images/1/2.png", "--skip-bad"]);
+    assert_eq!(sound(&folder).0.len(), 4);
+    // Splats of a still scene need none, so that some are missing is no reason to refuse.
+    let folder = of_two_cameras([&["0", "null", "0.2"], &["0", "0.1", "0.2"]]);
+    assert_eq!(folder.open().frames.len(), 6);
+    let (left, told) = sound(&folder);
+    assert_eq!(left.len(), 5);
+    assert!(told.contains("1 photos have no time, which most have (images/0/1.png)"), "{told}");
+    of_two_cameras([&["0", "\"soon\""], &["0", "1"]]).refused_with(&["transforms.json", "not a valid transforms file"]);
+}
+
+#[test]
+fn clocks_may_begin_anywhere_and_run_either_way() {
+    let sound: [[&[&str]; 2]; 4] = [
+        [&["-0.2", "-0.1", "0"], &["-0.2", "-0.1", "0"]],
+        [&["3", "2", "1"], &["1", "2", "3"]],
+        [&["0", "0", "0"], &["0", "0", "0"]],
+        [&["5"], &["5"]],
+    ];
+    for times in sound {
+        let capture = of_two_cameras(times).open();
+        assert_eq!((capture.frames.len(), capture.warnings), (2 * times[0].len(), Vec::new()), "{times:?}");
+    }
 }

@@ -1,27 +1,10 @@
 //! Whether the cameras of a rig filmed the same: what is wrong, and what is done about it with `--skip-bad`.
 
 use super::footage::{Footage, Source};
-use crate::capture::OpenOptions;
-use crate::capture::assemble::name_some;
-use crate::files::Files;
-use crate::{DataError, Result};
+use crate::capture::problems::Problem;
 
 /// How far rates may lie apart, relatively: cameras that run at 29.97 and at 30 are told apart from rounding.
 const RATE_TOLERANCE: f64 = 5e-4;
-
-/// Something that does not fit.
-pub(super) struct Problem {
-    /// A sentence.
-    what: String,
-    /// What is done about it when the user says to go on.
-    done: &'static str,
-}
-
-impl Problem {
-    pub(super) fn new(what: impl Into<String>, done: &'static str) -> Self {
-        Self { what: what.into(), done }
-    }
-}
 
 /// Looks at one camera's footage by itself, and leaves out what cannot be used.
 pub(super) fn check_alone(film: &mut Footage, problems: &mut Vec<Problem>) {
@@ -38,6 +21,13 @@ pub(super) fn check_alone(film: &mut Footage, problems: &mut Vec<Problem>) {
             }
         }
         Source::Photos(photos) => {
+            let listed = photos.len();
+            photos.dedup_by_key(|(number, _)| *number);
+            if photos.len() < listed {
+                let what =
+                    format!("{} photos of camera {} have another one's number", listed - photos.len(), film.name);
+                problems.push(Problem::new(what, "only the first of each number is used"));
+            }
             let (first, last) = (photos.first().map_or(0, |p| p.0), photos.last().map_or(0, |p| p.0));
             let missing = (last - first + 1).saturating_sub(photos.len() as u64);
             if missing > 0 {
@@ -83,29 +73,6 @@ pub(super) fn compare(films: &[Footage]) -> Vec<Problem> {
         }
     }
     problems
-}
-
-/// Tells the user what is wrong: as warnings when training shall go on, else as an error.
-///
-/// # Errors
-/// When something is wrong and `options` do not say to go on.
-pub(super) fn settle(
-    files: &Files,
-    problems: Vec<Problem>,
-    options: OpenOptions,
-    warnings: &mut Vec<String>,
-) -> Result<()> {
-    if options.skip_bad {
-        warnings.extend(problems.into_iter().map(|Problem { what, done }| format!("{what}; {done}")));
-        return Ok(());
-    }
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let all: Vec<String> = problems.into_iter().map(|problem| problem.what).collect();
-    let what = name_some(&all);
-    Err(DataError::new(files.root(), format!("is no rig whose cameras fit together: {what}"))
-        .remedy("repair that, or use what is sound with --skip-bad"))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

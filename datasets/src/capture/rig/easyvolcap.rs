@@ -10,6 +10,7 @@
 use super::opencv_yaml::Document;
 use super::{Calibrated, Rig};
 use crate::camera::{Camera, Distortion, Lens, Pose};
+use crate::capture::not_a_number::{Number, quoted};
 use crate::capture::{Capture, OpenOptions};
 use crate::files::{Files, join};
 use crate::{DataError, Result};
@@ -119,13 +120,15 @@ fn pose(document: &Document, name: &str) -> std::result::Result<Pose, String> {
     Ok(Pose::from_parts(Translation3::new(x, y, z), rotation))
 }
 
-/// Seconds by camera name.
+/// Seconds by camera name; not finite where the file says so.
 fn offsets(files: &Files) -> Result<HashMap<String, f64>> {
     let Some(path) = FOLDERS.map(|folder| join(folder, OFFSETS)).into_iter().find(|path| files.exists(path)) else {
         return Ok(HashMap::new());
     };
-    serde_json::from_slice(&files.read(&path)?).map_err(|e| {
+    let read: serde_json::Result<HashMap<String, Number>> = serde_json::from_slice(&quoted(&files.read(&path)?));
+    let offsets = read.map_err(|e| {
         DataError::new(files.display_path(&path), format!("does not hold one number for each camera ({e})"))
             .remedy("write {\"CAMERA\": SECONDS, ...}, or remove it")
-    })
+    })?;
+    Ok(offsets.into_iter().map(|(name, Number(seconds))| (name, seconds)).collect())
 }

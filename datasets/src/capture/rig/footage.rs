@@ -1,8 +1,8 @@
 //! What the cameras of a rig filmed: a video or a folder of photos for each, found by the camera's name.
 
-use super::checks::Problem;
 use crate::capture::OpenOptions;
 use crate::capture::assemble::name_some;
+use crate::capture::problems::Problem;
 use crate::files::{Files, join};
 use crate::video::{Survey, VideoInfo, is_video_name};
 use crate::{DataError, Result};

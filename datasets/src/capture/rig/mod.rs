@@ -22,6 +22,7 @@ pub(super) use videos::{is_here as is_colmap_with_videos, load as load_colmap_wi
 
 use super::assemble::{Draft, DraftFrame, name_some};
 use super::images::{Photo, find_image, find_photos};
+use super::problems::{Problem, settle};
 use super::{Capture, Frame, MaskKind, MaskSource, OpenOptions, Point, Split};
 use crate::Result;
 use crate::camera::{Camera, Pose};
@@ -100,10 +101,12 @@ impl Rig {
         let names: Vec<&str> = self.cameras.iter().map(|camera| camera.name.as_str()).collect();
         let (mut films, mut problems) = footage::find(&self.files, &names, self.prefers_photos, options)?;
         problems.extend(checks::compare(&films));
+        self.drop_clockless(&mut films, &mut problems);
         if options.skip_bad {
             films.par_iter_mut().for_each(|film| film.drop_broken(&self.files));
         }
-        checks::settle(&self.files, problems, options, &mut self.warnings)?;
+        let complaint = "is no rig whose cameras fit together";
+        settle(&self.files, complaint, problems, options, &mut self.warnings)?;
         self.warnings.extend(films.iter().flat_map(Footage::remarks));
         self.warn_of_unused_offsets(&films);
         let mut frames = Vec::new();
@@ -164,6 +167,18 @@ impl Rig {
                     .collect())
             }
         }
+    }
+
+    /// Leaves out cameras whose clock is said to be ahead by what is no number.
+    fn drop_clockless(&self, films: &mut Vec<Footage>, problems: &mut Vec<Problem>) {
+        films.retain(|film| {
+            let is_known = self.offsets.get(&film.name).is_none_or(|seconds| seconds.is_finite());
+            if !is_known {
+                let what = format!("the sync offset of camera {} is not a finite number", film.name);
+                problems.push(Problem::new(what, "that camera is left out"));
+            }
+            is_known
+        });
     }
 
     /// Photos are timed by their numbers, which seconds cannot be taken from.

@@ -13,7 +13,9 @@ pub use cameras::{StatedCamera, read_cameras};
 
 use super::assemble::{Draft, DraftFrame, name_some};
 use super::images::{find_image, find_photos};
-use super::{Capture, DepthSource, Frame, MaskKind, MaskSource, OpenOptions, Point, Split};
+use super::not_a_number::{Number, holds_any, quoted};
+use super::problems::settle;
+use super::{Capture, DepthSource, Frame, MaskKind, MaskSource, OpenOptions, Point, Split, times};
 use crate::camera::Pose;
 use crate::files::Files;
 use crate::format::ply;
@@ -37,7 +39,7 @@ pub(super) fn load(files: Arc<Files>, json: &str, options: OpenOptions) -> Resul
     let mut collected = Collected::default();
     collected.add(&files, json, &transforms, None, options)?;
     collected.points = read_points(&files, &transforms, &mut collected.warnings)?;
-    collected.finish(files, format!("nerfstudio or instant-ngp {json}"), json)
+    collected.finish(files, format!("nerfstudio or instant-ngp {json}"), json, options)
 }
 
 /// Reads `transforms_train.json` and, as far as they exist, `transforms_val.json` and `transforms_test.json`.
@@ -56,25 +58,20 @@ pub(super) fn load_splits(files: Arc<Files>, options: OpenOptions) -> Result<Cap
         }
     }
     let layout = format!("Blender/NeRF-synthetic transforms_{{{}}}.json", present.join(","));
-    collected.finish(files, layout, "transforms_train.json")
+    collected.finish(files, layout, "transforms_train.json", options)
 }
 
 fn parse(files: &Files, json: &str) -> Result<Transforms> {
     let bytes = files.read(json)?;
     // Some editors put a byte-order mark first, which JSON does not allow.
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
-    serde_json::from_slice(text).map_err(|e| {
+    serde_json::from_slice(&quoted(text)).map_err(|e| {
         let error = DataError::new(files.display_path(json), format!("is not a valid transforms file ({e})"));
-        error.remedy(match holds_nan(text) {
+        error.remedy(match holds_any(text) {
             true => "it holds NaN or Infinity: a pose or a lens could not be computed",
             false => "export it again",
         })
     })
-}
-
-/// Whether the text holds the words that Python writes for numbers that JSON has no way to write.
-fn holds_nan(text: &[u8]) -> bool {
-    text.windows(3).any(|w| w == b"NaN") || text.windows(8).any(|w| w == b"Infinity")
 }
 
 /// What the files of a capture add up to.
@@ -116,7 +113,7 @@ impl Collected {
                 normals: entry.normal_file_path.as_deref().and_then(|path| find_or_note(files, path, &mut missing)),
                 camera,
                 camera_from_world: camera_from_world(&entry.transform_matrix).map_err(described)?,
-                time: entry.time,
+                time: entry.time.map(|Number(time)| time),
                 rig_camera: entry.camera.as_ref().and_then(|camera| rig.number(camera)),
                 split: split.or(entry.split.map(Into::into)).or_else(|| lists.split(&entry.file_path)),
             };
@@ -129,8 +126,10 @@ impl Collected {
         Ok(())
     }
 
-    fn finish(self, files: Arc<Files>, layout: String, source: &str) -> Result<Capture> {
-        let Self { frames, points, warnings } = self;
+    fn finish(self, files: Arc<Files>, layout: String, source: &str, options: OpenOptions) -> Result<Capture> {
+        let Self { mut frames, points, mut warnings } = self;
+        let problems = times::check(&mut frames, options);
+        settle(&files, "states times that cannot be right", problems, options, &mut warnings)?;
         Draft { files, layout, source: source.to_owned(), frames, points, warnings }.finish()
     }
 }

@@ -1,6 +1,7 @@
 //! The keys of a transforms file that mean something here; others are ignored.
 
 use crate::capture::Split;
+use crate::capture::not_a_number::Number;
 use serde::Deserialize;
 
 /// The whole file.
@@ -27,7 +28,7 @@ pub(super) struct FrameEntry {
     pub(super) mask_path: Option<String>,
     pub(super) depth_file_path: Option<String>,
     pub(super) normal_file_path: Option<String>,
-    pub(super) time: Option<f64>,
+    pub(super) time: Option<Number>,
     #[serde(alias = "camera_index")]
     pub(super) camera: Option<RigCamera>,
     pub(super) split: Option<SplitName>,
