@@ -13,8 +13,8 @@ mod web;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use tessera_engine::datasets::capture::Split;
+use std::path::{Path, PathBuf};
+use tessera_engine::datasets::capture::{Capture, OpenOptions, Split};
 use tessera_engine::datasets::convert::Most;
 use tessera_engine::datasets::format::{SogVersion, SpzVersion};
 use tessera_engine::render::Layer;
@@ -164,6 +164,14 @@ pub struct Skipping {
 }
 
 impl Skipping {
+    /// Opens a capture so.
+    ///
+    /// # Errors
+    /// When it is in no layout that we know, or damaged in a way that is not skipped.
+    pub fn open(self, path: &Path) -> tessera_engine::datasets::Result<Capture> {
+        Capture::open_with(path, OpenOptions { skip_bad: self.skip_bad })
+    }
+
     /// As the user says, or as the run was trained.
     pub fn or_of(self, run: Option<&RunConfig>) -> Self {
         Self { skip_bad: self.skip_bad || run.is_some_and(|run| run.skip_bad) }

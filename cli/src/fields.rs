@@ -7,7 +7,7 @@ use std::path::Path;
 use tessera_engine::datasets::camera::Similarity;
 use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::scene::{Bulk, Timeline};
-use tessera_engine::evaluate::{EvalOptions, EvalReport, evaluate_capture};
+use tessera_engine::evaluate::{EvalOptions, EvalReport};
 use tessera_engine::rbf::file::{Content, RbfFile};
 use tessera_engine::rbf::radiance::{RADIANCE_FILE, Radiance, RadiancePainter};
 use tessera_engine::render::{Painter, PathCamera, orbit_of_points, orbit_past_photos};
@@ -86,10 +86,7 @@ impl LearnedField {
         Ok(match &mut self.field {
             Kind::Surface(surface) => surface.evaluate(capture, options, progress)?,
             Kind::Radiance(radiance) => radiance.evaluate(capture, options, progress)?,
-            Kind::Video(video) => {
-                let mut painter = VideoPainter::new(video, options.background)?;
-                evaluate_capture(capture, options, &mut painter, progress)?
-            }
+            Kind::Video(video) => video.evaluate(capture, options, progress)?,
         })
     }
 

@@ -7,7 +7,7 @@ use crate::settings::{self, Settings};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 use tessera_engine::blocks::TILES_FOLDER;
-use tessera_engine::datasets::capture::{Capture, OpenOptions};
+use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::format::stream::{SplatHeader, collect};
 use tessera_engine::datasets::format::{self, SplatFormat};
 use tessera_engine::datasets::scene::{Mesh, SplatCloud};
@@ -77,6 +77,14 @@ impl Run {
     pub fn capture(&self) -> PathBuf {
         let found = self.folder.join(FOUND_POSES);
         if found.is_dir() { found } else { self.config.capture.clone() }
+    }
+
+    /// Opens its posed photos as it was trained on them: if without bad ones, they are left out again.
+    ///
+    /// # Errors
+    /// When they have been moved or damaged since.
+    pub fn open_capture(&self) -> tessera_engine::datasets::Result<Capture> {
+        Skipping { skip_bad: self.config.skip_bad }.open(&self.capture())
     }
 
     /// Whether it becomes splats that do not move.
@@ -189,7 +197,7 @@ pub fn up_of_mesh(mesh: &Mesh, file: &Path) -> [f64; 3] {
 /// # Errors
 /// When it is not in any layout that we know, or damaged.
 pub fn open_capture(path: &Path, skipping: Skipping, console: &Console) -> Result<Capture> {
-    let capture = Capture::open_with(path, OpenOptions { skip_bad: skipping.skip_bad })?;
+    let capture = skipping.open(path)?;
     console.note(describe(&capture));
     capture.warnings.iter().for_each(|warning| console.warn(warning));
     Ok(capture)

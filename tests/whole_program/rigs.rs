@@ -89,6 +89,37 @@ fn a_broken_rig_is_refused_and_used_around_what_is_broken() {
 }
 
 #[test]
+fn a_run_without_a_bad_photo_stays_without_it() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let (rig, run) = (root.path().join("rig"), root.path().join("run"));
+    stage(&rig, "4", false);
+    let photo = rig.join("images/cam03/000002.jpg");
+    let whole = std::fs::read(&photo).expect("read");
+    std::fs::write(&photo, &whole[..whole.len() / 2]).expect("written");
+    let mut training = small_training(&rig, &run, "20");
+    training.extend(["--method", "video", "--skip-bad"]);
+    let finished = tessera().run(&training);
+    finished.success();
+    assert!(finished.stderr.contains("1 photos cannot be used: "), "{}", finished.stderr);
+    let report = tessera().run(&["eval", text(&run), "--split", "train", "--json"]).json();
+    assert_eq!(report["images"], 11, "three cameras, four photos, one of them bad: {report}");
+    tessera().run(&["reconstruct", "--resume", "-o", text(&run), "--steps", "24"]).success();
+    let pictures = root.path().join("pictures");
+    let (folder, capture) = (text(&run), text(&rig));
+    tessera().run(&["render", folder, "--capture", capture, "--split", "train", "-o", text(&pictures)]).success();
+    assert_eq!(files_below(&pictures).len(), 11);
+    let orbit = root.path().join("orbit");
+    let drawn = tessera().run(&["render", folder, "--orbit", "2", "-o", text(&orbit)]);
+    drawn.success();
+    assert!(!drawn.stderr.contains("a guess"), "{}", drawn.stderr);
+    // Whoever does not say so gets the sentence.
+    let other = root.path().join("other");
+    let mut training = small_training(&rig, &other, "20");
+    training.extend(["--method", "video"]);
+    tessera().run(&training).failure(&["000002.jpg"]);
+}
+
+#[test]
 fn without_ffmpeg_it_is_said_how_to_get_it() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let rig = root.path().join("rig");

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tessera_engine::datasets::camera::LensModel;
-use tessera_engine::datasets::capture::{Capture, Frame, MaskKind, OpenOptions, Split};
+use tessera_engine::datasets::capture::{Capture, Frame, MaskKind, Split};
 use tessera_engine::datasets::format::volumetric::is_video_scene_name;
 use tessera_engine::datasets::format::{self, Contents, SplatFormat};
 use tessera_engine::datasets::scene::SplatCloud;
@@ -42,7 +42,7 @@ pub fn run(args: &Info, console: &Console) -> Result<()> {
             Contents::Mesh | Contents::Points => mesh::about(&args.path, console)?,
         }
     } else {
-        let capture = Capture::open_with(&args.path, OpenOptions { skip_bad: args.skipping.skip_bad })?;
+        let capture = args.skipping.open(&args.path)?;
         capture.warnings.iter().for_each(|warning| console.warn(warning));
         let (mut facts, mut json) = about_capture(&capture);
         if let Some((rig, report)) = rig::about(&capture, console)? {

@@ -237,7 +237,7 @@ impl Job<'_> {
         // The window must be on the main thread.
         std::thread::scope(|scope| {
             let training = scope.spawn(move || self.train_watched(console, Some(&sender)));
-            if let Err(error) = live::show(self.capture, receiver, console) {
+            if let Err(error) = live::show(self.capture, self.skipping, receiver, console) {
                 console.warn(format_args!("{error:#}; training goes on without a window"));
             }
             training.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

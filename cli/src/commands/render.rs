@@ -10,7 +10,7 @@ use crate::interrupt;
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use tessera_engine::datasets::capture::{Capture, OpenOptions, StatedCamera, read_cameras};
+use tessera_engine::datasets::capture::{Capture, StatedCamera, read_cameras};
 use tessera_engine::datasets::format::Existing;
 use tessera_engine::datasets::scene::Timeline;
 use tessera_engine::evaluate::split_indices;
@@ -172,7 +172,7 @@ pub fn orbit_cameras(scene: &Scene, count: u32, size: [u32; 2], console: &Consol
 
 /// The capture of a run, or a warning.
 fn capture_of(run: &Run, console: &Console) -> Option<Capture> {
-    let opened = Capture::open_with(run.capture(), OpenOptions { skip_bad: run.config.skip_bad });
+    let opened = run.open_capture();
     if let Err(error) = &opened {
         console.warn(format_args!("the run's capture cannot be read, so the orbit is a guess ({error})"));
     }

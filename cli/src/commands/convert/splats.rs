@@ -145,8 +145,7 @@ fn verify(
 
 /// The photos that a run was trained on, if the input is one and they are within reach.
 fn capture_of_run(input: &Path) -> Option<Capture> {
-    let run = Run::find(input).ok().flatten()?;
-    Capture::open(run.capture()).ok()
+    Run::find(input).ok().flatten()?.open_capture().ok()
 }
 
 fn edits(args: &Convert, seen_by: Option<&Capture>) -> Result<Edits> {

@@ -3,6 +3,7 @@
 //! Each state that is shown is a streamed scene of its own, in a folder of its own; the page is told its name and changes over when
 //! the new scene can be drawn. States are made only while somebody watches, and only the newest.
 
+use crate::args::Skipping;
 use crate::commands::reconstruct::Job;
 use crate::console::Console;
 use crate::inputs::FOUND_POSES;
@@ -13,7 +14,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
-use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::format::stream::CloudSource;
 use tessera_engine::datasets::format::tiles::MANIFEST;
 use tessera_engine::datasets::scene::SplatCloud;
@@ -55,7 +55,8 @@ pub fn while_training<T>(
     let server = Server::start(address, &site, Limits::default()).with_context(taken)?;
     console.note(format_args!("the training can be watched at http://{}/ while it runs", server.address()));
     let (sender, receiver) = channel();
-    let mut states = States { folder: folder.path(), captures: captures(job), cameras: None, made: 0 };
+    let mut states =
+        States { folder: folder.path(), captures: captures(job), skipping: job.skipping, cameras: None, made: 0 };
     let outcome = std::thread::scope(|scope| {
         scope.spawn(|| follow(receiver, &mut states, &live, console));
         let outcome = train(&sender);
@@ -104,6 +105,7 @@ fn follow(updates: Receiver<Update>, states: &mut States<'_>, live: &Live, conso
 struct States<'a> {
     folder: &'a Path,
     captures: [PathBuf; 2],
+    skipping: Skipping,
     /// Around the scene, as the photos suggest them; known with the first state.
     cameras: Option<Vec<PathCamera>>,
     made: u64,
@@ -116,9 +118,9 @@ impl States<'_> {
         let name = format!("state-{}.tiles", self.made);
         let path = self.folder.join(&name);
         write_tiles(&mut CloudSource::new(cloud), &path, |_| {})?;
-        let captures = &self.captures;
+        let (captures, skipping) = (&self.captures, self.skipping);
         let cameras = self.cameras.get_or_insert_with(|| {
-            let capture = captures.iter().find_map(|path| Capture::open(path).ok());
+            let capture = captures.iter().find_map(|path| skipping.open(path).ok());
             capture.map_or_else(Vec::new, |capture| orbit_of_capture(cloud, &capture, CIRCLE.0, CIRCLE.1))
         });
         begin_at(&path, cameras)?;

@@ -75,7 +75,7 @@ fn of_scene(scene: Scene, name: String, up: Option<[f64; 3]>, args: &Arguments, 
         let camera_from_world = camera_from_scene(&stored_from_world, &camera.camera_from_world);
         PathCamera { camera_from_world, ..camera }
     };
-    let capture = scene.run.as_ref().and_then(|run| Capture::open(run.capture()).ok());
+    let capture = scene.run.as_ref().and_then(|run| run.open_capture().ok());
     let mut photos = capture.map_or_else(Vec::new, photos);
     for photo in &mut photos {
         photo.camera_from_world = camera_from_scene(&stored_from_world, &photo.camera_from_world);
@@ -167,7 +167,7 @@ fn of_fitted(path: &Path, run: Option<Run>, name: String, args: &Arguments, cons
     let of_run = run.as_ref().map(|run| run.settings.background());
     let background = args.background.or(of_run).unwrap_or(DEFAULT_BACKGROUND);
     let seen = fitted::open(path, console)?;
-    let capture = run.as_ref().and_then(|run| Capture::open(run.capture()).ok());
+    let capture = run.as_ref().and_then(|run| run.open_capture().ok());
     let past_photos = |count: u32| {
         let capture = capture.as_ref()?;
         orbit_past_photos(seen.middle(), capture, count as usize, args.size)

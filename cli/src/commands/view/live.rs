@@ -2,14 +2,13 @@
 
 use super::content::{common_up, photos};
 use super::host::Files;
-use crate::args::View as Arguments;
+use crate::args::{Skipping, View as Arguments};
 use crate::console::Console;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 use tessera_engine::datasets::camera::Pose;
-use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::image::Image8;
 use tessera_engine::evaluate::EvalReport;
 use tessera_engine::splats::SplatTraining;
@@ -109,9 +108,9 @@ impl Method for Watched<'_> {
 ///
 /// # Errors
 /// When no window can be opened.
-pub fn show(capture: &Path, updates: Receiver<Update>, console: &Console) -> Result<()> {
+pub fn show(capture: &Path, skipping: Skipping, updates: Receiver<Update>, console: &Console) -> Result<()> {
     let args = Arguments::of_window(capture);
-    let photos = Capture::open(capture).map_or_else(|_| Vec::new(), photos);
+    let photos = skipping.open(capture).map_or_else(|_| Vec::new(), photos);
     let first = photos.first();
     let content = Content {
         name: capture.file_name().unwrap_or(capture.as_os_str()).to_string_lossy().into_owned(),
