@@ -133,6 +133,39 @@ test('scrubbing shows the moment', options, async () => {
   await close(page);
 });
 
+test('a picture of another moment waits for what belongs to it, but not for long', options, async () => {
+  let delay = 0;
+  const page = await open(server.address, (page) => page.route('**/scene.t4d', async (route) => {
+    await new Promise((done) => setTimeout(done, delay));
+    await route.continue();
+  }));
+  await until(page, 'complete');
+  // How long after the last moment was asked for pictures are drawn in which something of it is missing.
+  await page.evaluate(() => {
+    let asked = performance.now();
+    document.getElementById('scrub').addEventListener('input', () => { asked = performance.now(); }, { capture: true });
+    const { prototype } = wasm_bindgen.WebViewer;
+    const { frame } = prototype;
+    window.partial = [];
+    prototype.frame = function (...args) {
+      const begun = performance.now();
+      const isMoving = frame.apply(this, args);
+      const told = this.status();
+      if (!told.complete) window.partial.push(begun - asked);
+      told.free();
+      return isMoving;
+    };
+  });
+  for (const [share, late] of [[0.5, 20], [0.95, 1500]]) {
+    delay = late;
+    await scrub(page, share);
+  }
+  const partial = await page.evaluate(() => window.partial);
+  assert.ok(partial.every((after) => after >= 149), `a part was shown ${Math.min(...partial)} ms after it was asked for`);
+  assert.ok(partial.length > 0, 'the old moment was shown until all of the new one had come');
+  await close(page);
+});
+
 test('keys, speed and loop', options, async () => {
   const page = await open(server.address);
   await until(page, 'complete');

@@ -79,8 +79,17 @@ const CALM = 60;
 /** Where the camera was, and what moment it was, when the device was lost. */
 let placeBefore = null;
 let momentBefore = null;
+/** So long, in milliseconds, a picture of another moment waits for what belongs to it: the one before is better than a part of it. */
+const PATIENCE = 150;
+/** Until when one waits, if it does. */
+let waitsUntil = 0;
 // What another moment needs is asked for before it is drawn.
-const time = timeBar(() => viewer, () => { moved(); pump(); redraw(); });
+const time = timeBar(() => viewer, () => {
+  if (hasPicture) waitsUntil ||= performance.now() + PATIENCE;
+  moved();
+  pump();
+  redraw();
+});
 const inFlight = new Map();
 const offline = { until: 0, delay: 0 };
 
@@ -102,6 +111,7 @@ function resize() {
 function frame(now) {
   isScheduled = false;
   if (!viewer) return;
+  if (isWaiting()) return;
   let isMoving;
   try {
     resize();
@@ -119,6 +129,25 @@ function frame(now) {
     moved();
     redraw();
   }
+}
+
+/** Whether the picture of another moment waits for what belongs to it; each page that comes, and the end of patience, ask again. */
+function isWaiting() {
+  const left = waitsUntil - performance.now();
+  if (left > 0) {
+    const status = viewer.status();
+    const { complete } = status;
+    status.free();
+    if (!complete) {
+      pump();
+      tell();
+      clearTimeout(isWaiting.timer);
+      isWaiting.timer = setTimeout(redraw, left);
+      return true;
+    }
+  }
+  waitsUntil = 0;
+  return false;
 }
 
 /** The camera or the scene is elsewhere; once both stand still, there is something to do. */
