@@ -6,12 +6,39 @@
 //! - Masks of kind [`MaskKind::Ignore`] say where nothing is known: they become weights, and pixels of weight zero
 //!   count in no loss and no metric.
 
+use crate::splats::MaskUse;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
 use rayon::prelude::*;
-use tessera_datasets::capture::MaskKind;
+use std::borrow::Cow;
+use tessera_datasets::capture::{Capture, MaskKind};
 use tessera_datasets::image::FramePixels;
 
 /// The colour on which photos with transparency and foreground masks are composed unless told otherwise: white.
 pub const DEFAULT_BACKGROUND: [f32; 3] = [1.0; 3];
+
+/// The capture with its masks used as settings say.
+pub fn with_masks(capture: &Capture, masks: MaskUse) -> Cow<'_, Capture> {
+    let mut capture = Cow::Borrowed(capture);
+    if masks != MaskUse::Auto {
+        for frame in &mut capture.to_mut().frames {
+            match (masks, &mut frame.mask) {
+                (MaskUse::Off, mask) => *mask = None,
+                (MaskUse::Ignore, Some(mask)) => mask.kind = MaskKind::Ignore,
+                (MaskUse::Foreground, Some(mask)) => mask.kind = MaskKind::Foreground,
+                _ => {}
+            }
+        }
+    }
+    capture
+}
+
+/// A colour behind cut-out photos that is another one in each step: what photos do not show is then transparent, since no colour
+/// of the scene's own could stand for it.
+pub fn random_background(seed: u64, step: u64) -> [f32; 3] {
+    let mut rng = Pcg64::seed_from_u64(seed.wrapping_add(step.wrapping_mul(0x2545_f491_4f6c_dd1d)));
+    std::array::from_fn(|_| rng.random_range(0.0..1.0))
+}
 
 /// A photo as planes. Filling it again reuses its memory.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -15,6 +15,7 @@ pub use scene_box::{BoxSettings, SceneBox};
 
 use crate::frames::TrainingFrame;
 use crate::splats::MaskUse;
+use crate::target::with_masks;
 use nalgebra::Vector3;
 use tessera_datasets::camera::Pose;
 use tessera_datasets::capture::{Capture, MaskKind};
@@ -152,18 +153,10 @@ pub fn of_pixel(
 /// The capture with its masks used as `masks` says and, if `flip_cameras`, its cameras turned to the other of the two usual axis
 /// conventions.
 pub fn prepared(capture: &Capture, masks: MaskUse, flip_cameras: bool) -> Capture {
-    let mut capture = capture.clone();
-    for frame in &mut capture.frames {
-        match (masks, &mut frame.mask) {
-            (MaskUse::Off, mask) => *mask = None,
-            (MaskUse::Ignore, Some(mask)) => mask.kind = MaskKind::Ignore,
-            (MaskUse::Foreground, Some(mask)) => mask.kind = MaskKind::Foreground,
-            _ => {}
-        }
-        if flip_cameras {
-            frame.camera_from_world =
-                Pose::rotation(nalgebra::Vector3::x() * std::f64::consts::PI) * frame.camera_from_world;
-        }
+    let mut capture = with_masks(capture, masks).into_owned();
+    if flip_cameras {
+        let turn = Pose::rotation(nalgebra::Vector3::x() * std::f64::consts::PI);
+        capture.frames.iter_mut().for_each(|frame| frame.camera_from_world = turn * frame.camera_from_world);
     }
     capture
 }

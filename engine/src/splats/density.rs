@@ -13,6 +13,7 @@ use crate::Result;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
+use std::ops::Range;
 use tessera_kernels::splat::{Rasterizer, SplatGradients};
 
 /// Splats with less opacity are dead.
@@ -144,6 +145,13 @@ impl DensityControl {
             if let Some(score) = self.scores.get_mut(row) {
                 *score *= weight;
             }
+        }
+    }
+
+    /// Has the errors that some splats covered count so many times as much.
+    pub fn weigh(&mut self, rows: Range<usize>, weight: f32) {
+        if let Some(scores) = self.scores.get_mut(rows) {
+            scores.iter_mut().for_each(|score| *score *= weight);
         }
     }
 

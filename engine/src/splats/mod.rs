@@ -24,6 +24,7 @@ use crate::Result;
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
 use crate::frames::{FrameSet, Sampler, SamplerState, Split};
+use crate::target::with_masks;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use appearance::Appearance;
 use density::DensityControl;
@@ -36,7 +37,7 @@ use model::SplatModel;
 use pose_refinement::{PoseRefinement, PoseRefinementSettings};
 use std::path::{Path, PathBuf};
 use tessera_datasets::camera::Similarity;
-use tessera_datasets::capture::{Capture, MaskKind};
+use tessera_datasets::capture::Capture;
 use tessera_datasets::format::write_splats;
 use tessera_datasets::image::Image8;
 pub use tessera_datasets::scene::NEAR;
@@ -78,7 +79,7 @@ impl SplatTraining {
     /// Also when the device has too little memory or fails.
     pub fn on(device: Option<&Device>, capture: &Capture, config: &SplatsConfig) -> Result<Self> {
         config.check()?;
-        let capture = &with_masks(capture, config.masks);
+        let capture = &*with_masks(capture, config.masks);
         let split = Split {
             test_every: config.test_every,
             resolution: config.resolution,
@@ -281,20 +282,6 @@ fn compare(machine: &mut dyn Machine, settings: &RenderSettings, frames: &FrameS
         Ok(())
     };
     evaluate_frames(frames, split, settings.background, &mut draw, &mut |_, _| {})
-}
-
-/// The capture with its masks used as the settings say.
-fn with_masks(capture: &Capture, masks: MaskUse) -> Capture {
-    let mut capture = capture.clone();
-    for frame in &mut capture.frames {
-        match (masks, &mut frame.mask) {
-            (MaskUse::Off, mask) => *mask = None,
-            (MaskUse::Ignore, Some(mask)) => mask.kind = MaskKind::Ignore,
-            (MaskUse::Foreground, Some(mask)) => mask.kind = MaskKind::Foreground,
-            _ => {}
-        }
-    }
-    capture
 }
 
 /// 1.1 times the largest distance of a camera from the cameras' centroid, as in the original 3DGS.

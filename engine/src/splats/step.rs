@@ -6,9 +6,8 @@ use super::schedule;
 use super::{OnOom, SplatTraining};
 use crate::Result;
 use crate::frames::TrainingFrame;
+use crate::target::random_background;
 use crate::train::StepReport;
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64;
 use tessera_kernels::image_loss::psnr;
 use tessera_kernels::splat::RenderSettings;
 
@@ -62,8 +61,7 @@ impl SplatTraining {
     fn training_settings(&self, frame: &TrainingFrame, step: u64) -> RenderSettings {
         let mut background = self.config.background;
         if self.config.random_background && frame.is_cut_out() {
-            let mut rng = Pcg64::seed_from_u64(self.config.seed.wrapping_add(step.wrapping_mul(0x2545_f491_4f6c_dd1d)));
-            background = std::array::from_fn(|_| rng.random_range(0.0..1.0));
+            background = random_background(self.config.seed, step);
         }
         let depth = self.config.depth_weight > 0.0 && frame.pixels.depth.is_some();
         RenderSettings {

@@ -1,7 +1,7 @@
 //! The settings of volumetric video.
 
-use crate::splats::SplatsConfig;
 use crate::splats::init::InitSource;
+use crate::splats::{MaskUse, SplatsConfig};
 
 /// As many as scenes may have.
 const MOST_SPLATS: usize = 60_000_000;
@@ -33,6 +33,11 @@ crate::config! {
         sh_degree: u8 = 1,
         /// Colour behind the scene, on which photos with transparency are also evaluated.
         background: [f32; 3] = [1.0, 1.0, 1.0],
+        /// Put a new random colour behind photos with transparency or foreground masks at every step, so that what is
+        /// transparent there becomes so in the scene.
+        random_background: bool = true,
+        /// What black in the masks means: auto (as is usual for the capture's layout), ignore, foreground or off.
+        masks: MaskUse = MaskUse::Auto,
         /// Where much of the photos' borders has one colour, take that for what is behind the scene, whatever `background` says.
         find_background: bool = true,
         /// Share of SSIM in the loss; the rest is L1.

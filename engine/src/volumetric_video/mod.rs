@@ -15,6 +15,7 @@ mod backdrop;
 pub mod config;
 pub mod density;
 pub mod init;
+mod levels;
 pub mod machine;
 pub mod model;
 mod motion;
@@ -28,9 +29,10 @@ pub use painter::{TrainedVideo, VideoPainter};
 
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
-use crate::frames::{FrameSet, Split};
+use crate::frames::{FrameSet, Split, TrainingFrame};
 use crate::splats::SplatsConfig;
 use crate::splats::density::DensityControl;
+use crate::target::{random_background, with_masks};
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use crate::{Error, Result};
 use machine::cpu::CpuMachine;
@@ -90,6 +92,7 @@ impl VideoTraining {
     /// Also when the device has too little memory or fails.
     pub fn on(device: Option<&Device>, capture: &Capture, config: &VideoConfig) -> Result<Self> {
         config.check()?;
+        let capture = &*with_masks(capture, config.masks);
         let split = Split {
             test_every: config.test_every,
             resolution: config.resolution,
@@ -212,6 +215,15 @@ impl VideoTraining {
 
     fn render_settings(&self) -> RenderSettings {
         render_settings(self.config.sh_degree, self.config.antialiased, self.config.background)
+    }
+
+    /// How the photo of a step is drawn.
+    fn training_settings(&self, frame: &TrainingFrame, step: u64) -> RenderSettings {
+        let settings = self.render_settings();
+        match self.config.random_background && frame.is_cut_out() {
+            true => RenderSettings { background: random_background(self.config.seed, step), ..settings },
+            false => settings,
+        }
     }
 }
 

@@ -5,9 +5,13 @@ use super::model::VideoModel;
 use super::render_settings;
 use super::slicer::Slicer;
 use crate::Result;
+use crate::evaluate::{EvalOptions, EvalReport, evaluate_capture};
 use crate::render::Painter;
+use crate::splats::MaskUse;
+use crate::target::with_masks;
 use crate::train::CheckpointReader;
 use tessera_datasets::camera::Similarity;
+use tessera_datasets::capture::Capture;
 use tessera_datasets::scene::{Timeline, VolumetricVideo};
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::splat::{RenderSettings, Rendering};
@@ -17,6 +21,7 @@ use tessera_kernels::splat::{RenderSettings, Rendering};
 pub struct TrainedVideo {
     model: VideoModel,
     antialiased: bool,
+    masks: MaskUse,
     /// From the world of the capture to the scene.
     pub scene_from_world: Similarity,
     /// Its frames.
@@ -35,12 +40,26 @@ impl TrainedVideo {
         model.load(checkpoint)?;
         model.hold([0.0; 2])?;
         let scene_from_world = checkpoint.state("scene_from_world")?;
-        Ok(Self { model, antialiased: config.antialiased, scene_from_world, timeline })
+        Ok(Self { model, antialiased: config.antialiased, masks: config.masks, scene_from_world, timeline })
     }
 
     /// The means of the Gaussians in memory, `[N, 3]`, scene units.
     pub fn means(&self) -> &[[f32; 3]] {
         self.model.means.values.as_chunks().0
+    }
+
+    /// Compares it with photos, whose masks are used as in training.
+    ///
+    /// # Errors
+    /// When there are none, one cannot be read, or the disk refuses.
+    pub fn evaluate(
+        &mut self,
+        capture: &Capture,
+        options: &EvalOptions,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<EvalReport> {
+        let capture = with_masks(capture, self.masks);
+        evaluate_capture(&capture, options, &mut VideoPainter::new(self, options.background)?, progress)
     }
 
     /// All of it as data, in scene coordinates.

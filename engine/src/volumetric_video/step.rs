@@ -23,7 +23,7 @@ impl VideoTraining {
 
     fn train_on(&mut self, frame: &TrainingFrame, step: u64) -> Result<StepReport> {
         let seconds = seconds(&self.frames, frame.index, &self.timeline);
-        let shot = Shot { frame, seconds, settings: &self.render_settings() };
+        let shot = Shot { frame, seconds, settings: &self.training_settings(frame, step) };
         let rates = self.rates(step);
         self.machine.draw(&self.state, &shot)?;
         self.machine.compare(&shot)?;
@@ -63,6 +63,7 @@ impl VideoTraining {
         }
         self.machine.settle(&mut self.state)?;
         self.machine.changed();
+        self.weigh_levels(done);
         let State { model, density, .. } = &mut self.state;
         let mut population = Evolving {
             model,

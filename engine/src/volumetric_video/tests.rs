@@ -1,7 +1,10 @@
 use super::*;
+use crate::splats::MaskUse;
 use crate::train::{Event, Existing, Outcome, RunFolder, RunOptions, run};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tessera_datasets::camera::spacetime::MIN_TIME_WEIGHT;
+use tessera_datasets::capture::{MaskKind, MaskSource};
+use tessera_datasets::image::save_png;
 use tessera_datasets::synthetic::{MovingOptions, write_moving};
 
 fn made_capture(folder: &Path) -> Capture {
@@ -185,4 +188,68 @@ fn some_photos_without_times_are_refused_in_words() {
     capture.frames[0].time = None;
     let said = timeline_of(&capture).expect_err("contradictory").to_string();
     assert!(said.contains("1 of 72 photos have no time"), "{said}");
+}
+
+/// The made capture with masks that show a ball around the middle of its scene, and nothing else.
+fn cut_out_capture(folder: &Path, radius: f64) -> Capture {
+    let mut capture = made_capture(folder);
+    for (i, frame) in capture.frames.iter_mut().enumerate() {
+        let camera_from_scene = frame.camera_from_world * capture.scene_from_world.inverse();
+        let middle = (camera_from_scene * nalgebra::Point3::origin()).coords / camera_from_scene.scaling();
+        let [width, height] = [frame.camera.width, frame.camera.height];
+        let lens = frame.camera.lens;
+        let data = (0..width * height).map(|pixel| {
+            let [x, y] = [pixel % width, pixel / width].map(|v| f64::from(v) + 0.5);
+            let ray =
+                nalgebra::Vector3::new((x - lens.centre[0]) / lens.focal[0], (y - lens.centre[1]) / lens.focal[1], 1.0);
+            if ray.normalize().cross(&middle).norm() < radius { 255 } else { 0 }
+        });
+        let mask = Image8 { width, height, channels: 1, data: data.collect() };
+        let path = format!("cut/{i:06}.png");
+        std::fs::create_dir_all(capture.files.root().join("cut")).expect("a folder");
+        save_png(capture.files.root().join(&path), &mask).expect("written");
+        frame.mask = Some(MaskSource { path, kind: MaskKind::Foreground });
+    }
+    capture
+}
+
+#[test]
+fn what_masks_cut_out_becomes_transparent_and_is_measured_on_the_background() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = cut_out_capture(folder.path(), 0.15);
+    let config = VideoConfig { steps: 300, background: [0.0, 0.0, 1.0], ..small() };
+    let mut training = VideoTraining::new(&capture, &config).expect("trains");
+    assert_eq!(training.config.background, [0.0, 0.0, 1.0], "cut-out photos have no backdrop");
+    (0..config.steps).for_each(|step| drop(training.step(step).expect("a step")));
+    let (mut outside, mut inside) = ([0.0, 0.0], [0.0, 0.0]);
+    for i in (0..training.frames.len()).step_by(7) {
+        let frame = training.frames.load(i, 1).expect("readable");
+        let settings = training.render_settings();
+        let seconds = init::seconds(&training.frames, i, &training.timeline);
+        let picture = training.slicer.draw(&training.model, seconds, &frame.view, &settings);
+        let mask = frame.pixels.mask.as_ref().expect("a mask");
+        for (transmittance, cut_out) in picture.transmittance.iter().zip(&mask.data) {
+            let sums = if *cut_out == 0 { &mut outside } else { &mut inside };
+            *sums = [sums[0] + 1.0 - f64::from(*transmittance), sums[1] + 1.0];
+        }
+    }
+    let [outside, inside] = [outside, inside].map(|[sum, count]| sum / count);
+    assert!(outside < 0.1 && inside > 0.6, "opacity {outside:.3} outside of the masks and {inside:.3} inside");
+}
+
+#[test]
+fn cut_out_photos_have_another_background_in_each_step_if_that_is_wanted_and_masks_are_used() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = cut_out_capture(folder.path(), 0.15);
+    let backgrounds = |capture: &Capture, config: VideoConfig| {
+        let training = VideoTraining::new(capture, &VideoConfig { find_background: false, ..config }).expect("trains");
+        let frame = training.frames.load(0, 1).expect("readable");
+        [0, 1, 0].map(|step| training.training_settings(&frame, step).background)
+    };
+    let [first, second, again] = backgrounds(&capture, small());
+    assert!(first != second && first == again, "{first:?}, {second:?}, {again:?}");
+    let usual = [[1.0; 3]; 3];
+    assert_eq!(backgrounds(&capture, VideoConfig { random_background: false, ..small() }), usual);
+    assert_eq!(backgrounds(&capture, VideoConfig { masks: MaskUse::Off, ..small() }), usual);
+    assert_eq!(backgrounds(&capture, VideoConfig { masks: MaskUse::Ignore, ..small() }), usual);
 }
