@@ -226,7 +226,7 @@ fn what_masks_cut_out_becomes_transparent_and_is_measured_on_the_background() {
         let frame = training.frames.load(i, 1).expect("readable");
         let settings = training.render_settings();
         let seconds = init::seconds(&training.frames, i, &training.timeline);
-        let picture = training.slicer.draw(&training.model, seconds, &frame.view, &settings);
+        let picture = training.machine.picture(&training.state, seconds, &frame.view, &settings).expect("a picture");
         let mask = frame.pixels.mask.as_ref().expect("a mask");
         for (transmittance, cut_out) in picture.transmittance.iter().zip(&mask.data) {
             let sums = if *cut_out == 0 { &mut outside } else { &mut inside };
