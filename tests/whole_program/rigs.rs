@@ -93,7 +93,7 @@ fn a_run_without_a_bad_photo_stays_without_it() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let (rig, run) = (root.path().join("rig"), root.path().join("run"));
     stage(&rig, "4", false);
-    let photo = rig.join("images/cam03/000002.jpg");
+    let photo = rig.join("images/cam02/000002.jpg");
     let whole = std::fs::read(&photo).expect("read");
     std::fs::write(&photo, &whole[..whole.len() / 2]).expect("written");
     let mut training = small_training(&rig, &run, "20");

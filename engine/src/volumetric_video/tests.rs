@@ -198,13 +198,13 @@ fn cut_out_capture(folder: &Path, radius: f64) -> Capture {
         let middle = (camera_from_scene * nalgebra::Point3::origin()).coords / camera_from_scene.scaling();
         let [width, height] = [frame.camera.width, frame.camera.height];
         let lens = frame.camera.lens;
-        let data = (0..width * height).map(|pixel| {
-            let [x, y] = [pixel % width, pixel / width].map(|v| f64::from(v) + 0.5);
-            let ray =
-                nalgebra::Vector3::new((x - lens.centre[0]) / lens.focal[0], (y - lens.centre[1]) / lens.focal[1], 1.0);
-            if ray.normalize().cross(&middle).norm() < radius { 255 } else { 0 }
-        });
-        let mask = Image8 { width, height, channels: 1, data: data.collect() };
+        let sees = |pixel: u32| {
+            let at = [pixel % width, pixel / width].map(|v| f64::from(v) + 0.5);
+            let [x, y] = std::array::from_fn(|k| (at[k] - lens.centre[k]) / lens.focal[k]);
+            let ray = nalgebra::Vector3::new(x, y, 1.0).normalize();
+            if ray.cross(&middle).norm() < radius { [255; 3] } else { [0; 3] }
+        };
+        let mask = Image8 { width, height, channels: 3, data: (0..width * height).flat_map(sees).collect() };
         let path = format!("cut/{i:06}.png");
         std::fs::create_dir_all(capture.files.root().join("cut")).expect("a folder");
         save_png(capture.files.root().join(&path), &mask).expect("written");
