@@ -5,6 +5,7 @@
 //! files or about training.
 
 pub mod adam;
+pub mod anchor_decoder;
 pub mod camera_projection;
 pub mod colour_grid;
 pub mod dense;
