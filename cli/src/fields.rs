@@ -47,7 +47,7 @@ impl LearnedField {
             }
             None => return Ok(None),
             Some(run) => match &run.settings {
-                Settings::Splats(_) | Settings::Blocks(_) => return Ok(None),
+                Settings::Splats(_) | Settings::Blocks(_) | Settings::Anchors(_) => return Ok(None),
                 Settings::Surface(_) => Kind::Surface(Box::new(open_surface(run)?)),
                 Settings::Radiance(_) => Kind::Radiance(Box::new(open_radiance(run)?)),
                 Settings::Video(config) => Kind::Video(Box::new(open_video(run, config)?)),

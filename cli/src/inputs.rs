@@ -89,13 +89,13 @@ impl Run {
 
     /// Whether it becomes splats that do not move.
     pub fn is_splats(&self) -> bool {
-        matches!(self.settings, Settings::Splats(_) | Settings::Blocks(_))
+        matches!(self.settings, Settings::Splats(_) | Settings::Blocks(_) | Settings::Anchors(_))
     }
 
     /// The levels of detail that a run of blocks leaves, when they are there.
     pub fn tiles(&self) -> Option<PathBuf> {
         let tiles = self.folder.join(TILES_FOLDER);
-        (matches!(self.settings, Settings::Blocks(_)) && tiles.is_dir()).then_some(tiles)
+        (matches!(self.settings, Settings::Blocks(_) | Settings::Anchors(_)) && tiles.is_dir()).then_some(tiles)
     }
 
     /// Whether it trains a surface.

@@ -4,6 +4,7 @@ use crate::args::{Choices, Method};
 use crate::console::{Console, UsageError};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
+use tessera_engine::anchors::{self, AnchorsConfig};
 use tessera_engine::blocks::{self, BlocksConfig};
 use tessera_engine::config::Config;
 use tessera_engine::datasets::capture::Capture;
@@ -21,6 +22,7 @@ use toml::Table;
 pub enum Settings {
     Splats(SplatsConfig),
     Blocks(BlocksConfig),
+    Anchors(AnchorsConfig),
     Surface(SurfaceConfig),
     Radiance(RadianceConfig),
     Video(VideoConfig),
@@ -32,6 +34,7 @@ macro_rules! of_any {
         match $settings {
             Settings::Splats($config) => $value,
             Settings::Blocks($config) => $value,
+            Settings::Anchors($config) => $value,
             Settings::Surface($config) => $value,
             Settings::Radiance($config) => $value,
             Settings::Video($config) => $value,
@@ -45,6 +48,7 @@ macro_rules! of_training {
         match $settings {
             Settings::Splats($config) => $value,
             Settings::Blocks(BlocksConfig { splats: $config, .. }) => $value,
+            Settings::Anchors($config) => $value,
             Settings::Surface($config) => $value,
             Settings::Radiance($config) => $value,
             Settings::Video($config) => $value,
@@ -64,6 +68,7 @@ impl Settings {
         match method {
             Method::Splats => Self::Splats(SplatsConfig::default()),
             Method::Blocks => Self::Blocks(BlocksConfig::default()),
+            Method::Anchors => Self::Anchors(AnchorsConfig::default()),
             Method::Surface => Self::Surface(SurfaceConfig::default()),
             Method::Rbf => Self::Radiance(RadianceConfig::default()),
             Method::Video => Self::Video(VideoConfig::default()),
@@ -132,6 +137,7 @@ impl Settings {
         match self {
             Self::Splats(config) => config.apply_toml(splats::preset(name)?, "preset"),
             Self::Blocks(config) => config.apply_toml(blocks::preset(name)?, "preset"),
+            Self::Anchors(config) => config.apply_toml(anchors::preset(name)?, "preset"),
             Self::Surface(config) => config.apply_toml(surface::preset(name)?, "preset"),
             Self::Radiance(config) => config.apply_toml(radiance::preset(name)?, "preset"),
             Self::Video(config) => config.apply_toml(volumetric_video::preset(name)?, "preset"),
@@ -192,6 +198,7 @@ fn method_of(run: &RunConfig) -> Result<Method> {
     match run.method.as_str() {
         "splats" => Ok(Method::Splats),
         "blocks" => Ok(Method::Blocks),
+        "anchors" => Ok(Method::Anchors),
         "surface" => Ok(Method::Surface),
         "rbf" => Ok(Method::Rbf),
         "video" => Ok(Method::Video),
@@ -249,6 +256,7 @@ fn changes(before: &Settings, after: &Settings) -> Vec<String> {
     match (before, after) {
         (Settings::Splats(before), Settings::Splats(after)) => of(before, after),
         (Settings::Blocks(before), Settings::Blocks(after)) => of(before, after),
+        (Settings::Anchors(before), Settings::Anchors(after)) => of(before, after),
         (Settings::Surface(before), Settings::Surface(after)) => of(before, after),
         (Settings::Radiance(before), Settings::Radiance(after)) => of(before, after),
         (Settings::Video(before), Settings::Video(after)) => of(before, after),

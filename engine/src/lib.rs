@@ -10,6 +10,7 @@
 //! - [`splats`]: Gaussian splats, the first method.
 //! - [`surface`]: neural surfaces, the second, and the meshes that they become.
 //! - [`blocks`]: large scenes, divided and trained block by block.
+//! - [`anchors`]: large scenes whose blocks share a network that decodes anchors into splats.
 //! - [`volumetric_video`]: Gaussians in space and time for captures that move.
 //! - [`rbf`]: fields of radial basis functions: images, shapes and radiance.
 //! - [`generate`]: making shapes: what is learned from, models, training, how good they are.
@@ -19,6 +20,7 @@
 //! - [`render`]: camera paths, pictures and videos of a scene.
 //! - [`verify`]: whether a converted scene still looks as it did.
 
+pub mod anchors;
 pub mod blocks;
 pub mod config;
 mod error;

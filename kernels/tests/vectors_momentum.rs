@@ -111,7 +111,7 @@ fn student_and_teacher(case: &Case) {
     let mut gradient = GaussianGradients::default();
     gradient.clear(&made);
     let weight = case.f32("v_consistency")[0];
-    let value = consistency(&made, &wanted, 1.0, weight, &mut gradient);
+    let value = consistency(&made, &wanted, weight, &mut gradient);
     case.compare("consistency", &[value]);
     let mut found = scene.differentiate(&mut decoding, &gradient);
     if case.name == "consistency_attached" {

@@ -56,7 +56,7 @@ pub struct Choices {
     /// Settings that go together [default: balanced]
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
-    /// Training steps, of each block with --method blocks; every schedule stretches with them
+    /// Training steps, of each block with --method blocks or anchors; every schedule stretches with them
     #[arg(long)]
     pub steps: Option<u64>,
     /// How many splats the scene grows to, or each block while it is trained
@@ -92,6 +92,8 @@ pub enum Method {
     Splats,
     /// 3D Gaussian splats of a large scene, trained block by block
     Blocks,
+    /// Anchors of a large scene in blocks that share a decoder, written as splats
+    Anchors,
     /// A closed surface, which becomes a mesh
     Surface,
     /// A small field of density and colours, decoded by radial basis functions

@@ -162,6 +162,11 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
             facts.extend(of_blocks);
             Some(json)
         }
+        Settings::Anchors(config) => {
+            let done = count(steps.unwrap_or(0.0) as u128);
+            facts.add("steps", format!("{done} of all blocks, {} of each when complete", count(config.steps)));
+            None
+        }
         _ => {
             facts.add("steps", format!("{} of {}", count(steps.unwrap_or(0.0) as u128), count(run.settings.steps())));
             None
@@ -169,7 +174,11 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
     };
     facts.add_some("training time", number(&metrics.step, "seconds").map(duration));
     facts.add_some(
-        if run.is_splats() || matches!(run.settings, Settings::Video(_)) { "splats" } else { "rays a step" },
+        match run.settings {
+            Settings::Splats(_) | Settings::Blocks(_) | Settings::Video(_) => "splats",
+            Settings::Anchors(_) => "anchors",
+            Settings::Surface(_) | Settings::Radiance(_) => "rays a step",
+        },
         number(&metrics.step, "count").map(|n| count(n as u128)),
     );
     facts.add_some("loss", number(&metrics.step, "loss").map(|loss| format!("{loss:.5}")));

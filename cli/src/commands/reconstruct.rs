@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
+use tessera_engine::anchors::AnchorTraining;
 use tessera_engine::blocks::{BlocksJob, BlocksOutcome, BlocksRun};
 use tessera_engine::datasets::capture::{Capture, photos};
 use tessera_engine::evaluate::EvalReport;
@@ -67,7 +68,7 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
             no_watching(args)?;
             chosen(args.device, console)?
         }
-        Settings::Surface(_) | Settings::Radiance(_) => no_device(args)?,
+        Settings::Anchors(_) | Settings::Surface(_) | Settings::Radiance(_) => no_device(args)?,
     };
     if args.workers > 1 && !matches!(settings, Settings::Blocks(_)) {
         return Err(UsageError("--workers is for --method blocks; leave it out".to_owned()).into());
@@ -116,7 +117,7 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
 /// What came of a complete training.
 fn about(settings: &Settings, steps: u64, seconds: f64, report: Option<&EvalReport>) -> Facts {
     let mut facts = Facts::default();
-    let all = if let Settings::Blocks(_) = settings { " of all blocks" } else { "" };
+    let all = if matches!(settings, Settings::Blocks(_) | Settings::Anchors(_)) { " of all blocks" } else { "" };
     facts.add("trained", format!("{} steps{all} in {}", count(steps), duration(seconds)));
     if let Some(report) = report {
         let (psnr, ssim, cc_psnr) = (report.psnr, report.ssim, report.cc_psnr);
@@ -130,7 +131,7 @@ fn about(settings: &Settings, steps: u64, seconds: f64, report: Option<&EvalRepo
 fn next_commands(settings: &Settings, run: &Path) -> String {
     let run = run.display();
     match settings {
-        Settings::Splats(_) | Settings::Blocks(_) => {
+        Settings::Splats(_) | Settings::Blocks(_) | Settings::Anchors(_) => {
             format!("next: tessera view {run} · tessera render {run} --orbit 120 -o {run}/orbit.mp4")
         }
         Settings::Surface(_) => {
@@ -145,10 +146,11 @@ fn next_commands(settings: &Settings, run: &Path) -> String {
     }
 }
 
-/// Surfaces and radiance are trained on the CPU.
+/// Anchors, surfaces and radiance are trained on the CPU.
 fn no_device(args: &Reconstruct) -> Result<Option<Device>> {
     if let Request::Cuda(_) = args.device {
-        return Err(UsageError("surfaces and radiance are trained on the CPU; leave --device out".to_owned()).into());
+        let message = "anchors, surfaces and radiance are trained on the CPU; leave --device out";
+        return Err(UsageError(message.to_owned()).into());
     }
     no_watching(args)?;
     Ok(None)
@@ -197,6 +199,7 @@ fn output(args: &Reconstruct) -> Result<PathBuf> {
 /// What is being trained.
 enum Training {
     Splats(Box<SplatTraining>),
+    Anchors(Box<AnchorTraining>),
     Surface(Box<SurfaceTraining>),
     Sequence(Box<SequenceTraining>),
     Radiance(Box<RadianceTraining>),
@@ -257,6 +260,7 @@ impl Job<'_> {
                 return self.train_blocks(job, folder, console);
             }
             Settings::Splats(config) => Training::Splats(Box::new(SplatTraining::on(self.device, &capture, config)?)),
+            Settings::Anchors(config) => Training::Anchors(Box::new(AnchorTraining::new(&capture, config)?)),
             Settings::Surface(config) if SequenceTraining::is_for(&capture, config) => {
                 Training::Sequence(Box::new(SequenceTraining::new(&capture, config)?))
             }
@@ -277,6 +281,7 @@ impl Job<'_> {
                 train::run(&mut Watched::new(training, watcher), &options, &folder, show, stop)
             }
             (Training::Splats(training), None) => train::run(training.as_mut(), &options, &folder, show, stop),
+            (Training::Anchors(training), _) => train::run(training.as_mut(), &options, &folder, show, stop),
             (Training::Sequence(training), _) => train::run(training.as_mut(), &options, &folder, show, stop),
             (Training::Surface(training), _) => train::run(training.as_mut(), &options, &folder, show, stop),
             (Training::Radiance(training), _) => train::run(training.as_mut(), &options, &folder, show, stop),

@@ -7,7 +7,7 @@ use super::plan::Plan;
 use crate::Result;
 use crate::frames::FrameSet;
 use crate::metrics::{MAX_PSNR, quantise};
-use crate::render::SplatPainter;
+use crate::render::Painter;
 use crate::target::Target;
 use nalgebra::{Isometry3, Point3};
 use rayon::prelude::*;
@@ -62,7 +62,7 @@ impl Sum {
 /// # Errors
 /// When a photo cannot be read.
 pub fn evaluate_borders(
-    painter: &mut SplatPainter,
+    painter: &mut dyn Painter,
     plan: &Plan,
     capture: &Capture,
     options: &EvalOptions,
@@ -73,11 +73,10 @@ pub fn evaluate_borders(
     let frames = FrameSet::new(capture, &indices, &cache, 1);
     let width = NEAR_SHARE * mean_side(plan);
     let (mut target, mut sums) = (Target::default(), [Sum::default(); 2]);
-    painter.settings.median_depth = true;
     for i in 0..frames.len() {
         let frame = frames.load(i, 1)?;
         target.fill(&frame.pixels, frame.mask_kind, options.background);
-        let drawn = painter.paint(&frame.view);
+        let drawn = painter.draw(&frame.view, true);
         let mut rgb = drawn.rgb.clone();
         quantise(&mut rgb);
         let pixels = Pixels {
@@ -92,7 +91,6 @@ pub fn evaluate_borders(
         sums = [0, 1].map(|k| sums[k].joined(found[k]));
         progress(i + 1, frames.len());
     }
-    painter.settings.median_depth = false;
     let [elsewhere, near] = sums;
     let report = BorderReport {
         near_psnr: near.psnr(),

@@ -5,6 +5,7 @@ use crate::Result;
 use std::path::{Path, PathBuf};
 use tessera_datasets::format::stream::{CHUNK_SPLATS, SplatHeader, SplatSink};
 use tessera_datasets::format::{Existing, WriteOptions, create_splats, open_splats};
+use tessera_datasets::scene::SplatCloud;
 
 /// The scene in levels of detail, in the run folder.
 pub const TILES_FOLDER: &str = "scene.tiles";
@@ -16,25 +17,75 @@ pub const TILES_FOLDER: &str = "scene.tiles";
 /// When a block cannot be read or the disk refuses.
 pub(super) fn merge(blocks: &[PathBuf], plan: &Plan, scene: &Path, tiles: Option<&Path>) -> Result<Vec<PathBuf>> {
     let header = joined_header(blocks)?;
-    let options = WriteOptions { up: Some(plan.ground.up().map(|v| v as f32)), ..WriteOptions::default() };
-    let outputs: Vec<PathBuf> = std::iter::once(scene).chain(tiles).map(Path::to_owned).collect();
-    let mut sinks: Vec<Box<dyn SplatSink>> = Vec::new();
-    for output in &outputs {
-        sinks.push(create_splats(output, &header, &options, Existing::Replace)?);
-    }
+    let mut outputs = Outputs::begin(&header, plan, scene, tiles)?;
     let mut chunk = header.empty_cloud(CHUNK_SPLATS);
     for block in blocks {
         let mut source = open_splats(block)?;
         while source.next_chunk(&mut chunk)? {
-            for sink in &mut sinks {
-                sink.put(&chunk)?;
-            }
+            outputs.put(&chunk)?;
         }
     }
-    for sink in sinks {
-        sink.finish()?;
+    outputs.finish()
+}
+
+/// As [`merge`], of blocks that are in memory, all in the same world and of the same degree.
+///
+/// # Errors
+/// When there are none or the disk refuses.
+pub(crate) fn write_joined(
+    blocks: &[SplatCloud],
+    plan: &Plan,
+    scene: &Path,
+    tiles: Option<&Path>,
+) -> Result<Vec<PathBuf>> {
+    let first = blocks.first().ok_or_else(no_blocks)?;
+    let count = blocks.iter().map(|cloud| cloud.len() as u64).sum();
+    let header = SplatHeader { count, ..SplatHeader::of(first) };
+    let mut outputs = Outputs::begin(&header, plan, scene, tiles)?;
+    for cloud in blocks {
+        for begin in (0..cloud.len()).step_by(CHUNK_SPLATS) {
+            let mut chunk = header.empty_cloud(CHUNK_SPLATS);
+            chunk.append_range(cloud, begin..cloud.len().min(begin + CHUNK_SPLATS));
+            outputs.put(&chunk)?;
+        }
     }
-    Ok(outputs)
+    outputs.finish()
+}
+
+/// The files that a joined scene is written to.
+struct Outputs {
+    paths: Vec<PathBuf>,
+    sinks: Vec<Box<dyn SplatSink>>,
+}
+
+impl Outputs {
+    fn begin(header: &SplatHeader, plan: &Plan, scene: &Path, tiles: Option<&Path>) -> Result<Self> {
+        let options = WriteOptions { up: Some(plan.ground.up().map(|v| v as f32)), ..WriteOptions::default() };
+        let paths: Vec<PathBuf> = std::iter::once(scene).chain(tiles).map(Path::to_owned).collect();
+        let mut sinks: Vec<Box<dyn SplatSink>> = Vec::new();
+        for path in &paths {
+            sinks.push(create_splats(path, header, &options, Existing::Replace)?);
+        }
+        Ok(Self { paths, sinks })
+    }
+
+    fn put(&mut self, chunk: &SplatCloud) -> Result<()> {
+        for sink in &mut self.sinks {
+            sink.put(chunk)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Vec<PathBuf>> {
+        for sink in self.sinks {
+            sink.finish()?;
+        }
+        Ok(self.paths)
+    }
+}
+
+fn no_blocks() -> crate::Error {
+    crate::Error::setting("there are no blocks to join")
 }
 
 /// What the joined file says: the blocks were trained with the same settings.
@@ -47,5 +98,5 @@ fn joined_header(blocks: &[PathBuf]) -> Result<SplatHeader> {
             None => joined = Some(header),
         }
     }
-    joined.ok_or_else(|| crate::Error::setting("there are no blocks to join"))
+    joined.ok_or_else(no_blocks)
 }

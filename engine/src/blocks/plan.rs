@@ -2,7 +2,7 @@
 //! alone, so that everybody who computes it gets the same.
 
 use super::cells::{Cell, Mass, balanced_cells};
-use super::config::{BlocksConfig, MAX_BLOCKS};
+use super::config::{BlocksConfig, Division, MAX_BLOCKS};
 use super::ground::Ground;
 use super::sight::{Sight, points_seen_by};
 use crate::{Error, Result};
@@ -62,7 +62,15 @@ impl Plan {
     /// When it has no photos to train on or no sparse points, or a block would have no photos.
     pub fn of(capture: &Capture, config: &BlocksConfig) -> Result<Self> {
         config.check()?;
-        let test_every = config.splats.test_every;
+        Self::divide(capture, &config.division, config.splats.test_every)
+    }
+
+    /// As [`Plan::of`], of settings that have been checked. Every so many photos are held out, none if it is 0, where the capture
+    /// does not say which.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn divide(capture: &Capture, division: &Division, test_every: usize) -> Result<Self> {
         let (train, held_out) = capture.split_indices((test_every > 0).then_some(test_every));
         if train.is_empty() {
             let message = "no photos are left to train on; lower --test-every or give the capture more photos";
@@ -78,13 +86,13 @@ impl Plan {
         }
         let ground = Ground::of(capture);
         let sight = Sight::of(capture, &ground);
-        let count = match config.division.blocks {
+        let count = match division.blocks {
             0 => train.len().div_ceil(PHOTOS_A_BLOCK).min(MAX_BLOCKS),
             asked => asked,
         };
         let cells = balanced_cells(&masses(&sight, &train), count);
         let bounds = bounds(&sight);
-        let chosen = Chosen::of(&sight, &cells, &bounds, &config.division);
+        let chosen = Chosen::of(&sight, &cells, &bounds, division);
         let names = |photos: &[usize], belongs: &dyn Fn(usize) -> bool| -> Vec<String> {
             let of_block = photos.iter().filter(|&&photo| belongs(photo));
             of_block.map(|&photo| capture.frames[photo].name.clone()).collect()
@@ -222,7 +230,7 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn of(sight: &Sight, cells: &[Cell], bounds: &[[f64; 2]; 2], division: &super::Division) -> Self {
+    fn of(sight: &Sight, cells: &[Cell], bounds: &[[f64; 2]; 2], division: &Division) -> Self {
         let margin = |cell: &Cell| {
             let [low, high] = cell.within(*bounds);
             [0, 1].map(|axis| division.overlap * (high[axis] - low[axis]).max(0.0))

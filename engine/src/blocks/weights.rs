@@ -2,7 +2,8 @@
 //!
 //! The weight of a block is that of Fan et al., "Momentum-GS: Momentum Gaussian Self-Distillation for High-Quality Large Scene
 //! Reconstruction", 2025: `2 - exp(-(dP² + (10 dS)²) / (2 σ²))`, where dP and dS are what it lacks to the best block in PSNR and
-//! in SSIM. There it scales the loss; here it scales the steps that are left.
+//! in SSIM. There it scales the loss, as it does here where blocks share a decoder ([`crate::anchors`]); where they share nothing, it
+//! scales the steps that are left.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,16 @@ pub struct Quality {
     pub psnr: f64,
     /// At most 1.
     pub ssim: f64,
+}
+
+impl Quality {
+    /// Takes a running mean a step towards what was measured last.
+    pub fn follow(&mut self, last: Self) {
+        /// How much of the mean stays.
+        const MOMENTUM: f64 = 0.9;
+        let mixed = |mean: f64, last: f64| MOMENTUM * mean + (1.0 - MOMENTUM) * last;
+        *self = Self { psnr: mixed(self.psnr, last.psnr), ssim: mixed(self.ssim, last.ssim) };
+    }
 }
 
 /// The weight of each block, from 1 for the best to nearly 2. `scale` is σ, in dB.

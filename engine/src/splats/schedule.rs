@@ -25,7 +25,12 @@ pub fn downscale(config: &SplatsConfig, step: u64, side: u32) -> u32 {
     if !config.resolution_schedule {
         return 1;
     }
-    let wanted = match progress(config, step) {
+    downscale_at(progress(config, step), side)
+}
+
+/// As [`downscale`], after a share of the steps.
+pub(crate) fn downscale_at(share: f64, side: u32) -> u32 {
+    let wanted = match share {
         p if p < 0.05 => 4,
         p if p < 0.2 => 2,
         _ => 1,

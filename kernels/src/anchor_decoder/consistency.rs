@@ -7,7 +7,7 @@ use rayon::prelude::*;
 const CHUNK: usize = 16_384;
 
 /// The sum of four mean squared differences between what two decoders made of the same anchors: of colours, unit quaternions and
-/// scales of the Gaussians that are kept, and of the opacities of all. Scales are measured in units of `scale_unit`.
+/// scales of the Gaussians that are kept, and of the opacities of all.
 ///
 /// `weight` times its gradient with respect to `student` is added to `gradient`; that with respect to `teacher` is the opposite.
 ///
@@ -16,31 +16,29 @@ const CHUNK: usize = 16_384;
 pub fn consistency(
     student: &Gaussians,
     teacher: &Gaussians,
-    scale_unit: f32,
     weight: f32,
     gradient: &mut GaussianGradients,
 ) -> f64 {
     assert!(student.kept == teacher.kept, "the teacher must decode what the student kept");
     let pairs = [
-        (&student.colours, &teacher.colours, 1.0, &mut gradient.colours),
-        (&student.quats, &teacher.quats, 1.0, &mut gradient.quats),
-        (&student.scales, &teacher.scales, scale_unit.recip(), &mut gradient.scales),
-        (&student.opacities, &teacher.opacities, 1.0, &mut gradient.opacities),
+        (&student.colours, &teacher.colours, &mut gradient.colours),
+        (&student.quats, &teacher.quats, &mut gradient.quats),
+        (&student.scales, &teacher.scales, &mut gradient.scales),
+        (&student.opacities, &teacher.opacities, &mut gradient.opacities),
     ];
-    pairs.into_iter().map(|(s, t, unit, v)| mean_squared_difference(s, t, unit, weight, v)).sum()
+    pairs.into_iter().map(|(s, t, v)| mean_squared_difference(s, t, weight, v)).sum()
 }
 
-/// Of `unit` times the values.
-fn mean_squared_difference(student: &[f32], teacher: &[f32], unit: f32, weight: f32, v: &mut [f32]) -> f64 {
+fn mean_squared_difference(student: &[f32], teacher: &[f32], weight: f32, v: &mut [f32]) -> f64 {
     assert!(student.len() == teacher.len() && student.len() == v.len(), "tensors of the same size");
     let count = student.len().max(1) as f64;
-    let factor = (2.0 * f64::from(weight) * f64::from(unit).powi(2) / count) as f32;
+    let factor = (2.0 * f64::from(weight) / count) as f32;
     let compare = |((student, teacher), v): ((&[f32], &[f32]), &mut [f32])| {
         let mut sum = 0.0f64;
         for ((s, t), v) in student.iter().zip(teacher).zip(v) {
             let difference = s - t;
             *v += factor * difference;
-            sum += f64::from(difference * unit).powi(2);
+            sum += f64::from(difference).powi(2);
         }
         sum
     };

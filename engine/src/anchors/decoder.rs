@@ -1,0 +1,78 @@
+//! The decoder and what trains it.
+
+use super::config::Rates;
+use crate::Result;
+use crate::train::{CheckpointReader, CheckpointWriter};
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use tessera_kernels::adam::{self, AdamSettings, Moments};
+use tessera_kernels::anchor_decoder::{AnchorDecoder, HIDDEN, Head, follow};
+
+/// How much of the teacher stays at a step: Fan et al., "Momentum-GS", 2025.
+const TEACHER_MOMENTUM: f32 = 0.9;
+
+/// A decoder being trained, with its optimiser, and the teacher that follows it.
+#[derive(Debug)]
+pub(super) struct Student {
+    shape: AnchorDecoder,
+    /// As [`AnchorDecoder::tensors`] says.
+    pub parameters: Vec<f32>,
+    /// Of the same shape.
+    pub teacher: Vec<f32>,
+    /// Of the three networks.
+    moments: [Moments; 3],
+    /// Steps that it has taken.
+    steps: u64,
+}
+
+impl Student {
+    /// Random weights and biases, uniform below the reciprocal root of the number of inputs.
+    pub fn new(shape: AnchorDecoder, seed: u64, number: usize) -> Self {
+        let mut rng = Pcg64::new(u128::from(seed), number as u128);
+        let mut parameters = vec![0.0; shape.parameters()];
+        for head in Head::ALL {
+            for (tensor, range) in shape.tensors(head).into_iter().enumerate() {
+                let inputs = if tensor < 2 { shape.inputs() } else { HIDDEN };
+                let most = (inputs as f32).sqrt().recip();
+                parameters[range].iter_mut().for_each(|value| *value = rng.random_range(-most..most));
+            }
+        }
+        let moments = Head::ALL.map(|head| Moments::zeros(shape.head(head).len()));
+        Self { shape, teacher: parameters.clone(), parameters, moments, steps: 0 }
+    }
+
+    /// One step of Adam; then the teacher follows.
+    pub fn descend(&mut self, gradient: &[f32], rates: &Rates) {
+        self.steps += 1;
+        for ((head, moments), rate) in Head::ALL.into_iter().zip(&mut self.moments).zip(rates.networks) {
+            let range = self.shape.head(head);
+            let settings = AdamSettings::default();
+            adam::step(&mut self.parameters[range.clone()], &gradient[range], moments, &settings, rate, self.steps);
+        }
+        follow(&mut self.teacher, &self.parameters, TEACHER_MOMENTUM);
+    }
+
+    /// Hands all over to a checkpoint; names begin with `prefix`.
+    pub fn save<'a>(&'a self, prefix: &str, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {
+        let shape = [self.parameters.len()];
+        checkpoint.f32(&format!("{prefix}.parameters"), &shape, &self.parameters[..]);
+        checkpoint.f32(&format!("{prefix}.teacher"), &shape, &self.teacher[..]);
+        for (number, moments) in self.moments.iter().enumerate() {
+            checkpoint.f32(&format!("{prefix}.adam.first.{number}"), &[moments.first.len()], &moments.first[..]);
+            checkpoint.f32(&format!("{prefix}.adam.second.{number}"), &[moments.second.len()], &moments.second[..]);
+        }
+        checkpoint.state(&format!("{prefix}.steps"), &self.steps)
+    }
+
+    /// Takes back what [`Student::save`] handed over.
+    pub fn load(&mut self, prefix: &str, checkpoint: &CheckpointReader) -> Result<()> {
+        checkpoint.f32_into(&format!("{prefix}.parameters"), &mut self.parameters)?;
+        checkpoint.f32_into(&format!("{prefix}.teacher"), &mut self.teacher)?;
+        for (number, moments) in self.moments.iter_mut().enumerate() {
+            checkpoint.f32_into(&format!("{prefix}.adam.first.{number}"), &mut moments.first)?;
+            checkpoint.f32_into(&format!("{prefix}.adam.second.{number}"), &mut moments.second)?;
+        }
+        self.steps = checkpoint.state(&format!("{prefix}.steps"))?;
+        Ok(())
+    }
+}
