@@ -116,3 +116,26 @@ fn a_run_in_blocks_survives_a_kill_and_is_measured_and_shown_like_any_other() {
     let page = root.path().join("page.html");
     tessera().run(&["export", text(&whole), "-o", text(&page), "--pictures", "1", "--quiet"]).success();
 }
+
+#[test]
+fn anchors_share_a_decoder_and_become_splats_that_other_commands_take() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let [run, other] = ["run", "other"].map(|name| root.path().join(name));
+    let training = |run| {
+        let train = ["reconstruct", text(terrain()), "--method", "anchors", "-o", text(run), "--blocks", "2"];
+        [&train[..], &["--steps", "30", "--test-every", "6", "--set", "max_anchors=400", "--set", "preview_every=0"]]
+            .concat()
+    };
+    let trained = tessera().run(&training(&run));
+    trained.success();
+    for part in ["held out", "as splats", "scene.ply", "scene.tiles"] {
+        assert!(trained.stdout.contains(part), "{part} is missing:\n{}", trained.stdout);
+    }
+    assert!(open_splats(run.join("scene.ply")).expect("a scene").header().count > 0);
+    let report = tessera().run(&["eval", text(&run), "--json", "--quiet"]).json();
+    assert!(report["psnr"].as_f64().is_some_and(|psnr| psnr > 8.0), "{report}");
+    let about = tessera().run(&["info", text(&run)]);
+    about.success();
+    assert!(about.stdout.contains("anchors") && about.stdout.contains("30 of each"), "{}", about.stdout);
+    tessera().run(&[&training(&other)[..], &["--device", "cuda"]].concat()).wrong_usage(&["trained on the CPU"]);
+}

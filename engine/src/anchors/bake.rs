@@ -18,7 +18,7 @@ use tessera_kernels::splat::MIN_ALPHA;
 use tessera_kernels::splat::spherical_harmonics::{Y0, basis, count};
 
 /// Pull of the harmonics above degree 0 towards zero, as a share of the weight of all views: few views do not tell all of them.
-const RIDGE: f64 = 0.02;
+const RIDGE: f64 = 0.002;
 
 /// Sums over views of what a slot became.
 struct Fit {
@@ -213,7 +213,7 @@ mod tests {
             for c in 0..3 {
                 let fitted = 0.5 + Y0 as f32 * found[c] + (1..4).map(|k| above[k - 1] * found[3 * k + c]).sum::<f32>();
                 // The pull towards zero takes a few percent of what depends on the direction.
-                assert!((fitted - wanted[c]).abs() < 0.1, "{fitted} instead of {} towards {d:?}", wanted[c]);
+                assert!((fitted - wanted[c]).abs() < 0.02, "{fitted} instead of {} towards {d:?}", wanted[c]);
             }
         }
     }
@@ -223,7 +223,7 @@ mod tests {
         let mut fit = empty(2);
         fit.add(0, 0.6, [0.9, 0.5, 0.1], [0.0, 0.6, 0.8], 2);
         let found = fit.solve(0);
-        assert!((Y0 as f32 * found[0] - 0.4).abs() < 0.4 && found.iter().all(|v| v.abs() < 2.0), "{found:?}");
+        assert!((Y0 as f32 * found[0] - 0.4).abs() < 0.01 && found.iter().all(|v| v.abs() < 2.0), "{found:?}");
         assert!(found[1].abs() < 1e-6, "{found:?}");
     }
 }

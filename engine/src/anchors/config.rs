@@ -169,7 +169,10 @@ impl AnchorsConfig {
         require((0.0..=1.0).contains(&self.min_share), "min_share must lie between 0 and 1")?;
         require(self.visit > 0, "visit must be at least 1")?;
         require(self.consistency >= 0.0 && self.consistency.is_finite(), "consistency must not be negative")?;
-        require(self.weight_scale > 0.0 && self.weight_scale.is_finite(), "weight_scale must be a positive number of dB")?;
+        require(
+            self.weight_scale > 0.0 && self.weight_scale.is_finite(),
+            "weight_scale must be a positive number of dB",
+        )?;
         require((1..=10_000_000).contains(&self.max_anchors), "max_anchors must lie between 1 and 10,000,000")?;
         require((3..=256).contains(&self.features), "features must lie between 3 and 256")?;
         require((1..=64).contains(&self.offsets), "offsets must lie between 1 and 64")?;

@@ -94,7 +94,8 @@ impl Statistics {
     /// Adds anchors in voxels that have none, where Gaussians have large gradients.
     fn grow(&mut self, model: &mut AnchorModel, config: &AnchorsConfig, cell: f32, needed: f32, rng: &mut Pcg64) {
         let k = config.offsets;
-        let mean: Vec<Option<f32>> = self.gradients.iter().zip(&self.counts).map(|(sum, n)| (*n > needed).then(|| sum / n)).collect();
+        let mean: Vec<Option<f32>> =
+            self.gradients.iter().zip(&self.counts).map(|(sum, n)| (*n > needed).then(|| sum / n)).collect();
         for level in 0..LEVELS {
             let threshold = config.grow_threshold * (0.5 * FINER).powi(level);
             let side = cell * COARSEST / FINER.powi(level);

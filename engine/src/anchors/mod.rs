@@ -237,7 +237,11 @@ impl Method for AnchorTraining {
         let pixels = sets.clone().flat_map(FrameSet::views).map(|v| v.width * v.height).max().unwrap_or(0);
         let photos: usize = sets.flat_map(FrameSet::views).map(|v| 3 * v.width * v.height).sum();
         MemoryPlan::default()
-            .with("anchors", (anchors * AnchorModel::bytes(self.config.decoder())) as u64, format!("{most} in each of {blocks} blocks"))
+            .with(
+                "anchors",
+                (anchors * AnchorModel::bytes(self.config.decoder())) as u64,
+                format!("{most} in each of {blocks} blocks"),
+            )
             .with("Gaussians", (most * offsets * GAUSSIAN_BYTES) as u64, "of the block whose turn it is")
             .with("activations", (80 * pixels) as u64, format!("largest photo has {pixels} pixels"))
             .with("photos", photos.min(self.config.image_cache_mb << 20) as u64, "8 bits a channel")

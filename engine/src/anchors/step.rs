@@ -171,7 +171,11 @@ mod tests {
                 let taken = turns.iter().filter(|&&turn| turn == block as usize).count() as u64;
                 assert_eq!(taken, steps, "block {block} of {blocks} with {steps} steps, {visit} at a time");
             }
-            assert!(turns.chunk_by(|a, b| a == b).all(|visits| visits.len() as u64 <= visit.max(steps % visit) || blocks == 1));
+            assert!(
+                turns
+                    .chunk_by(|a, b| a == b)
+                    .all(|visits| visits.len() as u64 <= visit.max(steps % visit) || blocks == 1)
+            );
         }
     }
 }

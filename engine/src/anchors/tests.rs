@@ -65,8 +65,7 @@ fn a_run_that_was_stopped_ends_in_the_same_scene() {
     let Outcome::Finished { outputs, report, facts, .. } = outcome else { panic!("not finished: {outcome:?}") };
     assert_eq!(outputs, [whole.join("scene.ply"), whole.join(TILES_FOLDER)]);
     assert!(report.expect("photos are held out").psnr > 10.0);
-    let names: Vec<&str> = facts.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["borders", "as splats", "their borders"]);
+    assert!(facts.iter().any(|(name, value)| *name == "as splats" && value.contains("PSNR")), "{facts:?}");
     assert!(!read_splats(whole.join("scene.ply")).expect("a scene").is_empty());
     let plan = Plan::read(&whole.join(PLAN_FILE)).expect("a plan");
     assert_eq!(plan.blocks.len(), 3);

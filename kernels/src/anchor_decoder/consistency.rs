@@ -13,12 +13,7 @@ const CHUNK: usize = 16_384;
 ///
 /// # Panics
 /// When the two have not kept the same.
-pub fn consistency(
-    student: &Gaussians,
-    teacher: &Gaussians,
-    weight: f32,
-    gradient: &mut GaussianGradients,
-) -> f64 {
+pub fn consistency(student: &Gaussians, teacher: &Gaussians, weight: f32, gradient: &mut GaussianGradients) -> f64 {
     assert!(student.kept == teacher.kept, "the teacher must decode what the student kept");
     let pairs = [
         (&student.colours, &teacher.colours, &mut gradient.colours),

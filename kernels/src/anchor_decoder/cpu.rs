@@ -178,7 +178,11 @@ impl Input<'_> {
         let (count, AnchorDecoder { features, offsets }) = (self.anchors.positions.len() / 3, self.decoder);
         let Anchors { positions, offsets: places, log_scaling, features: given } = self.anchors;
         let sizes = [positions.len(), places.len(), log_scaling.len(), given.len()];
-        assert_eq!(sizes, [3 * count, 3 * offsets * count, 6 * count, features * count], "the tensors of {count} anchors");
+        assert_eq!(
+            sizes,
+            [3 * count, 3 * offsets * count, 6 * count, features * count],
+            "the tensors of {count} anchors"
+        );
         assert!(self.chosen.iter().all(|&a| (a as usize) < count), "an anchor that is not there");
         if let Gaze::Along(directions) = self.gaze {
             assert_eq!(directions.len(), 3 * self.chosen.len(), "a direction for each anchor");
@@ -253,7 +257,9 @@ impl Tile {
         }
         let slots = (first * k) as u32..(self.anchors.end * k) as u32;
         match keep {
-            Keep::Opaque => part.kept.extend(slots.zip(&part.opacities).filter(|(_, o)| **o > 0.0).map(|(slot, _)| slot)),
+            Keep::Opaque => {
+                part.kept.extend(slots.zip(&part.opacities).filter(|(_, o)| **o > 0.0).map(|(slot, _)| slot))
+            }
             Keep::Slots(all) => {
                 let range = all.partition_point(|s| *s < slots.start)..all.partition_point(|s| *s < slots.end);
                 part.kept.extend_from_slice(&all[range]);

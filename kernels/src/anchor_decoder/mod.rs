@@ -13,7 +13,7 @@
 //! Lu et al., "Scaffold-GS: Structured 3D Gaussians for View-Adaptive Rendering", 2024. Gradients are those of these formulas, that of
 //! the direction by the place of the anchor included.
 //!
-//! [`consistency`] is how far what one decoder makes is from what another makes of the same anchors, and [`follow`] how a teacher
+//! [`consistency()`] is how far what one decoder makes is from what another makes of the same anchors, and [`follow`] how a teacher
 //! follows its student: Fan et al., "Momentum-GS: Momentum Gaussian Self-Distillation for High-Quality Large Scene
 //! Reconstruction", 2025.
 //!
