@@ -105,6 +105,13 @@ impl AnchorTraining {
         for block in 0..plan.blocks.len() {
             points.push(plan.part(&capture, block)?.points);
         }
+        if let Some(number) = points.iter().position(Vec::is_empty) {
+            let message = format!(
+                "no sparse point is seen by two photos of block {}, so it has nothing to begin with; choose fewer with --blocks",
+                number + 1
+            );
+            return Err(Error::setting(message));
+        }
         let voxels = Voxels::of_blocks(&points, &capture.scene_from_world, config.voxel, config.max_anchors);
         let numbers: HashMap<&str, usize> =
             capture.frames.iter().enumerate().map(|(i, frame)| (frame.name.as_str(), i)).collect();
