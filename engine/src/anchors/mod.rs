@@ -33,7 +33,8 @@ use crate::config::Config;
 use crate::evaluate::{EvalOptions, EvalReport, evaluate_painter};
 use crate::frames::{FrameSet, Sampler, SamplerState};
 use crate::render::{Painter, SplatPainter, to_image};
-use crate::splats::{NEAR, with_masks};
+use crate::splats::NEAR;
+use crate::target::with_masks;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use crate::{Error, Result};
 use decoder::Student;
@@ -96,7 +97,7 @@ impl AnchorTraining {
     /// When a setting is impossible, or the capture cannot be divided or has no photos to train on.
     pub fn new(capture: &Capture, config: &AnchorsConfig) -> Result<Self> {
         config.check()?;
-        let capture = with_masks(capture, config.masks);
+        let capture = with_masks(capture, config.masks).into_owned();
         let plan = Plan::divide(&capture, &config.division(), config.test_every)?;
         let max_side = (config.resolution > 0).then_some(config.resolution);
         let cache = Arc::new(ImageCache::new(capture.files.clone(), config.image_cache_mb << 20, max_side));
