@@ -36,9 +36,14 @@ fn positions(frames: &[DraftFrame], is_wanted: impl Fn(Option<f64>) -> bool) -> 
     (0..frames.len()).filter(|&i| is_wanted(frames[i].frame.time)).collect()
 }
 
+/// A place and a lens, bit by bit, and what the names of the photos begin with if they end with numbers.
+type CameraSeries<'a> = (Vec<u64>, Option<&'a str>);
+/// The number of a photo, its time, and its position in the list.
+type NumberedTime = (u64, f64, usize);
+
 /// As few photos as are in the way of times that ascend for every camera; ascending.
 fn out_of_order(frames: &[DraftFrame]) -> Vec<usize> {
-    let mut cameras: BTreeMap<(Vec<u64>, Option<&str>), Vec<(u64, f64, usize)>> = BTreeMap::new();
+    let mut cameras: BTreeMap<CameraSeries<'_>, Vec<NumberedTime>> = BTreeMap::new();
     let mut range = [f64::INFINITY, f64::NEG_INFINITY];
     for (i, DraftFrame { frame, photo }) in frames.iter().enumerate() {
         let (Some(time), Some(photo)) = (frame.time, photo) else { continue };
