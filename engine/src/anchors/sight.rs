@@ -58,7 +58,7 @@ mod tests {
         let mut model = AnchorModel::new(&voxels, AnchorDecoder { features: 4, offsets: 1 });
         model.log_scaling.values.fill(0.01f32.ln());
         let lens = Lens { focal: [50.0; 2], centre: [50.0, 40.0], distortion: Distortion::None };
-        let camera = Camera { width: 100, height: 80, lens: lens };
+        let camera = Camera { width: 100, height: 80, lens };
         let view = View::new(&camera, &Pose::identity());
         assert_eq!(seen(&view, &model, None), [0, 2, 4]);
         assert_eq!(seen(&view, &model, Some(&[1, 2, 3])), [2]);
