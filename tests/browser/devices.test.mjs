@@ -66,11 +66,13 @@ test('a device that is lost while nothing moves is taken again, and the camera s
   await loseDevice(page);
   // Nobody touches the page.
   await page.waitForFunction(() => document.getElementById('notices').textContent.includes('device was lost'));
+  await page.waitForFunction(() => window.devices.length === 2);
   await until(page, 'complete');
-  await page.waitForTimeout(500);
-  assert.equal(await page.evaluate(() => window.devices.length), 2);
-  const { psnr } = await compare(scale, before, await picture(page, 'after-loss'));
-  // The words in the corner are still there.
+  // A slow machine may still draw what the page has for complete. The words in the corner are still there.
+  let psnr = 0;
+  for (const end = Date.now() + 20_000; psnr <= 25 && Date.now() < end;) {
+    ({ psnr } = await compare(scale, before, await picture(page, 'after-loss')));
+  }
   assert.ok(psnr > 25, `the picture is at ${psnr} dB of the one before`);
   assert.equal(place(page), there);
   await close(page);
