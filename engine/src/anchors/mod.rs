@@ -255,6 +255,10 @@ impl Method for AnchorTraining {
             .with("photos", photos.min(self.config.image_cache_mb << 20) as u64, "8 bits a channel")
     }
 
+    fn memory_remedy(&self) -> &'static str {
+        "lower --resolution or --set max_anchors"
+    }
+
     fn step(&mut self, step: u64) -> Result<StepReport> {
         self.train_step(step)
     }

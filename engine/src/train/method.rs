@@ -34,6 +34,11 @@ pub trait Method {
     /// What it will need of memory at its largest.
     fn memory_plan(&self) -> MemoryPlan;
 
+    /// What makes it need less memory.
+    fn memory_remedy(&self) -> &'static str {
+        "lower --max-splats or --resolution"
+    }
+
     /// Takes the step number `step`; they are counted from 0 to one less than [`Method::total_steps`].
     ///
     /// # Errors

@@ -83,7 +83,7 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<Outcome> {
     let memory = method.memory_plan();
-    let memory_warning = memory.check(available_memory(), "lower --max-splats or --resolution")?;
+    let memory_warning = memory.check(available_memory(), method.memory_remedy())?;
     let (step, seconds_before) = restore(method, &folder.checkpoints(), events)?;
     folder.write_config(method.name(), &options.capture, options.skip_bad, &method.config_toml())?;
     let total = method.total_steps();
