@@ -116,6 +116,8 @@ pub struct TracedRay {
 pub struct TrainingRay {
     /// Where it goes.
     pub traced: TracedRay,
+    /// Of which photo it is: its position among the photos that are trained on.
+    pub photo: usize,
     /// With the background where the photo is transparent.
     pub colour: [f32; 3],
     /// Behind the surface.
@@ -147,7 +149,7 @@ pub fn of_pixel(
     let a = opacity.unwrap_or(1.0);
     let colour = std::array::from_fn(|k| a * share(pixel[k]) + (1.0 - a) * background[k]);
     let traced = traced([x as f64 + 0.5, y as f64 + 0.5]);
-    Some(TrainingRay { traced, colour, background, opacity })
+    Some(TrainingRay { traced, photo: frame.index, colour, background, opacity })
 }
 
 /// The capture with its masks used as `masks` says and, if `flip_cameras`, its cameras turned to the other of the two usual axis

@@ -50,8 +50,10 @@ crate::config! {
         log2_table: u32 = 18,
         /// Corners per side of the coarsest level.
         base_resolution: u32 = 16,
-        /// Corners per side of the finest level.
+        /// Corners per side of the finest level for distances.
         finest_resolution: u32 = 1024,
+        /// Corners per side of the finest level for colours, which have a grid of their own with as many levels.
+        finest_colour_resolution: u32 = 2048,
         /// Levels at the first step, or those that splats' distances need, if more; the others join one after the other.
         first_levels: usize = 4,
         /// Share of the steps at which all levels have joined.
@@ -60,6 +62,9 @@ crate::config! {
         distance_width: usize = 64,
         /// Units of each of the two hidden layers of the colour network.
         colour_width: usize = 64,
+        /// Numbers of a code for each photo on which colours depend, for photos whose exposure or white balance differ; 0 for none. Pictures
+        /// and meshes show the average of the photos.
+        appearance: usize = 0,
         /// Radius of the sphere that training begins with, as a share of the box's side.
         initial_radius: f64 = 0.3,
         /// Learning rate of grid and networks at the first step.
@@ -80,10 +85,12 @@ crate::config! {
         anneal_until: f64 = 0.1,
         /// Weight of the condition that the gradient of a distance has length 1.
         eikonal_weight: f32 = 0.1,
+        /// Weight of the condition that neighbouring normals of the surface are alike.
+        smoothness_weight: f32 = 0.01,
         /// Weight of the difference between opacity and mask, for photos with transparency or foreground masks.
         mask_weight: f32 = 0.1,
         /// Cells per side of the grid that says where rays need not be looked at.
-        occupancy_resolution: usize = 128,
+        occupancy_resolution: usize = 256,
         /// Steps of a ray through the box's diagonal, at most.
         ray_steps: usize = 768,
         /// Cells per side of the mesh that is written at the end of training; 0 for none.
@@ -128,9 +135,18 @@ pub fn preset(name: &str) -> crate::Result<&'static str> {
 }
 
 impl SurfaceConfig {
-    /// The hash grid.
+    /// The hash grid for distances.
     pub fn grid(&self) -> GridSpec {
-        let ratio = f64::from(self.finest_resolution) / f64::from(self.base_resolution);
+        self.grid_to(self.finest_resolution)
+    }
+
+    /// The hash grid for colours.
+    pub fn colour_grid(&self) -> GridSpec {
+        self.grid_to(self.finest_colour_resolution)
+    }
+
+    fn grid_to(&self, finest: u32) -> GridSpec {
+        let ratio = f64::from(finest) / f64::from(self.base_resolution);
         GridSpec {
             levels: self.levels,
             log2_table: self.log2_table,
@@ -155,13 +171,15 @@ impl SurfaceConfig {
         require((1..=self.levels).contains(&self.first_levels), "first_levels must lie between 1 and levels")?;
         require((8..=24).contains(&self.log2_table), "log2_table must lie between 8 and 24")?;
         require((2..=512).contains(&self.base_resolution), "base_resolution must lie between 2 and 512")?;
+        let fine = |finest: u32| (self.base_resolution..=16_384).contains(&finest);
         require(
-            (self.base_resolution..=16_384).contains(&self.finest_resolution),
-            "finest_resolution must lie between base_resolution and 16384",
+            fine(self.finest_resolution) && fine(self.finest_colour_resolution),
+            "finest_resolution and finest_colour_resolution must lie between base_resolution and 16384",
         )?;
         let width = |w: usize| (4..=256).contains(&w) && w.is_multiple_of(4);
         let widths = width(self.distance_width) && width(self.colour_width);
         require(widths, "widths of networks must be multiples of 4, at most 256")?;
+        require(self.appearance <= 64, "appearance must be at most 64")?;
         let share = |value: f64| (0.0..=1.0).contains(&value);
         require(share(self.levels_until) && share(self.anneal_until), "shares of the steps must lie between 0 and 1")?;
         require((0.02..0.5).contains(&self.initial_radius), "initial_radius must lie between 0.02 and 0.5")?;

@@ -1,7 +1,10 @@
-//! What is learned: a hash grid, a network from its features to distance and features of the surface, and one from those to colour.
+//! What is learned: a hash grid and a network from its features to distance, and another grid and network for colour.
 //!
-//! In the unit cube: `(distance + 0.1…, features) = N_sdf([x - ½ | e(x)])`, the normal is the distance's exact gradient, and the colour
-//! `σ(N_rgb([features | harmonics of the direction | x - ½ | normal]))`. Neither network has biases.
+//! In the unit cube: `distance + radius = N_sdf([x - ½ | e(x)])`, the normal is the distance's exact gradient, and the colour
+//! `σ(N_rgb([e_rgb(x) | harmonics of the direction | x - ½ | normal | code of the photo]))`. Neither network has biases.
+//!
+//! In NeuS2 one grid does both. Then the pattern of a flat thing becomes unevenness: colours need a fine grid that learns fast, distances one
+//! that does not, and whatever separates light from dark among the colour network's inputs is used for it, normals too.
 
 use super::config::SurfaceConfig;
 use rand::{RngExt, SeedableRng};
@@ -9,19 +12,21 @@ use rand_pcg::Pcg64;
 use tessera_kernels::hash_grid::{FEATURES, HashGrid, product, transposed_product};
 use tessera_kernels::mlp::{Activations, BLOCK, Mlp, Rows, blocks_for};
 
-/// Features of the surface that the distance network hands to the colour network; the first is the distance.
-pub const SURFACE_FEATURES: usize = 16;
+/// Outputs of the distance network: the distance, and what widths of networks are multiples of.
+pub const DISTANCE_OUTPUTS: usize = 4;
 /// Harmonics of the viewing direction, up to degree 3.
 pub const HARMONICS: usize = 16;
-/// Inputs of the colour network before padding: features, harmonics, place, normal.
-const COLOUR_INPUTS: usize = SURFACE_FEATURES + HARMONICS + 6;
+/// Inputs of the colour network between its encoding and the photo's code: harmonics, place, normal.
+const COLOUR_INPUTS: usize = HARMONICS + 6;
 
 /// The shapes of grid and networks, and their parameters.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// The encoding of places.
+    /// The encoding of places for distances.
     pub grid: HashGrid,
-    /// To distance and features.
+    /// The encoding of places for colours.
+    pub colour_grid: HashGrid,
+    /// To distance.
     pub distance: Mlp,
     /// To colour.
     pub colour: Mlp,
@@ -29,7 +34,7 @@ pub struct Field {
     pub parameters: Parameters,
     /// Subtracted from the distance network's first output: the radius of the sphere that training begins with.
     pub radius: f32,
-    /// Levels of the grid that are looked up.
+    /// Levels of the grid for distances that are looked up.
     pub active_levels: usize,
 }
 
@@ -38,12 +43,23 @@ pub struct Field {
 pub struct Parameters {
     /// `[entries, 2]`.
     pub table: Vec<f32>,
+    /// `[entries, 2]`, of the grid for colours.
+    pub colour_table: Vec<f32>,
     /// The distance network's matrices.
     pub distance: Vec<f32>,
     /// The colour network's matrices.
     pub colour: Vec<f32>,
     /// The sharpness is `exp(10 v)`.
     pub variance: f32,
+}
+
+/// How a sample is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// Of the direction.
+    pub harmonics: &'a [f32; HARMONICS],
+    /// Of the photo; empty for what photos see on average.
+    pub code: &'a [f32],
 }
 
 /// Buffers for a batch of samples, `[blocks, rows, 16]` all of them.
@@ -70,26 +86,29 @@ impl Field {
     pub fn new(config: &SurfaceConfig) -> Self {
         let grid = HashGrid::new(&config.grid());
         let input = (3 + grid.width()).next_multiple_of(4);
-        let distance = Mlp::new(&[input, config.distance_width, SURFACE_FEATURES]);
-        let colour = Mlp::new(&[COLOUR_INPUTS.next_multiple_of(4), config.colour_width, config.colour_width, 4]);
+        let distance = Mlp::new(&[input, config.distance_width, DISTANCE_OUTPUTS]);
+        let colour_grid = HashGrid::new(&config.colour_grid());
+        let input_of_colour = (colour_grid.width() + COLOUR_INPUTS + config.appearance).next_multiple_of(4);
+        let colour = Mlp::new(&[input_of_colour, config.colour_width, config.colour_width, 4]);
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let mut uniform =
             |bound: f32, len: usize| -> Vec<f32> { (0..len).map(|_| rng.random_range(-bound..bound)).collect() };
         let table = uniform(1e-4, FEATURES * grid.entries());
+        let colour_table = uniform(1e-4, FEATURES * colour_grid.entries());
         let mut colours = Vec::with_capacity(colour.weights());
         for pair in colour.widths().windows(2) {
             // As large on average after a layer as before it (He et al. 2015).
             colours.extend(uniform((6.0 / pair[0] as f32).sqrt(), pair[0] * pair[1]));
         }
-        let noise = uniform(1.0, SURFACE_FEATURES * config.distance_width);
         let parameters = Parameters {
             table,
-            distance: sphere(config.distance_width, input, &noise),
+            colour_table,
+            distance: sphere(config.distance_width, input),
             colour: colours,
             variance: (config.first_sharpness().ln() / 10.0) as f32,
         };
         let radius = config.initial_radius as f32;
-        Self { grid, distance, colour, parameters, radius, active_levels: config.active_levels(0) }
+        Self { grid, colour_grid, distance, colour, parameters, radius, active_levels: config.active_levels(0) }
     }
 
     /// Rows of the distance network's input that the encoding fills.
@@ -143,29 +162,39 @@ impl Field {
 
     /// The distance of sample `i` after [`Field::distances`] or [`Field::surface`].
     pub fn distance_of(&self, tile: &Tile, i: usize) -> f32 {
-        tile.distance.layers[2][at(SURFACE_FEATURES, 0, i)] - self.radius
+        tile.distance.layers[2][at(DISTANCE_OUTPUTS, 0, i)] - self.radius
     }
 
-    /// Colours at the tile's positions, seen along directions, after [`Field::surface`]; `harmonics` gives those of a sample's direction.
-    pub fn colours<'a>(&self, tile: &mut Tile, harmonics: impl Fn(usize) -> &'a [f32; HARMONICS]) {
+    /// Colours at the tile's positions after [`Field::surface`], each looked at in the way that `look` says of the sample.
+    pub fn colours<'a>(&self, tile: &mut Tile, look: impl Fn(usize) -> Look<'a>) {
         let rows = self.colour.widths()[0];
         let blocks = blocks_for(tile.samples);
         self.colour.make_room(blocks, &mut tile.colour);
         let input = &mut tile.colour.layers[0];
-        const PLACE: usize = (SURFACE_FEATURES + HARMONICS) * BLOCK;
+        let encoded = self.colour_encoded();
+        self.colour_grid.encode(
+            &self.parameters.colour_table,
+            &tile.positions,
+            self.colour_grid.levels().len(),
+            (input, encoded),
+            None,
+        );
+        let (place, normal) = ((self.normal_row() - 3) * BLOCK, self.normal_row() * BLOCK);
         for block in 0..blocks {
             let out = &mut input[block * rows * BLOCK..][..rows * BLOCK];
-            let features = &tile.distance.layers[2][block * SURFACE_FEATURES * BLOCK..][..SURFACE_FEATURES * BLOCK];
-            out[..SURFACE_FEATURES * BLOCK].copy_from_slice(features);
-            let place = &tile.positions[3 * block * BLOCK..][..3 * BLOCK];
-            out[PLACE..PLACE + 3 * BLOCK].iter_mut().zip(place).for_each(|(out, x)| *out = x - 0.5);
-            let normals = &tile.normals[3 * block * BLOCK..][..3 * BLOCK];
-            out[PLACE + 3 * BLOCK..PLACE + 6 * BLOCK].copy_from_slice(normals);
-            out[COLOUR_INPUTS * BLOCK..].fill(0.0);
+            let of_block = 3 * block * BLOCK..3 * (block + 1) * BLOCK;
+            let places = &tile.positions[of_block.clone()];
+            out[place..normal].iter_mut().zip(places).for_each(|(out, x)| *out = x - 0.5);
+            out[normal..normal + 3 * BLOCK].copy_from_slice(&tile.normals[of_block]);
+            out[normal + 3 * BLOCK..].fill(0.0);
         }
         for i in 0..tile.samples {
-            for (k, &value) in harmonics(i).iter().enumerate() {
-                input[at(rows, SURFACE_FEATURES + k, i)] = value;
+            let Look { harmonics, code } = look(i);
+            for (k, &value) in harmonics.iter().enumerate() {
+                input[at(rows, self.colour_grid.width() + k, i)] = value;
+            }
+            for (k, &value) in code.iter().enumerate() {
+                input[at(rows, self.code_row() + k, i)] = value;
             }
         }
         self.colour.forward(&self.parameters.colour, &mut tile.colour);
@@ -176,9 +205,19 @@ impl Field {
         std::array::from_fn(|k| 1.0 / (1.0 + (-tile.colour.layers[3][at(4, k, i)]).exp()))
     }
 
+    /// Rows of the colour network's input that its encoding fills.
+    pub fn colour_encoded(&self) -> Rows {
+        Rows { rows: self.colour.widths()[0], first: 0 }
+    }
+
     /// The first row of the normal among the colour network's inputs.
     pub fn normal_row(&self) -> usize {
-        COLOUR_INPUTS - 3
+        self.code_row() - 3
+    }
+
+    /// The first row of the photo's code among the colour network's inputs.
+    pub fn code_row(&self) -> usize {
+        self.colour_grid.width() + COLOUR_INPUTS
     }
 }
 
@@ -238,9 +277,9 @@ pub fn input_tangent(field: &Field, jacobian: &[f32], v: &[f32], out: &mut [f32]
 }
 
 /// Weights with which the distance network computes `|x - ½|`: hidden units along directions that are spread evenly over the sphere, where
-/// the mean of `relu(cos)` is a quarter. The other features begin as random mixtures of the same units.
-fn sphere(width: usize, input: usize, noise: &[f32]) -> Vec<f32> {
-    let mut weights = Vec::with_capacity(width * (input + SURFACE_FEATURES));
+/// the mean of `relu(cos)` is a quarter.
+fn sphere(width: usize, input: usize) -> Vec<f32> {
+    let mut weights = Vec::with_capacity(width * (input + DISTANCE_OUTPUTS));
     let golden = std::f32::consts::PI * (3.0 - 5.0f32.sqrt());
     for unit in 0..width {
         let z = 1.0 - (2 * unit + 1) as f32 / width as f32;
@@ -249,7 +288,7 @@ fn sphere(width: usize, input: usize, noise: &[f32]) -> Vec<f32> {
         weights.extend(std::iter::repeat_n(0.0, input - 3));
     }
     weights.extend(std::iter::repeat_n(4.0 / width as f32, width));
-    weights.extend(noise[width..].iter().map(|n| 4.0 * n / width as f32));
+    weights.resize(width * (input + DISTANCE_OUTPUTS), 0.0);
     weights
 }
 

@@ -2,7 +2,7 @@
 
 use super::SurfaceTraining;
 use super::config::Rates;
-use super::field::{Field, SURFACE_FEATURES, at};
+use super::field::{DISTANCE_OUTPUTS, Field, at};
 use super::guide::fusion::DistanceGrid;
 use super::step::{GROUPS, Group, SAMPLES, eikonal, huber};
 use crate::train::StepReport;
@@ -84,14 +84,15 @@ impl Group {
         field.surface(tile);
         field.distance.make_room(tile.positions.len() / (3 * BLOCK), &mut self.d);
         let mut chunk = self.next_chunk();
+        chunk.colour_input.clear();
         let tile = &self.traced.tile;
-        let d_features = &mut self.d.layers[2];
-        d_features.fill(0.0);
+        let d_distance = &mut self.d.layers[2];
+        d_distance.fill(0.0);
         chunk.v.clear();
         chunk.v.resize(tile.positions.len(), 0.0);
         for (i, (_, distance)) in wanted.iter().enumerate() {
             let (loss, slope) = huber(field.distance_of(tile, i) - distance, HUBER);
-            d_features[at(SURFACE_FEATURES, 0, i)] = slope * per_place;
+            d_distance[at(DISTANCE_OUTPUTS, 0, i)] = slope * per_place;
             let normal = tile.normal_of(i);
             let (factor, of_normal) = eikonal(normal, eikonal_weight);
             self.loss += f64::from(loss * per_place) + of_normal;

@@ -1,7 +1,7 @@
 //! From a surface to a mesh in the capture's coordinates.
 
 use super::Surface;
-use super::field::{Field, Tile, harmonics};
+use super::field::{Field, Look, Tile, harmonics};
 use crate::meshing::{MeshOptions, Progress, tidied, zero_level};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -52,7 +52,7 @@ fn looks(field: &Field, positions: &[[f32; 3]], colours: bool) -> (Vec<[f32; 3]>
             return (normals, Vec::new());
         }
         let of_direction: Vec<_> = normals.iter().map(|n| harmonics(n.map(|x| -x))).collect();
-        field.colours(tile, |i| &of_direction[i]);
+        field.colours(tile, |i| Look { harmonics: &of_direction[i], code: &[] });
         let byte = |x: f32| (255.0 * x).round() as u8;
         let colours = (0..places.len()).map(|i| field.colour_of(tile, i).map(byte)).collect();
         (normals, colours)

@@ -6,10 +6,11 @@
 //! - [`guide`]: splats that find out about where it is, first; `fit`: becoming that.
 //! - [`field`]: grid and networks; `optimiser`: how they descend.
 //! - [`trace`]: from rays ([`crate::rays`]) to samples; `occupied`: which cells these need not visit.
-//! - `step`: one training step; `painter`: pictures; [`mesh`]: the mesh.
+//! - `step`: one training step; `smooth`: the condition on neighbouring normals; `appearance`: how photos differ; `painter`: pictures; [`mesh`]: the mesh.
 //! - [`sequence`]: moving surfaces, one moment after the other.
 //! - [`Surface`]: what a finished training leaves.
 
+mod appearance;
 pub mod config;
 pub mod field;
 mod fit;
@@ -19,6 +20,7 @@ mod occupied;
 mod optimiser;
 mod painter;
 pub mod sequence;
+mod smooth;
 mod step;
 mod surface_file;
 pub mod trace;
@@ -37,6 +39,7 @@ use crate::splats::SplatTraining;
 use crate::splats::model::SplatModel;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use crate::{Error, Result};
+use appearance::Appearance;
 use field::Field;
 use guide::backdrop::{Backdrop, BackdropPictures};
 use guide::fusion::DistanceGrid;
@@ -78,6 +81,7 @@ pub struct SurfaceTraining {
     sampler: Sampler,
     surface: Surface,
     optimiser: Optimiser,
+    appearance: Appearance,
     pace: Pace,
     groups: Vec<step::Group>,
     warnings: Vec<String>,
@@ -97,6 +101,7 @@ impl SurfaceTraining {
         let field = Field::new(config);
         Ok(Self {
             optimiser: Optimiser::new(&field),
+            appearance: Appearance::new(frames.len(), config.appearance),
             surface: Surface {
                 sharpness: field.sharpness(),
                 field,
@@ -131,6 +136,7 @@ impl SurfaceTraining {
         let backdrop = surface.backdrop.take();
         let mut training = Self {
             optimiser: Optimiser::new(&surface.field),
+            appearance: Appearance::new(frames.len(), config.appearance),
             surface,
             sampler: Sampler::new(frames.len(), config.seed),
             pace: Pace::default(),
@@ -204,13 +210,14 @@ impl Method for SurfaceTraining {
 
     fn memory_plan(&self) -> MemoryPlan {
         let field = &self.surface.field;
-        let values = field.parameters.table.len();
-        let per_sample = 4 * (6 + 2 * field.distance.widths()[0]) as u64;
+        let values = field.parameters.table.len() + field.parameters.colour_table.len();
+        let entries = field.grid.entries() + field.colour_grid.entries();
+        let per_sample = 4 * (6 + 2 * field.distance.widths()[0] + field.colour.widths()[0]) as u64;
         let photos: usize = self.frames.views().map(|v| 3 * v.width * v.height).sum();
         let cache = photos.min(self.config.image_cache_mb << 20);
         let samples = self.config.samples as u64;
         let plan = MemoryPlan::default()
-            .with("parameters", 4 * values as u64, format!("{} entries of the hash grid", field.grid.entries()))
+            .with("parameters", 4 * values as u64, format!("{entries} entries of the hash grids"))
             .with("optimiser", 14 * values as u64, "gradients, moments and steps of the entries")
             .with("samples", 2 * samples * per_sample, format!("{samples} samples a step"))
             .with("photos", cache as u64, format!("{} photos, 8 bits a channel", self.frames.len()));
@@ -284,6 +291,7 @@ impl Method for SurfaceTraining {
         }
         self.surface.save(checkpoint)?;
         self.optimiser.save(checkpoint);
+        self.appearance.save(checkpoint);
         checkpoint.state("sampler", &self.sampler.state())?;
         checkpoint.state("pace", &self.pace)
     }
@@ -305,6 +313,7 @@ impl Method for SurfaceTraining {
             self.set_backdrop(backdrop);
         }
         self.optimiser.load(checkpoint)?;
+        self.appearance.load(checkpoint)?;
         let sampler: SamplerState = checkpoint.state("sampler")?;
         self.sampler = Sampler::restore(self.frames.len(), sampler);
         self.pace = checkpoint.state("pace")?;

@@ -63,7 +63,7 @@ impl Painter for SurfacePainter<'_> {
             let Scratch { traced, rays, weights } = scratch;
             rays.clear();
             rays.extend(range.clone().map(|i| TracedRay { ray: maker.ray(middle(i, view.width)), jitter: 0.5 }));
-            traced.trace(&surface.field, &surface.occupancy, rays, &settings);
+            traced.trace(&surface.field, &surface.occupancy, rays, &settings, |_| &[]);
             seen.extend(range.zip(&traced.spans).map(|(i, span)| {
                 let (alphas, colours) = (&traced.alphas[0][span.clone()], &traced.colours[span.clone()]);
                 Seen::blended(&Ray { alphas, colours, background: behind(i) }, &traced.ts[span.clone()], weights)

@@ -1,10 +1,12 @@
 //! One training step: rays through random pixels, compared, differentiated; and the condition on the distance's gradient, there and at random
 //! places in the box.
 
+use super::appearance::Appearance;
 use super::config::Rates;
-use super::field::{Field, SURFACE_FEATURES, Tile, at, input_tangent};
+use super::field::{DISTANCE_OUTPUTS, Field, Tile, at, input_tangent};
+use super::smooth::Smoothness;
 use super::trace::{TraceSettings, Traced};
-use super::{SurfaceTraining, occupied};
+use super::{SurfaceTraining, occupied, optimiser};
 use crate::Result;
 use crate::frames::TrainingFrame;
 use crate::rays::{RayDraw, TracedRay, TrainingRay};
@@ -35,6 +37,16 @@ struct Weights {
     /// Of the eikonal condition, for each sample.
     per_sample: f32,
     mask: f32,
+    smoothness: Smoothness,
+}
+
+/// What all rays of a step are learned from with.
+struct Context<'a> {
+    field: &'a Field,
+    occupancy: &'a OccupancyGrid,
+    appearance: &'a Appearance,
+    settings: TraceSettings,
+    weights: Weights,
 }
 
 /// The buffers of a group of rays, and what was summed over it.
@@ -44,28 +56,33 @@ pub(super) struct Group {
     /// What the hash grid's gradient needs of each chunk of samples.
     chunks: Vec<ChunkGradients>,
     used: usize,
-    distance: Vec<f32>,
+    pub distance: Vec<f32>,
     colour: Vec<f32>,
     variance: f64,
+    codes: Vec<f32>,
     /// Gradients by the distance network's layers.
     pub d: Activations,
-    f: Activations,
+    pub f: Activations,
     colour_d: Activations,
     pub loss: f64,
     squared_error: f64,
     /// Three for each sample.
     thirds: usize,
     rays: Vec<TracedRay>,
+    /// Places on the surface, two beside each other each.
+    pub pairs: Vec<[f32; 3]>,
 }
 
 /// `[blocks, rows, 16]` each.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ChunkGradients {
     positions: Vec<f32>,
-    encoding: Vec<f32>,
+    pub encoding: Vec<f32>,
     sensitivity: Vec<f32>,
     /// By normals.
     pub v: Vec<f32>,
+    /// By the input of the colour network; empty where colours were not asked for.
+    pub colour_input: Vec<f32>,
 }
 
 impl SurfaceTraining {
@@ -89,20 +106,32 @@ impl SurfaceTraining {
             per_ray: 1.0 / rays.len().max(1) as f32,
             per_sample: self.config.eikonal_weight / (self.config.samples + places.len()) as f32,
             mask: self.config.mask_weight,
+            smoothness: self.smoothness(rays.len()),
         };
         let per_chunk = ((SAMPLES / self.pace.samples_per_ray.max(0.1)) as usize).clamp(1, 1024);
-        let (field, occupancy) = (&self.surface.field, &self.surface.occupancy);
+        let context = Context {
+            field: &self.surface.field,
+            occupancy: &self.surface.occupancy,
+            appearance: &self.appearance,
+            settings,
+            weights,
+        };
         let rays_per_group = rays.len().div_ceil(GROUPS).max(1);
         let places_per_group = places.len().div_ceil(GROUPS).max(1);
         self.groups.resize_with(GROUPS, Group::default);
         self.groups.par_iter_mut().enumerate().with_max_len(1).for_each(|(g, group)| {
-            group.clear(field);
+            group.clear(context.field);
+            group.codes.clear();
+            group.codes.resize(context.appearance.len(), 0.0);
+            let mut rng = Pcg64::seed_from_u64(
+                self.config.seed ^ ((step + 1) << 8 | g as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9),
+            );
             let part = |len: usize, size: usize| (g * size).min(len)..((g + 1) * size).min(len);
             for rays in rays[part(rays.len(), rays_per_group)].chunks(per_chunk) {
-                group.learn_rays(field, occupancy, rays, &settings, &weights);
+                group.learn_rays(&context, rays, &mut rng);
             }
             for places in places[part(places.len(), places_per_group)].chunks(SAMPLES as usize) {
-                group.learn_places(field, places, &weights);
+                group.learn_places(context.field, places, &weights);
             }
         });
         let samples = self.groups.iter().map(|g| g.thirds).sum::<usize>() / 3;
@@ -129,6 +158,13 @@ impl SurfaceTraining {
         if step.is_multiple_of(every) {
             surface.occupancy = occupied::occupied(&surface.field, self.config.occupancy_resolution, surface.sharpness);
         }
+    }
+
+    /// How neighbouring normals are compared in a step of so many rays.
+    fn smoothness(&self, rays: usize) -> Smoothness {
+        // As many places in pairs as there are random places.
+        let share = (RANDOM_PLACES * self.config.samples as f64 / (2 * rays.max(1)) as f64).min(1.0);
+        Smoothness { weight: self.config.smoothness_weight / (share * rays.max(1) as f64) as f32, share }
     }
 
     /// Rays through random pixels of a few photos.
@@ -162,6 +198,19 @@ impl SurfaceTraining {
             .collect();
         field.grid.accumulate(&batches, field.active_levels, &mut self.optimiser.gradients);
         drop(batches);
+        let rows = field.colour_encoded();
+        let chunks = self.groups.iter().flat_map(|group| &group.chunks[..group.used]);
+        let batches: Vec<SampleGradients<'_>> = chunks
+            .filter(|chunk| !chunk.colour_input.is_empty())
+            .map(|chunk| SampleGradients {
+                positions: &chunk.positions,
+                encoding: (&chunk.colour_input, rows),
+                through_jacobian: None,
+            })
+            .collect();
+        let levels = field.colour_grid.levels().len();
+        field.colour_grid.accumulate(&batches, levels, &mut self.optimiser.colour_gradients);
+        drop(batches);
         let total = |of: fn(&Group) -> &Vec<f32>| {
             let mut sum = of(&self.groups[0]).clone();
             for group in &self.groups[1..] {
@@ -169,12 +218,15 @@ impl SurfaceTraining {
             }
             sum
         };
-        let (distance, colour) = (total(|g| &g.distance), total(|g| &g.colour));
+        let (distance, colour, codes) = (total(|g| &g.distance), total(|g| &g.colour), total(|g| &g.codes));
         let by_sharpness: f64 = self.groups.iter().map(|g| g.variance).sum();
         // Where the schedule sets the sharpness the variance does not.
         let learned = field.sharpness() >= self.surface.sharpness;
         let variance = if learned { (10.0 * f64::from(self.surface.sharpness) * by_sharpness) as f32 } else { 0.0 };
         self.optimiser.step(field, [&distance, &colour, &[variance]], rates, steps + 1);
+        if !codes.is_empty() {
+            self.appearance.step(&codes, &optimiser::SETTINGS, rates.colour as f32, steps + 1);
+        }
     }
 
     fn keep_sharp(&mut self, step: u64) {
@@ -196,21 +248,15 @@ impl Group {
         (self.used, self.thirds) = (0, 0);
     }
 
-    fn learn_rays(
-        &mut self,
-        field: &Field,
-        occupancy: &OccupancyGrid,
-        rays: &[TrainingRay],
-        settings: &TraceSettings,
-        weights: &Weights,
-    ) {
+    fn learn_rays(&mut self, context: &Context<'_>, rays: &[TrainingRay], rng: &mut Pcg64) {
+        let Context { field, occupancy, appearance, settings, weights } = context;
         self.rays.clear();
         self.rays.extend(rays.iter().map(|r| r.traced));
-        self.traced.trace(field, occupancy, &self.rays, settings);
+        self.traced.trace(field, occupancy, &self.rays, settings, |i| appearance.of(rays[i].photo));
         let n = self.traced.ts.len();
         // A sample that turns out to be hidden costs a third of one that is learned from.
         self.thirds += self.traced.looked_at + 2 * n;
-        let (d_alphas, d_colours) = self.compare(rays, weights);
+        let (d_alphas, d_colours, of_samples) = self.compare(rays, weights);
         if n == 0 {
             return;
         }
@@ -229,29 +275,37 @@ impl Group {
         let mut v = self.next_chunk();
         let tile = &self.traced.tile;
         let [_, by_distance, by_cosine, _, by_sharpness] = &self.traced.alphas;
-        let (rows, normal_row) = (field.colour.widths()[0], field.normal_row());
+        let rows = field.colour.widths()[0];
         let d_input = &self.colour_d.layers[0];
-        let d_features = &mut self.d.layers[2];
-        d_features.fill(0.0);
+        let d_distance = &mut self.d.layers[2];
+        d_distance.fill(0.0);
         v.v.clear();
         v.v.resize(tile.positions.len(), 0.0);
+        v.colour_input.clone_from(d_input);
+        let code_row = field.code_row();
         for i in 0..n {
-            for k in 0..SURFACE_FEATURES {
-                d_features[at(SURFACE_FEATURES, k, i)] = d_input[at(rows, k, i)];
+            let photo = rays[self.traced.ray_of[i] as usize].photo;
+            for (k, sum) in appearance.range_of(photo).enumerate() {
+                self.codes[sum] += d_input[at(rows, code_row + k, i)];
             }
-            d_features[at(SURFACE_FEATURES, 0, i)] += d_alphas[i] * by_distance[i];
+            d_distance[at(DISTANCE_OUTPUTS, 0, i)] = d_alphas[i] * by_distance[i];
             self.variance += f64::from(d_alphas[i] * by_sharpness[i]);
             let normal = tile.normal_of(i);
             let (factor, loss) = eikonal(normal, weights.per_sample);
             self.loss += loss;
             let direction = self.rays[self.traced.ray_of[i] as usize].ray.map_or([0.0; 3], |r| r.direction);
             for k in 0..3 {
-                v.v[at(3, k, i)] = d_input[at(rows, normal_row + k, i)]
-                    + d_alphas[i] * by_cosine[i] * direction[k]
-                    + factor * normal[k];
+                // Colours may depend on normals, but do not shape them: a pattern would become relief.
+                v.v[at(3, k, i)] = d_alphas[i] * by_cosine[i] * direction[k] + factor * normal[k];
             }
         }
+        if weights.smoothness.weight > 0.0 {
+            self.draw_pairs(&of_samples, &weights.smoothness, rng);
+        }
         self.keep_gradients(field, v);
+        if !self.pairs.is_empty() {
+            self.learn_pairs(field, weights.smoothness.weight);
+        }
     }
 
     /// From the gradients by features, in `self.d`, and by normals, in `chunk.v`, to those of the parameters.
@@ -265,7 +319,7 @@ impl Group {
     }
 
     /// Compares rays with their pixels; gradients by the samples' opacities and colours.
-    fn compare(&mut self, rays: &[TrainingRay], weights: &Weights) -> (Vec<f32>, Vec<[f32; 3]>) {
+    fn compare(&mut self, rays: &[TrainingRay], weights: &Weights) -> (Vec<f32>, Vec<[f32; 3]>, Vec<f32>) {
         let n = self.traced.ts.len();
         let (mut d_alphas, mut d_colours, mut of_samples) = (vec![0.0; n], vec![[0.0; 3]; n], vec![0.0; n]);
         for (training, span) in rays.iter().zip(&self.traced.spans) {
@@ -291,7 +345,7 @@ impl Group {
             let (d_alphas, d_colours) = (&mut d_alphas[span.clone()], &mut d_colours[span.clone()]);
             blend_backward(&ray, &blended, &of_samples[span.clone()], &upstream, d_alphas, d_colours);
         }
-        (d_alphas, d_colours)
+        (d_alphas, d_colours, of_samples)
     }
 
     fn learn_places(&mut self, field: &Field, places: &[[f32; 3]], weights: &Weights) {
@@ -300,6 +354,7 @@ impl Group {
         places.iter().enumerate().for_each(|(i, place)| tile.place(i, *place));
         field.surface(tile);
         let mut chunk = self.next_chunk();
+        chunk.colour_input.clear();
         let tile = &self.traced.tile;
         chunk.v.clear();
         chunk.v.resize(tile.positions.len(), 0.0);
@@ -320,14 +375,20 @@ impl Group {
         std::mem::take(&mut self.chunks[self.used])
     }
 
-    fn keep_chunk(&mut self, chunk: ChunkGradients) {
+    pub(super) fn keep_chunk(&mut self, chunk: ChunkGradients) {
         self.chunks[self.used] = chunk;
         self.used += 1;
     }
 }
 
 /// What follows from the gradient `chunk.v` of the normals, but for the hash grid's part.
-fn second_order(field: &Field, tile: &Tile, chunk: &mut ChunkGradients, f: &mut Activations, gradient: &mut [f32]) {
+pub(super) fn second_order(
+    field: &Field,
+    tile: &Tile,
+    chunk: &mut ChunkGradients,
+    f: &mut Activations,
+    gradient: &mut [f32],
+) {
     field.distance.make_room(tile.positions.len() / (3 * BLOCK), f);
     input_tangent(field, &tile.jacobian, &chunk.v, &mut f.layers[0]);
     field.distance.tangent(&field.parameters.distance, &tile.distance, f);

@@ -40,10 +40,10 @@ pub struct Surface {
 }
 
 impl Surface {
-    /// The distance between samples along rays: a fraction of the density's width within limits.
+    /// The distance between samples along rays: the density's width within limits.
     pub fn step_length(&self, sharpness: f32) -> f32 {
         let diagonal = 3.0f32.sqrt();
-        (0.5 / sharpness).clamp(diagonal / self.config.ray_steps as f32, diagonal / 64.0)
+        (1.0 / sharpness).clamp(diagonal / self.config.ray_steps as f32, diagonal / 64.0)
     }
 
     /// Adds all of it to a checkpoint.
@@ -53,6 +53,7 @@ impl Surface {
     pub(super) fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {
         let parameters = &self.field.parameters;
         checkpoint.f32("table", &[self.field.grid.entries(), FEATURES], &parameters.table[..]);
+        checkpoint.f32("colour_table", &[self.field.colour_grid.entries(), FEATURES], &parameters.colour_table[..]);
         checkpoint.f32("distance", &[parameters.distance.len()], &parameters.distance[..]);
         checkpoint.f32("colour", &[parameters.colour.len()], &parameters.colour[..]);
         if let Some(backdrop) = &self.backdrop {
@@ -75,6 +76,7 @@ impl Surface {
     pub(super) fn load(&mut self, checkpoint: &CheckpointReader) -> Result<()> {
         let parameters = &mut self.field.parameters;
         checkpoint.f32_into("table", &mut parameters.table)?;
+        checkpoint.f32_into("colour_table", &mut parameters.colour_table)?;
         checkpoint.f32_into("distance", &mut parameters.distance)?;
         checkpoint.f32_into("colour", &mut parameters.colour)?;
         parameters.variance = checkpoint.state("variance")?;

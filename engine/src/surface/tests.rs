@@ -28,6 +28,7 @@ pub(super) fn small() -> SurfaceConfig {
         ray_steps: 128,
         mesh_resolution: 0,
         test_every: 5,
+        appearance: 2,
         ..SurfaceConfig::default()
     }
 }
@@ -91,6 +92,41 @@ fn photos_without_masks_have_a_backdrop_of_splats_that_is_kept() {
     painted.extend_from_slice(&SurfacePainter::new(training.surface(), [1.0; 3]).draw(&view, false).rgb);
     read_back.extend_from_slice(&SurfacePainter::new(&read, [1.0; 3]).draw(&view, false).rgb);
     assert!(painted == read_back, "the file's picture is another one");
+}
+
+#[test]
+fn photos_that_are_darker_get_codes_that_darken() {
+    use tessera_datasets::image::{load_image, save_png};
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = still_life(folder.path());
+    for frame in capture.frames.iter().step_by(2) {
+        let path = folder.path().join(&frame.image);
+        let mut image = load_image(&path).expect("what was written");
+        image.data.chunks_exact_mut(4).for_each(|pixel| pixel[..3].iter_mut().for_each(|v| *v /= 3));
+        save_png(&path, &image).expect("writable");
+    }
+    let capture = Capture::open(folder.path()).expect("a capture");
+    let config = SurfaceConfig { guide_steps: 0, steps: 120, test_every: 0, ..small() };
+    let mut training = SurfaceTraining::new(&capture, &config).expect("a good capture");
+    for step in 0..120 {
+        training.step(step).expect("a step");
+    }
+    let rays: Vec<crate::rays::TracedRay> = (0..64)
+        .map(|i| {
+            let maker = crate::rays::RayMaker::new(&training.frames.view(0, 1), &training.surface.scene_box);
+            crate::rays::TracedRay { ray: maker.ray([20.5 + (i % 8) as f64 * 3.0, 14.5 + (i / 8) as f64 * 3.0]), jitter: 0.5 }
+        })
+        .collect();
+    let mut traced = trace::Traced::default();
+    let surface = &training.surface;
+    let mut brightness = |photo: usize| {
+        let code = training.appearance.of(photo);
+        traced.trace(&surface.field, &surface.occupancy, &rays, &surface.trace_settings(), |_| code);
+        traced.colours.iter().flatten().sum::<f32>() / traced.colours.len() as f32
+    };
+    let mut mean = |first: usize| (0..5).map(|i| brightness(2 * i + first)).sum::<f32>() / 5.0;
+    let (dark, light) = (mean(0), mean(1));
+    assert!(dark < 0.8 * light, "the same places have brightness {dark} in dark photos and {light} in light ones");
 }
 
 #[test]

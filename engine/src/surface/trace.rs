@@ -1,6 +1,6 @@
 //! Looking along rays: from a few rays to the samples that matter, their opacities and colours.
 
-use super::field::{Field, HARMONICS, Tile, harmonics};
+use super::field::{Field, HARMONICS, Look, Tile, harmonics};
 use crate::rays::TracedRay;
 use std::ops::Range;
 use tessera_kernels::occupancy::OccupancyGrid;
@@ -47,8 +47,15 @@ pub struct Traced {
 }
 
 impl Traced {
-    /// Looks along `rays`. Samples behind what hides them, or that hide nothing, are left out.
-    pub fn trace(&mut self, field: &Field, occupancy: &OccupancyGrid, rays: &[TracedRay], settings: &TraceSettings) {
+    /// Looks along `rays`, with the code that `code_of` says of a ray. Samples behind what hides them, or that hide nothing, are left out.
+    pub fn trace<'a>(
+        &mut self,
+        field: &Field,
+        occupancy: &OccupancyGrid,
+        rays: &[TracedRay],
+        settings: &TraceSettings,
+        code_of: impl Fn(usize) -> &'a [f32],
+    ) {
         self.march(occupancy, rays, settings);
         let n = self.ts.len();
         self.looked_at = n;
@@ -64,7 +71,8 @@ impl Traced {
         self.harmonics.clear();
         self.harmonics.extend(rays.iter().map(|r| harmonics(r.ray.map_or([0.0, 0.0, 1.0], |r| r.direction))));
         let (of_ray, ray_of) = (&self.harmonics, &self.ray_of);
-        field.colours(&mut self.tile, |i| &of_ray[ray_of[i] as usize]);
+        let look = |ray: usize| Look { harmonics: &of_ray[ray], code: code_of(ray) };
+        field.colours(&mut self.tile, |i| look(ray_of[i] as usize));
         self.colours.clear();
         self.colours.extend((0..self.ts.len()).map(|i| field.colour_of(&self.tile, i)));
     }

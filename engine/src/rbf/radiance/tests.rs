@@ -60,7 +60,7 @@ fn random_rays(rng: &mut Pcg64, radiance: &Radiance) -> Vec<TrainingRay> {
         let free = MarchedRay { origin, direction: towards.into(), near_far: radiance.space.near_far.map(|t| 0.5 * t) };
         let mut colour = || std::array::from_fn(|_| rng.random_range(0.0..1.0));
         let traced = TracedRay { ray: if radiance.space.unbounded { Some(free) } else { clipped }, jitter: 0.37 };
-        TrainingRay { traced, colour: colour(), background: colour(), opacity: None }
+        TrainingRay { traced, photo: 0, colour: colour(), background: colour(), opacity: None }
     };
     (0..24).map(|_| ray()).collect()
 }

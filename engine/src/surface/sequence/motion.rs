@@ -220,7 +220,7 @@ impl<'a> Alignment<'a> {
                 jitter: 0.5,
             };
             let lines: Vec<TracedRay> = pixels.iter().map(ray).collect();
-            traced.trace(&self.surface.field, &self.occupancy, &lines, &settings);
+            traced.trace(&self.surface.field, &self.occupancy, &lines, &settings, |_| &[]);
             let mut weights = Vec::new();
             let spans = pixels.iter().zip(&traced.spans);
             let blended = spans.map(|((.., wanted), span)| {

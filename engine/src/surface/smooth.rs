@@ -1,0 +1,132 @@
+//! Smoothness: the normals of two places beside each other on the surface should be alike.
+//!
+//! Where photos show little, or explain as much by colour as by shape, nothing else tells a flat surface from an uneven one. The penalty is the
+//! length of the difference of both normals, not its square, so one sharp edge costs no more than the same turn spread out over a rounded one.
+
+use super::field::{Field, at};
+use super::step::{Group, second_order};
+use super::trace::Traced;
+use rand::RngExt;
+use rand_pcg::Pcg64;
+use std::ops::Range;
+
+/// How far the places of a pair are from each other, in sides of the cube; drawn evenly on a logarithmic scale.
+const REACH: [f32; 2] = [1.0 / 1024.0, 1.0 / 64.0];
+/// Rays less opaque than this meet no surface.
+const OPAQUE: f32 = 0.5;
+
+/// Which places are compared, and how much it matters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Smoothness {
+    /// Of every pair.
+    pub weight: f32,
+    /// Share of the rays that give a pair.
+    pub share: f64,
+}
+
+impl Group {
+    /// Draws pairs where the traced rays meet the surface; `weights` are those of the samples.
+    pub(super) fn draw_pairs(&mut self, weights: &[f32], smoothness: &Smoothness, rng: &mut Pcg64) {
+        for span in &self.traced.spans {
+            if rng.random_bool(smoothness.share)
+                && let Some(i) = surface_sample(&self.traced, weights, span.clone())
+            {
+                let place: [f32; 3] = std::array::from_fn(|k| self.traced.tile.positions[at(3, k, i)]);
+                let [low, high] = REACH.map(f32::ln);
+                let tangent = tangent(self.traced.tile.normal_of(i), rng);
+                let reach = rng.random_range(low..=high).exp();
+                self.pairs.extend([place, std::array::from_fn(|k| place[k] + reach * tangent[k])]);
+            }
+        }
+    }
+
+    /// Learns from the drawn pairs that normals should be alike.
+    pub(super) fn learn_pairs(&mut self, field: &Field, weight: f32) {
+        let tile = &mut self.traced.tile;
+        field.make_room(self.pairs.len(), tile);
+        self.pairs.iter().enumerate().for_each(|(i, place)| tile.place(i, *place));
+        field.surface(tile);
+        let mut chunk = self.next_chunk();
+        chunk.colour_input.clear();
+        let tile = &self.traced.tile;
+        chunk.v.clear();
+        chunk.v.resize(tile.positions.len(), 0.0);
+        for i in (0..self.pairs.len()).step_by(2) {
+            let (loss, gradients) = difference(tile.normal_of(i), tile.normal_of(i + 1));
+            self.loss += f64::from(weight * loss);
+            for (j, gradient) in gradients.iter().enumerate() {
+                (0..3).for_each(|k| chunk.v[at(3, k, i + j)] = weight * gradient[k]);
+            }
+        }
+        chunk.encoding.clear();
+        chunk.encoding.resize(tile.distance.layers[0].len(), 0.0);
+        second_order(field, tile, &mut chunk, &mut self.f, &mut self.distance);
+        self.keep_chunk(chunk);
+        self.pairs.clear();
+    }
+}
+
+/// The sample in which a ray that is stopped shows most of what it sees.
+fn surface_sample(traced: &Traced, weights: &[f32], span: Range<usize>) -> Option<usize> {
+    let opacity: f32 = weights[span.clone()].iter().sum();
+    let most = span.max_by(|&a, &b| weights[a].total_cmp(&weights[b]))?;
+    (opacity > OPAQUE && most < traced.ts.len()).then_some(most)
+}
+
+/// A random direction at right angles to a normal.
+fn tangent(normal: [f32; 3], rng: &mut Pcg64) -> [f32; 3] {
+    let other: [f32; 3] = std::array::from_fn(|_| rng.random_range(-1.0..1.0f32));
+    let [a, b] = [normal, other];
+    let cross = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
+    let length = cross.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+    cross.map(|x| x / length)
+}
+
+/// The length of the difference of two directions, given by vectors of any length, and its derivatives by both vectors.
+fn difference(a: [f32; 3], b: [f32; 3]) -> (f32, [[f32; 3]; 2]) {
+    // Below an angle of a degree there is nothing to mend.
+    const ROUND: f32 = 0.02;
+    let length = |v: [f32; 3]| v.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
+    let lengths = [length(a), length(b)];
+    let units = [a.map(|x| x / lengths[0]), b.map(|x| x / lengths[1])];
+    let between: [f32; 3] = std::array::from_fn(|k| units[0][k] - units[1][k]);
+    let loss = (between.iter().map(|x| x * x).sum::<f32>() + ROUND * ROUND).sqrt();
+    let gradient = |sign: f32, unit: [f32; 3], length: f32| -> [f32; 3] {
+        let along: f32 = (0..3).map(|k| between[k] * unit[k]).sum();
+        std::array::from_fn(|k| sign * (between[k] - along * unit[k]) / (loss * length))
+    };
+    (loss - ROUND, [gradient(1.0, units[0], lengths[0]), gradient(-1.0, units[1], lengths[1])])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use tessera_test_seed::test_seed;
+
+    #[test]
+    fn the_derivatives_of_the_difference_of_directions_are_those_of_central_differences() {
+        let mut rng = Pcg64::seed_from_u64(test_seed());
+        for _ in 0..50 {
+            let mut draw = || -> [f32; 3] { std::array::from_fn(|_| rng.random_range(-1.0..1.0f32)) };
+            let vectors = [draw(), draw()];
+            if vectors.iter().any(|v| v.iter().map(|x| x * x).sum::<f32>() < 0.1) {
+                continue;
+            }
+            let (_, gradients) = difference(vectors[0], vectors[1]);
+            for (j, gradient) in gradients.iter().enumerate() {
+                for k in 0..3 {
+                    let at = |by: f32| {
+                        let mut moved = vectors;
+                        moved[j][k] += by;
+                        difference(moved[0], moved[1]).0
+                    };
+                    let slope = (at(1e-3) - at(-1e-3)) / 2e-3;
+                    // Rounding of the loss, at most 2, over the step; and a third derivative of at most 1/0.1^1.5 times the step's square.
+                    let tolerance = 4.0 * f32::EPSILON / 1e-3 + 1e-3;
+                    assert!((gradient[k] - slope).abs() < tolerance, "{} is not {slope}", gradient[k]);
+                }
+            }
+        }
+    }
+}
