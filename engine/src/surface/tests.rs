@@ -96,12 +96,12 @@ fn photos_without_masks_have_a_backdrop_of_splats_that_is_kept() {
 
 #[test]
 fn photos_that_are_darker_get_codes_that_darken() {
-    use tessera_datasets::image::{load_image, save_png};
+    use tessera_datasets::image::{decode, save_png};
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = still_life(folder.path());
     for frame in capture.frames.iter().step_by(2) {
         let path = folder.path().join(&frame.image);
-        let mut image = load_image(&path).expect("what was written");
+        let mut image = decode(&std::fs::read(&path).expect("a photo"), &path).expect("what was written");
         image.data.chunks_exact_mut(4).for_each(|pixel| pixel[..3].iter_mut().for_each(|v| *v /= 3));
         save_png(&path, &image).expect("writable");
     }
@@ -114,7 +114,10 @@ fn photos_that_are_darker_get_codes_that_darken() {
     let rays: Vec<crate::rays::TracedRay> = (0..64)
         .map(|i| {
             let maker = crate::rays::RayMaker::new(&training.frames.view(0, 1), &training.surface.scene_box);
-            crate::rays::TracedRay { ray: maker.ray([20.5 + (i % 8) as f64 * 3.0, 14.5 + (i / 8) as f64 * 3.0]), jitter: 0.5 }
+            crate::rays::TracedRay {
+                ray: maker.ray([20.5 + (i % 8) as f64 * 3.0, 14.5 + (i / 8) as f64 * 3.0]),
+                jitter: 0.5,
+            }
         })
         .collect();
     let mut traced = trace::Traced::default();
