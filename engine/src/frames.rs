@@ -175,9 +175,16 @@ impl FrameSet {
         &self.frames[i].stand.camera
     }
 
-    /// From the scene to the frame's camera, as the capture has it.
+    /// From the scene to the frame's camera, as the capture has it unless it was moved.
     pub fn camera_from_scene(&self, i: usize) -> &Pose {
         &self.frames[i].stand.camera_from_scene
+    }
+
+    /// Moves the camera of a frame.
+    pub fn move_camera(&mut self, i: usize, camera_from_scene: Pose) {
+        let camera = self.frames[i].stand.camera;
+        let view = View::new(&camera, &camera_from_scene);
+        self.frames[i].stand = Arc::new(Stand { camera, camera_from_scene, view });
     }
 
     /// The views of all frames at full size.

@@ -36,7 +36,7 @@ use machine::{Machine, State};
 use model::SplatModel;
 use pose_refinement::{PoseRefinement, PoseRefinementSettings};
 use std::path::{Path, PathBuf};
-use tessera_datasets::camera::Similarity;
+use tessera_datasets::camera::{Pose, Similarity};
 use tessera_datasets::capture::Capture;
 use tessera_datasets::format::write_splats;
 use tessera_datasets::image::Image8;
@@ -130,6 +130,11 @@ impl SplatTraining {
             filter_3d::bake(&mut cloud, filter);
         }
         cloud
+    }
+
+    /// The corrected pose of the photo at position `i` of those that are trained on, from the scene to the camera, where poses are refined.
+    pub fn refined_pose(&self, i: usize, given: &Pose) -> Option<Pose> {
+        self.poses.as_ref().map(|poses| poses.corrected(i, given))
     }
 
     /// Compares the scene with photos, which the report calls `split`.

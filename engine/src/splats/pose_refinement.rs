@@ -75,6 +75,11 @@ impl PoseRefinement {
         }
     }
 
+    /// The pose of camera `i`, corrected; `given` is as the capture has it.
+    pub fn corrected(&self, i: usize, given: &Isometry3<f64>) -> Isometry3<f64> {
+        self.cameras[i].delta.cast() * given * self.shared.cast()
+    }
+
     /// Moves camera `i` down the gradient with respect to a left perturbation (ρ, φ) of its current pose. `view` is as
     /// the capture has it; `progress` runs from 0 to 1 over the training. A gradient that is not finite is skipped.
     pub fn step(&mut self, i: usize, view: &View, gradient: &[f32; 6], progress: f32) {

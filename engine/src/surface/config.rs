@@ -62,6 +62,8 @@ crate::config! {
         distance_width: usize = 64,
         /// Units of each of the two hidden layers of the colour network.
         colour_width: usize = 64,
+        /// Correct the cameras' poses while the splats are trained that come first; the surface learns from the corrected ones.
+        refine_poses: bool = false,
         /// Numbers of a code for each photo on which colours depend, for photos whose exposure or white balance differ; 0 for none. Pictures
         /// and meshes show the average of the photos.
         appearance: usize = 0,
@@ -179,6 +181,10 @@ impl SurfaceConfig {
         let width = |w: usize| (4..=256).contains(&w) && w.is_multiple_of(4);
         let widths = width(self.distance_width) && width(self.colour_width);
         require(widths, "widths of networks must be multiples of 4, at most 256")?;
+        require(
+            !self.refine_poses || self.is_guided(),
+            "refine_poses needs the splats that come first: leave guide_steps above 0",
+        )?;
         require(self.appearance <= 64, "appearance must be at most 64")?;
         let share = |value: f64| (0.0..=1.0).contains(&value);
         require(share(self.levels_until) && share(self.anneal_until), "shares of the steps must lie between 0 and 1")?;

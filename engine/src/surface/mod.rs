@@ -45,6 +45,7 @@ use guide::backdrop::{Backdrop, BackdropPictures};
 use guide::fusion::DistanceGrid;
 use optimiser::Optimiser;
 use std::path::{Path, PathBuf};
+use tessera_datasets::camera::Pose;
 use tessera_datasets::capture::Capture;
 use tessera_datasets::format::{Existing, write_mesh};
 use tessera_datasets::image::Image8;
@@ -174,6 +175,11 @@ impl SurfaceTraining {
 
     /// From splats to what the field becomes, and to what is behind it.
     fn take_over(&mut self, splats: &SplatTraining) -> Result<()> {
+        for i in 0..self.frames.len() {
+            if let Some(pose) = splats.refined_pose(i, self.frames.camera_from_scene(i)) {
+                self.frames.move_camera(i, pose);
+            }
+        }
         let (cloud, scene_box) = (splats.cloud(), &self.surface.scene_box);
         let grid = guide::distances(&cloud, &self.frames, scene_box).ok_or_else(|| {
             Error::setting(
@@ -292,6 +298,10 @@ impl Method for SurfaceTraining {
         self.surface.save(checkpoint)?;
         self.optimiser.save(checkpoint);
         self.appearance.save(checkpoint);
+        if self.config.refine_poses {
+            let poses: Vec<Pose> = (0..self.frames.len()).map(|i| *self.frames.camera_from_scene(i)).collect();
+            checkpoint.state("poses", &poses)?;
+        }
         checkpoint.state("sampler", &self.sampler.state())?;
         checkpoint.state("pace", &self.pace)
     }
@@ -309,6 +319,13 @@ impl Method for SurfaceTraining {
             self.stage = Stage::Fit(fit::Pattern::new(grid.ok_or_else(|| checkpoint.unfit("pattern"))?));
         }
         self.surface.load(checkpoint)?;
+        if self.config.refine_poses {
+            let poses: Vec<Pose> = checkpoint.state("poses")?;
+            if poses.len() != self.frames.len() {
+                return Err(checkpoint.unfit("poses"));
+            }
+            poses.into_iter().enumerate().for_each(|(i, pose)| self.frames.move_camera(i, pose));
+        }
         if let Some(backdrop) = self.surface.backdrop.clone() {
             self.set_backdrop(backdrop);
         }

@@ -41,6 +41,7 @@ fn table_of(training: &SurfaceTraining) -> Vec<u32> {
 fn training_has_the_same_bits_whatever_the_threads_and_the_interruptions() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = still_life(&folder.path().join("capture"));
+    let small = || SurfaceConfig { refine_poses: true, ..small() };
     let train = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         pool.install(|| {
@@ -68,6 +69,12 @@ fn training_has_the_same_bits_whatever_the_threads_and_the_interruptions() {
     let mut second = SurfaceTraining::new(&capture, &small()).expect("a good capture");
     run(&mut second, &options, &run_folder, &mut |_| {}, &AtomicBool::new(false)).expect("it goes on");
     assert!(table_of(&one) == table_of(&second), "an interruption changes the result");
+    let poses = |training: &SurfaceTraining| -> Vec<Pose> {
+        (0..training.frames.len()).map(|i| *training.frames.camera_from_scene(i)).collect()
+    };
+    assert!(poses(&one) == poses(&second), "an interruption changes the cameras");
+    let given = SurfaceTraining::new(&capture, &small()).expect("a good capture");
+    assert!(poses(&one) != poses(&given), "no camera was moved");
     let read = Surface::read(&folder.path().join("run").join(SURFACE_FILE)).expect("a surface");
     assert!(read.field.parameters == second.surface().field.parameters, "the file holds another surface");
 }

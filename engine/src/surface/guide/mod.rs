@@ -37,6 +37,7 @@ pub fn splats_config(config: &SurfaceConfig) -> SplatsConfig {
         background: config.background,
         masks: config.masks,
         depth_weight: 0.0,
+        refine_poses: config.refine_poses,
         image_cache_mb: config.image_cache_mb,
         ..SplatsConfig::default()
     }

@@ -88,6 +88,12 @@ impl SequenceTraining {
     /// # Errors
     /// When some photos have no time or a moment has too few of them, and as [`SurfaceTraining::new`].
     pub fn new(capture: &Capture, config: &SurfaceConfig) -> Result<Self> {
+        if config.refine_poses {
+            return Err(Error::setting(
+                "refine_poses is for things that do not move: give --set refine_poses=false, or --set frame_steps=0 to take all photos for \
+                 one moment",
+            ));
+        }
         let timeline = timeline_of(capture)?;
         let mut moments: BTreeMap<u32, Moment> = BTreeMap::new();
         for frame in &capture.frames {
