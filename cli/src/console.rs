@@ -27,6 +27,11 @@ impl Console {
         self.quiet
     }
 
+    /// One that says no more than warnings and errors.
+    pub fn as_quiet(&self) -> Self {
+        Self { quiet: true, ..*self }
+    }
+
     /// Something that the user may want to know.
     pub fn note(&self, text: impl fmt::Display) {
         if !self.quiet {
@@ -88,6 +93,11 @@ impl std::error::Error for UsageError {}
 
 /// Exit status of an interrupted program, as shells have it: 128 and the number of SIGINT.
 pub const INTERRUPTED: u8 = 130;
+
+/// Whether another process has told the user already.
+pub fn is_told(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<tessera_engine::Error>(), Some(tessera_engine::Error::SaidByLead(_)))
+}
 
 /// 2 for wrong usage, 130 when the user wanted no more, 1 for everything else.
 pub fn exit_status(error: &anyhow::Error) -> u8 {

@@ -22,7 +22,9 @@ fn main() -> ExitCode {
     match commands::run(arguments, &console) {
         Ok(code) => code,
         Err(error) => {
-            console.error(&error);
+            if !console::is_told(&error) {
+                console.error(&error);
+            }
             ExitCode::from(console::exit_status(&error))
         }
     }

@@ -194,7 +194,7 @@ pub fn for_run(
 ///
 /// # Errors
 /// When this version does not know it.
-fn method_of(run: &RunConfig) -> Result<Method> {
+pub fn method_of(run: &RunConfig) -> Result<Method> {
     match run.method.as_str() {
         "splats" => Ok(Method::Splats),
         "blocks" => Ok(Method::Blocks),

@@ -42,6 +42,12 @@ pub enum Error {
     /// A program that we run is missing or has failed.
     #[error("{0}")]
     Program(String),
+    /// One of several processes that train together is lost, or does not fit to the others.
+    #[error("{0}")]
+    Ranks(String),
+    /// As [`Error::Ranks`], in a process other than rank 0, which has said it to the user.
+    #[error("rank 0 has given up: {0}")]
+    SaidByLead(String),
     /// The user wanted no more.
     #[error("interrupted: {0}")]
     Interrupted(String),

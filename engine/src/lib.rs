@@ -11,6 +11,7 @@
 //! - [`surface`]: neural surfaces, the second, and the meshes that they become.
 //! - [`blocks`]: large scenes, divided and trained block by block.
 //! - [`anchors`]: large scenes whose blocks share a network that decodes anchors into splats.
+//! - [`exchange`]: what several processes that train one thing tell each other.
 //! - [`volumetric_video`]: Gaussians in space and time for captures that move.
 //! - [`rbf`]: fields of radial basis functions: images, shapes and radiance.
 //! - [`generate`]: making shapes: what is learned from, models, training, how good they are.
@@ -25,6 +26,7 @@ pub mod blocks;
 pub mod config;
 mod error;
 pub mod evaluate;
+pub mod exchange;
 pub mod frames;
 pub mod fusion;
 pub mod generate;

@@ -2,7 +2,9 @@
 
 use crate::{tessera, text};
 use std::path::Path;
+use std::process::{Child, Stdio};
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tessera_datasets::format::open_splats;
 
@@ -136,6 +138,77 @@ fn anchors_share_a_decoder_and_become_splats_that_other_commands_take() {
     assert!(report["psnr"].as_f64().is_some_and(|psnr| psnr > 8.0), "{report}");
     let about = tessera().run(&["info", text(&run)]);
     about.success();
-    assert!(about.stdout.contains("anchors") && about.stdout.contains("30 of each"), "{}", about.stdout);
+    assert!(about.stdout.contains("anchors") && about.stdout.contains("30 of each block"), "{}", about.stdout);
     tessera().run(&[&training(&other)[..], &["--device", "cuda"]].concat()).wrong_usage(&["trained on the CPU"]);
+}
+
+/// Two blocks and more of anchors, trained by ranks together.
+fn together<'a>(run: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let mut train = vec!["reconstruct", text(terrain()), "--method", "anchors", "-o", text(run), "--blocks", "4"];
+    train.extend(["--test-every", "6", "--set", "together=4", "--set", "max_anchors=300", "--set", "preview_every=0"]);
+    train.extend(["--set", "checkpoint_every=10", "--threads", "1"]);
+    train.extend(more);
+    train
+}
+
+#[test]
+fn anchors_are_trained_by_several_processes_and_one_that_is_killed_costs_what_was_not_checkpointed() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let [alone, two, killed] = ["alone", "two", "killed"].map(|name| root.path().join(name));
+    tessera().run(&together(&alone, &["--steps", "30", "--quiet"])).success();
+    let of_two = tessera().run(&together(&two, &["--steps", "30", "--workers", "2"]));
+    for part in ["exchange", "2 processes", "waited", "held out", "as splats"] {
+        assert!(of_two.success().contains(part), "{part} is missing:\n{}", of_two.stdout);
+    }
+    let scene = |run: &Path| std::fs::read(run.join("scene.ply")).expect("a scene");
+    assert!(scene(&alone) == scene(&two), "two processes make another scene than one");
+
+    // Four that find each other by the run folder, as mpirun starts them; one is killed.
+    let start = |rank: usize| {
+        let mut command = tessera().command(&together(&killed, &["--steps", "30", "--quiet"]));
+        command.env("OMPI_COMM_WORLD_RANK", rank.to_string()).env("OMPI_COMM_WORLD_SIZE", "4");
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program can be started")
+    };
+    let mut ranks: Vec<Child> = (0..4).map(start).collect();
+    let checkpoint = killed.join("checkpoint/step-000010.safetensors");
+    let begin = Instant::now();
+    while !checkpoint.is_file() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "there is no checkpoint after a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    ranks[2].kill().expect("it runs");
+    let ended: Vec<_> = ranks.into_iter().map(|rank| rank.wait_with_output().expect("it ends")).collect();
+    let said = |rank: usize| String::from_utf8_lossy(&ended[rank].stderr).into_owned();
+    let seconds = begin.elapsed().as_secs();
+    assert!(seconds < 25, "{seconds} s until all had noticed");
+    for word in ["error: rank 2 (process", "has ended before", "--resume"] {
+        assert!(said(0).contains(word), "{word} is missing: {}", said(0));
+    }
+    assert_eq!([1, 3].map(said), ["", ""], "only rank 0 speaks");
+    assert!([0, 1, 3].iter().all(|&rank| ended[rank].status.code() == Some(1)), "{ended:?}");
+    // With one process fewer, from the checkpoint.
+    tessera().run(&["reconstruct", "--resume", "-o", text(&killed), "--workers", "3", "--quiet"]).success();
+    assert!(scene(&alone) == scene(&killed), "the resumed run ends in another scene");
+}
+
+#[test]
+fn processes_that_do_not_fit_together_are_refused_in_one_sentence() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let run = root.path().join("run");
+    let many = tessera().run(&together(&run, &["--steps", "30", "--workers", "5", "--quiet"]));
+    many.failure(&["5 processes are too many"]);
+    assert!(!many.stderr.contains("rank 0"), "more than one has spoken: {}", many.stderr);
+    let other = |rank: usize| {
+        let steps = if rank == 1 { "31" } else { "30" };
+        let mut command = tessera().command(&together(&run, &["--steps", steps, "--quiet"]));
+        command.env("SLURM_PROCID", rank.to_string()).env("SLURM_NTASKS", "2");
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program can be started")
+    };
+    let ended = [0, 1].map(other).map(|rank| rank.wait_with_output().expect("it ends"));
+    let said = ended.each_ref().map(|rank| String::from_utf8_lossy(&rank.stderr).into_owned());
+    assert!(said[0].contains("rank 1 (process") && said[0].contains("settings of its own"), "{said:?}");
+    assert_eq!((said[0].lines().count(), said[1].as_str()), (1, ""), "{said:?}");
+    assert_eq!(ended.each_ref().map(|rank| rank.status.code()), [Some(1); 2]);
+    let surface = ["reconstruct", text(terrain()), "--method", "surface", "-o", text(&run), "--workers", "2"];
+    tessera().run(&surface).wrong_usage(&["--workers is for --method blocks and anchors"]);
 }

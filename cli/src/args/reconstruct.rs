@@ -30,7 +30,7 @@ pub struct Reconstruct {
     /// Replace the run in the output folder
     #[arg(long)]
     pub force: bool,
-    /// Train so many blocks at the same time, in processes that share the processors (--method blocks)
+    /// Train so many blocks at the same time, in processes that share the processors (--method blocks or anchors)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: u16,
     /// Help the process that trains the blocks in the output folder, from here or from another machine that shares the folder

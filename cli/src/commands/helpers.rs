@@ -1,6 +1,7 @@
-//! Several processes for one run of blocks: those that we start, and those that `mpirun`, `torchrun` or SLURM have started.
+//! Several processes for one run of blocks or anchors: those that we start, and those that `mpirun`, `torchrun` or SLURM have started.
 
 use anyhow::{Context, Result};
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tessera_kernels::device::Request;
@@ -78,6 +79,40 @@ impl Helpers {
         }
         Ok(helpers)
     }
+
+    /// Starts ranks 1 to `count - 1` of those that train together, with this one's arguments and as many threads; `place` is the variable
+    /// that says where rank 0 is.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn start_ranks(count: u16, place: (&str, String)) -> Result<Self> {
+        let mut helpers = Self::default();
+        let program = std::env::current_exe().context("the program's own file cannot be found")?;
+        let threads = rayon::current_num_threads().to_string();
+        for rank in 1..count {
+            let mut command = Command::new(&program);
+            command.args(without_numbers(std::env::args_os().skip(1))).args(["--threads", &threads]);
+            command.env("RANK", rank.to_string()).env("WORLD_SIZE", count.to_string()).env(place.0, &place.1);
+            command.stdin(Stdio::null()).stdout(Stdio::null());
+            helpers.0.push(command.spawn().context("a process to help cannot be started")?);
+        }
+        Ok(helpers)
+    }
+}
+
+/// Arguments without those that say how many processes and threads there are.
+fn without_numbers(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut left = Vec::new();
+    let mut is_value = false;
+    for argument in arguments {
+        let text = argument.to_string_lossy().into_owned();
+        let is_named = ["--workers", "--threads"].iter().any(|name| text == *name);
+        let is_whole = ["--workers=", "--threads="].iter().any(|name| text.starts_with(name));
+        if !std::mem::replace(&mut is_value, is_named) && !is_named && !is_whole {
+            left.push(argument);
+        }
+    }
+    left
 }
 
 impl Drop for Helpers {
@@ -105,6 +140,12 @@ mod tests {
         // Within an allocation, but not started by srun.
         assert_eq!(rank(&[("SLURM_NTASKS", "8")]), Rank { number: 0, of: 1 });
         assert_eq!(rank(&[("RANK", "9"), ("WORLD_SIZE", "4")]), Rank { number: 0, of: 1 });
+    }
+
+    #[test]
+    fn ranks_get_the_arguments_of_the_first() {
+        let given = "reconstruct c --workers 4 -o run --threads=8 --steps 9".split(' ').map(OsString::from);
+        assert_eq!(without_numbers(given), ["reconstruct", "c", "-o", "run", "--steps", "9"].map(OsString::from));
     }
 
     #[test]

@@ -164,7 +164,8 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
         }
         Settings::Anchors(config) => {
             let done = count(steps.unwrap_or(0.0) as u128);
-            facts.add("steps", format!("{done} of all blocks, {} of each when complete", count(config.steps)));
+            let what = if config.together > 1 { "rounds" } else { "of all blocks" };
+            facts.add("steps", format!("{done} {what}, {} of each block when complete", count(config.steps)));
             None
         }
         _ => {

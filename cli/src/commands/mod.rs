@@ -2,6 +2,7 @@
 
 mod bench;
 mod convert;
+mod crew;
 mod demo;
 mod doctor;
 mod eval;

@@ -4,7 +4,7 @@ use crate::allocator;
 use crate::args::{Method, Reconstruct, Skipping};
 use crate::commands::helpers::{Helpers, Rank, Workers};
 use crate::commands::view::live::{self, Watched};
-use crate::commands::{join, serve};
+use crate::commands::{crew, join, serve};
 use crate::console::{Console, INTERRUPTED, UsageError};
 use crate::inputs::{FOUND_POSES, open_capture};
 use crate::interrupt;
@@ -39,7 +39,11 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let rank = Rank::of_environment();
-    let is_of_blocks = args.method == Some(Method::Blocks) || args.resume;
+    let method = method(args)?;
+    let is_of_blocks = method == Method::Blocks;
+    if method == Method::Anchors && rank.number > 0 && !args.join {
+        return crew::follow(args, rank, &output(args)?, console);
+    }
     if args.join || (rank.number > 0 && is_of_blocks) {
         return join::run(args, &output(args)?, !args.join, console);
     }
@@ -53,9 +57,17 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
         _ => Existing::Refuse,
     };
     let output = output(args)?;
-    RunFolder::check(&output, existing)?;
+    // Where others wait for rank 0, it tells them what is wrong as well.
+    if rank.of == 1 || method != Method::Anchors {
+        RunFolder::check(&output, existing)?;
+    }
     let resumed = if args.resume { Some(RunFolder::read_config(&output)?) } else { None };
-    let settings = settings::for_run(args.method, &args.choices, resumed.as_ref(), console)?;
+    let mut settings = settings::for_run(args.method, &args.choices, resumed.as_ref(), console)?;
+    if let Settings::Anchors(config) = &mut settings
+        && config.together == 0
+    {
+        config.together = rank.of.max(usize::from(args.workers));
+    }
     let of_run = || resumed.as_ref().map(|run| run.capture.clone());
     let path = args.capture.clone().or_else(of_run).context("name the capture")?;
 
@@ -70,8 +82,14 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
         }
         Settings::Anchors(_) | Settings::Surface(_) | Settings::Radiance(_) => no_device(args)?,
     };
-    if args.workers > 1 && !matches!(settings, Settings::Blocks(_)) {
-        return Err(UsageError("--workers is for --method blocks; leave it out".to_owned()).into());
+    if args.workers > 1 && !matches!(settings, Settings::Blocks(_) | Settings::Anchors(_)) {
+        return Err(UsageError("--workers is for --method blocks and anchors; leave it out".to_owned()).into());
+    }
+    if args.workers > 1 && rank.of > 1 {
+        return Err(UsageError(
+            "--workers does not go with processes that a launcher has started; leave it out".to_owned(),
+        )
+        .into());
     }
     let device = device.as_ref();
     let job = Job {
@@ -84,7 +102,9 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
         workers: Workers { count: args.workers, device: args.device },
         json: args.json,
     };
+    let together = rank.of > 1 || args.workers > 1;
     let outcome = match args.serve {
+        _ if together && let Settings::Anchors(config) = &settings => crew::lead(&job, config, rank, console),
         Some(port) => {
             let train = |updates: &mpsc::Sender<Update>| job.train_watched(console, Some(updates));
             serve::live::while_training(port, &job, console, train)
@@ -114,11 +134,25 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     }
 }
 
+/// How it is trained: as the user says, or as the run to resume is.
+fn method(args: &Reconstruct) -> Result<Method> {
+    match (args.method, args.resume) {
+        (Some(method), _) => Ok(method),
+        (None, true) => settings::method_of(&RunFolder::read_config(output(args)?)?),
+        (None, false) => Ok(Method::default()),
+    }
+}
+
 /// What came of a complete training.
 fn about(settings: &Settings, steps: u64, seconds: f64, report: Option<&EvalReport>) -> Facts {
     let mut facts = Facts::default();
-    let all = if matches!(settings, Settings::Blocks(_) | Settings::Anchors(_)) { " of all blocks" } else { "" };
-    facts.add("trained", format!("{} steps{all} in {}", count(steps), duration(seconds)));
+    let what = match settings {
+        Settings::Blocks(_) => "steps of all blocks",
+        Settings::Anchors(config) if config.together > 1 => "rounds of steps",
+        Settings::Anchors(_) => "steps of all blocks",
+        _ => "steps",
+    };
+    facts.add("trained", format!("{} {what} in {}", count(steps), duration(seconds)));
     if let Some(report) = report {
         let (psnr, ssim, cc_psnr) = (report.psnr, report.ssim, report.cc_psnr);
         let quality = format!("PSNR {psnr:.2} dB, SSIM {ssim:.4}, colour-corrected PSNR {cc_psnr:.2} dB");
@@ -302,7 +336,7 @@ impl Job<'_> {
         Ok(outcome)
     }
 
-    fn options(&self) -> RunOptions {
+    pub fn options(&self) -> RunOptions {
         let [checkpoint_every, eval_every, preview_every] = self.settings.intervals();
         RunOptions {
             capture: self.capture.to_owned(),
@@ -315,7 +349,7 @@ impl Job<'_> {
     }
 
     /// Does `work`, whose events are shown, and which ends soon once the user wants no more.
-    fn shown<T>(
+    pub fn shown<T>(
         &self,
         console: &Console,
         work: impl FnOnce(&mut dyn FnMut(Event), &AtomicBool) -> tessera_engine::Result<T>,

@@ -38,6 +38,12 @@ crate::config! {
         sharing: Sharing = Sharing::Momentum,
         /// Steps that a block takes before it is the next one's turn.
         visit: u64 = 10,
+        /// Blocks that take a step at the same time, with the mean of their gradients for the network; 0 takes as many as there are processes
+        /// when the run begins. The run is the same on any number of processes up to that.
+        together: usize = 0,
+        /// Rounds of steps after which blocks that take them at the same time bring their networks together: after each by the mean of the
+        /// gradients, after several by the mean of the networks, which are trained apart in between.
+        sync_every: u64 = 1,
         /// Weight of the difference to what the average decoder makes, with momentum.
         consistency: f32 = 50.0,
         /// How much weaker than the best, in dB of PSNR, a block is whose loss counts 1.39 times, with momentum.
@@ -168,6 +174,7 @@ impl AnchorsConfig {
         require((0.0..=2.0).contains(&self.overlap), "overlap must lie between 0 and 2")?;
         require((0.0..=1.0).contains(&self.min_share), "min_share must lie between 0 and 1")?;
         require(self.visit > 0, "visit must be at least 1")?;
+        require(self.sync_every > 0, "sync_every must be at least 1")?;
         require(self.consistency >= 0.0 && self.consistency.is_finite(), "consistency must not be negative")?;
         require(
             self.weight_scale > 0.0 && self.weight_scale.is_finite(),

@@ -52,6 +52,35 @@ impl Student {
         follow(&mut self.teacher, &self.parameters, TEACHER_MOMENTUM);
     }
 
+    /// All numbers that steps change, one after the other.
+    fn tensors(&mut self) -> impl Iterator<Item = &mut Vec<f32>> {
+        let moments = self.moments.iter_mut().flat_map(|moments| [&mut moments.first, &mut moments.second]);
+        [&mut self.parameters, &mut self.teacher].into_iter().chain(moments)
+    }
+
+    /// `weight` times all of them, to be averaged with those of others.
+    pub fn weighted(&mut self, weight: f32) -> Vec<f32> {
+        self.tensors().flat_map(|tensor| tensor.iter().map(move |value| weight * value)).collect()
+    }
+
+    /// Takes the averages, after so many steps in all.
+    pub fn adopt(&mut self, averages: &[f32], steps: u64) {
+        let mut left = averages;
+        for tensor in self.tensors() {
+            let (values, rest) = left.split_at(tensor.len());
+            tensor.copy_from_slice(values);
+            left = rest;
+        }
+        self.steps = steps;
+    }
+
+    /// A number that tells decoders apart.
+    pub fn fingerprint(&mut self) -> u64 {
+        self.tensors().fold(0, |hash, tensor| {
+            hash.rotate_left(7) ^ crate::exchange::fingerprint(bytemuck::cast_slice(tensor.as_slice()))
+        })
+    }
+
     /// Hands all over to a checkpoint; names begin with `prefix`.
     pub fn save<'a>(&'a self, prefix: &str, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {
         let shape = [self.parameters.len()];

@@ -1,5 +1,7 @@
 //! Decoded Gaussians as the splats that the rasteriser takes, and its gradient back.
 
+use crate::Result;
+use crate::exchange::{Contents, Parcel};
 use tessera_kernels::anchor_decoder::{GaussianGradients, Gaussians};
 use tessera_kernels::splat::spherical_harmonics::Y0;
 use tessera_kernels::splat::{SplatGradients, Splats};
@@ -21,9 +23,7 @@ pub(super) struct DrawnSplats {
 
 impl DrawnSplats {
     pub fn clear(&mut self) {
-        for field in [&mut self.means, &mut self.log_scales, &mut self.quats, &mut self.opacity_logits, &mut self.sh0] {
-            field.clear();
-        }
+        self.fields().into_iter().for_each(Vec::clear);
     }
 
     /// Adds decoded Gaussians.
@@ -36,6 +36,29 @@ impl DrawnSplats {
             (o / (1.0 - o)).ln()
         }));
         self.sh0.extend(made.colours.iter().map(|c| (c - 0.5) / Y0 as f32));
+    }
+
+    fn fields(&mut self) -> [&mut Vec<f32>; 5] {
+        [&mut self.means, &mut self.log_scales, &mut self.quats, &mut self.opacity_logits, &mut self.sh0]
+    }
+
+    /// Adds those of another.
+    pub fn append(&mut self, mut other: Self) {
+        self.fields().into_iter().zip(other.fields()).for_each(|(all, more)| all.append(more));
+    }
+
+    /// For another rank.
+    pub fn put(&mut self, parcel: &mut Parcel) {
+        self.fields().into_iter().for_each(|field| parcel.f32s(field));
+    }
+
+    /// From another rank.
+    pub fn take(contents: &mut Contents<'_>) -> Result<Self> {
+        let mut splats = Self::default();
+        for field in splats.fields() {
+            *field = contents.f32s()?;
+        }
+        Ok(splats)
     }
 
     /// As the rasteriser takes them.

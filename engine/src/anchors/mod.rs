@@ -2,7 +2,10 @@
 //!
 //! Points become anchors, each with a feature, which a small network decodes into Gaussians for every view
 //! ([`tessera_kernels::anchor_decoder`]). The network is the same for all blocks; anchors belong to one block. Blocks take turns of a
-//! few steps each in one process, and the network has one optimiser that sees all of them, so it never drifts apart.
+//! few steps each, some of them at the same time, and the network has one optimiser that sees all of them, so it never drifts apart.
+//!
+//! Several processes share the blocks: each holds the anchors of its own, and all hold the same network, whose gradients they exchange
+//! ([`crate::exchange`]). Rank 0 leads and is what the training loop sees; the others do what it says ([`AnchorTraining::follow`]).
 //!
 //! With [`Sharing::Momentum`] the network is held to a slow average of itself, which keeps a block from pulling it to where it suits
 //! this block only, and the loss of blocks that are reconstructed worse counts more: Fan et al., "Momentum-GS: Momentum Gaussian
@@ -10,15 +13,20 @@
 //!
 //! - [`config`]: all settings. `voxels`: the first anchors; `model`: anchors and their optimiser; `density`: growth and removal.
 //! - `decoder`: the network, its optimiser and its teacher. `step`: one training step; `sight`: which anchors it decodes.
+//! - `deal`: which blocks take steps at the same time, and whose they are; `round`: what ranks tell each other about that; `crew`: what
+//!   ranks do together beside steps.
 //! - `drawing`: what the rasteriser takes; `painter`: pictures; `bake`: splats for any program.
 
 mod bake;
 pub mod config;
+mod crew;
+mod deal;
 mod decoder;
 mod density;
 mod drawing;
 mod model;
 mod painter;
+mod round;
 mod sight;
 mod step;
 #[cfg(test)]
@@ -26,22 +34,29 @@ mod tests;
 mod voxels;
 
 pub use config::{AnchorsConfig, Sharing, preset};
+pub use crew::Ending;
 
 use crate::blocks::weights::Quality;
-use crate::blocks::{BorderReport, PLAN_FILE, Plan, TILES_FOLDER, evaluate_borders, write_joined};
+use crate::blocks::{BorderReport, PLAN_FILE, Plan, TILES_FOLDER, evaluate_borders, merge, write_joined};
 use crate::config::Config;
 use crate::evaluate::{EvalOptions, EvalReport, evaluate_painter};
-use crate::frames::{FrameSet, Sampler, SamplerState};
+use crate::exchange::{Ranks, fingerprint};
+use crate::frames::{FrameSet, Sampler};
 use crate::render::{Painter, SplatPainter, to_image};
 use crate::splats::NEAR;
 use crate::target::with_masks;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use crate::{Error, Result};
+use crew::Order;
+use deal::Deal;
 use decoder::Student;
 use density::Statistics;
 use model::AnchorModel;
 use painter::{AnchorPainter, Part};
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use step::Bench;
@@ -54,12 +69,16 @@ use voxels::Voxels;
 
 /// The splats of all blocks.
 const SCENE_FILE: &str = "scene.ply";
+/// What the names of a shared decoder's tensors begin with in a checkpoint.
+const ONE_DECODER: &str = "decoder0001";
 /// Bytes that a Gaussian takes while it is decoded, drawn and differentiated, about.
 const GAUSSIAN_BYTES: usize = 700;
 
 /// A block being trained.
 #[derive(Debug)]
 struct Block {
+    /// Which one, in the plan.
+    number: usize,
     model: AnchorModel,
     statistics: Statistics,
     frames: FrameSet,
@@ -70,21 +89,54 @@ struct Block {
     quality: Option<Quality>,
 }
 
-/// Anchors being trained on a capture.
+/// What all ranks know of each block.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Standing {
+    quality: Option<Quality>,
+    anchors: u64,
+}
+
+/// How many decoders there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decoders {
+    /// One.
+    One,
+    /// One for each lane, which become one from time to time.
+    Lanes,
+    /// One for each block.
+    Blocks,
+}
+
+/// Anchors being trained on a capture: all blocks, or those of one rank of several.
 #[derive(Debug)]
 pub struct AnchorTraining {
     config: AnchorsConfig,
     capture: Capture,
     plan: Plan,
+    deal: Deal,
     held_out: FrameSet,
+    /// Those of this rank.
     blocks: Vec<Block>,
-    /// One, or one for each block.
+    /// What is known of all blocks.
+    all: Vec<Standing>,
+    decoders: Decoders,
+    /// One, or one for each lane or block of this rank.
     students: Vec<Student>,
+    /// Those of this rank.
+    lanes: Range<usize>,
+    ranks: RefCell<Ranks>,
+    /// The run folder, where ranks keep their blocks when there are several.
+    run: PathBuf,
     /// Side of the smallest voxels, in scene units.
     cell: f32,
     bench: Bench,
-    /// Steps done of all blocks.
+    /// Rounds done.
     done: u64,
+    /// Rounds done when ranks last kept their blocks.
+    kept: Option<u64>,
+    /// Whether the user has asked this rank to stop, and whether all will.
+    is_asked_to_stop: bool,
+    stops: bool,
     /// The finished scene, a cloud for each block.
     baked: Vec<SplatCloud>,
     facts: Vec<(&'static str, String)>,
@@ -96,48 +148,73 @@ impl AnchorTraining {
     /// # Errors
     /// When a setting is impossible, or the capture cannot be divided or has no photos to train on.
     pub fn new(capture: &Capture, config: &AnchorsConfig) -> Result<Self> {
+        Self::among(capture, config, Ranks::alone(), Path::new(""))
+    }
+
+    /// As [`AnchorTraining::new`], as one of several ranks that share the blocks and the run folder `run`. All do it at the same time.
+    ///
+    /// # Errors
+    /// As there, or when ranks have different plans or settings, or are more than blocks take steps at the same time.
+    pub fn among(capture: &Capture, config: &AnchorsConfig, mut ranks: Ranks, run: &Path) -> Result<Self> {
+        match Self::prepare(capture, config, &mut ranks) {
+            Ok(training) => Ok(Self { ranks: RefCell::new(ranks), run: run.to_owned(), ..training }),
+            Err(error) => {
+                ranks.give_up(&error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    fn prepare(capture: &Capture, config: &AnchorsConfig, ranks: &mut Ranks) -> Result<Self> {
         config.check()?;
+        let (rank, size) = (ranks.rank(), ranks.size());
+        let mut config = config.clone();
+        if config.together == 0 {
+            config.together = size;
+        }
         let capture = with_masks(capture, config.masks).into_owned();
         let plan = Plan::divide(&capture, &config.division(), config.test_every)?;
-        let max_side = (config.resolution > 0).then_some(config.resolution);
-        let cache = Arc::new(ImageCache::new(capture.files.clone(), config.image_cache_mb << 20, max_side));
-        let (_, test) = capture.split_indices((config.test_every > 0).then_some(config.test_every));
-        let mut points = Vec::new();
-        for block in 0..plan.blocks.len() {
-            points.push(plan.part(&capture, block)?.points);
-        }
-        if let Some(number) = points.iter().position(Vec::is_empty) {
-            let message = format!(
-                "no sparse point is seen by two photos of block {}, so it has nothing to begin with; choose fewer with --blocks",
-                number + 1
-            );
-            return Err(Error::setting(message));
-        }
-        let voxels = Voxels::of_blocks(&points, &capture.scene_from_world, config.voxel, config.max_anchors);
-        let numbers: HashMap<&str, usize> =
-            capture.frames.iter().enumerate().map(|(i, frame)| (frame.name.as_str(), i)).collect();
-        let block = |(number, voxels): (usize, &Voxels)| {
-            let photos = &plan.blocks[number].photos;
-            let indices: Vec<usize> = photos.iter().filter_map(|name| numbers.get(name.as_str()).copied()).collect();
-            let frames = FrameSet::new(&capture, &indices, &cache, 1);
-            let model = AnchorModel::new(voxels, config.decoder());
-            let mut statistics = Statistics::default();
-            statistics.resize(model.len(), config.offsets);
-            let sampler = Sampler::new(frames.len(), config.seed.wrapping_add(number as u64));
-            Block { model, statistics, frames, sampler, steps: 0, quality: None }
+        let as_text = serde_json::to_string(&plan).unwrap_or_default();
+        let settings = fingerprint(config.to_toml().as_bytes());
+        ranks.agree(&[("settings", settings), ("a plan", fingerprint(as_text.as_bytes()))])?;
+        let voxels = first_voxels(&capture, &plan, &config)?;
+        let work: Vec<usize> = voxels.iter().map(|voxels| voxels.places.len()).collect();
+        let deal = Deal::new(&work, config.together, config.steps, config.visit);
+        deal.check(size)?;
+        let lanes: Vec<usize> = (0..deal.lanes()).filter(|lane| deal.rank(*lane, size) == rank).collect();
+        let lanes = lanes[0]..lanes[0] + lanes.len();
+        let decoders = match config.sharing {
+            Sharing::Independent => Decoders::Blocks,
+            _ if config.sync_every > 1 && deal.lanes() > 1 => Decoders::Lanes,
+            _ => Decoders::One,
         };
-        let blocks: Vec<Block> = voxels.iter().enumerate().map(block).collect();
-        let students = if config.sharing == Sharing::Independent { blocks.len() } else { 1 };
+        let own = deal.blocks_of(rank, size);
+        let numbers = match decoders {
+            Decoders::One => vec![0],
+            // They begin as one.
+            Decoders::Lanes => vec![0; lanes.len()],
+            Decoders::Blocks => own.clone(),
+        };
+        let (blocks, held_out) = with_photos(&capture, &plan, &config, &voxels, &own, ranks.leads());
         Ok(Self {
-            held_out: FrameSet::new(&capture, &test, &cache, 1),
-            students: (0..students).map(|number| Student::new(config.decoder(), config.seed, number)).collect(),
+            students: numbers.into_iter().map(|number| Student::new(config.decoder(), config.seed, number)).collect(),
+            all: work.iter().map(|&anchors| Standing { quality: None, anchors: anchors as u64 }).collect(),
             cell: voxels.first().map_or(1.0, |voxels| voxels.cell),
-            bench: Bench::new(config),
-            config: config.clone(),
+            bench: Bench::new(&config),
+            ranks: RefCell::new(Ranks::alone()),
+            run: PathBuf::new(),
             done: 0,
+            kept: None,
+            is_asked_to_stop: false,
+            stops: false,
             baked: Vec::new(),
             facts: Vec::new(),
+            held_out,
+            decoders,
+            config,
             blocks,
+            lanes,
+            deal,
             plan,
             capture,
         })
@@ -148,34 +225,44 @@ impl AnchorTraining {
         &self.plan
     }
 
-    /// The decoder of a block.
-    fn student(&self, block: usize) -> &Student {
-        &self.students[block.min(self.students.len() - 1)]
+    /// Where a block of the plan is among those of this rank, if it is one of them.
+    fn own(&self, number: usize) -> Option<usize> {
+        self.blocks.iter().position(|block| block.number == number)
     }
 
-    /// Of each block the anchors in its cell.
+    /// Which decoder is that of a block of this rank.
+    fn student_of(&self, index: usize) -> usize {
+        match self.decoders {
+            Decoders::One => 0,
+            Decoders::Lanes => self.deal.lane(self.blocks[index].number) - self.lanes.start,
+            Decoders::Blocks => index,
+        }
+    }
+
+    /// Of each block of this rank the anchors in its cell.
     fn parts(&self) -> Vec<Part<'_>> {
-        (0..self.blocks.len()).map(|number| self.part(number)).collect()
+        (0..self.blocks.len()).map(|index| self.part(index)).collect()
     }
 
-    fn part(&self, number: usize) -> Part<'_> {
+    fn part(&self, index: usize) -> Part<'_> {
         let world_from_scene = self.capture.scene_from_world.inverse();
-        let (model, cell) = (&self.blocks[number].model, &self.plan.blocks[number].cell);
+        let Block { model, number, .. } = &self.blocks[index];
+        let cell = &self.plan.blocks[*number].cell;
         let is_inside = |anchor: &u32| {
             let world = world_from_scene * nalgebra::Point3::from(model.position(*anchor as usize).map(f64::from));
             cell.contains(self.plan.ground.place(world.coords.into()).0)
         };
         let inside = (0..model.len() as u32).filter(is_inside).collect();
-        Part { model, parameters: &self.student(number).parameters, inside }
+        Part { number: *number, model, parameters: &self.students[self.student_of(index)].parameters, inside }
     }
 
     /// What draws all blocks as they are.
     fn painter(&self) -> AnchorPainter<'_> {
         let settings = render_settings(self.config.background);
-        AnchorPainter::new(self.parts(), self.config.decoder(), self.capture.scene_from_world, settings)
+        AnchorPainter::new(self.parts(), &self.ranks, self.config.decoder(), self.capture.scene_from_world, settings)
     }
 
-    /// The splats that come nearest to what each block's decoder makes.
+    /// The splats that come nearest to what the decoder makes of each block of this rank.
     fn bake(&self) -> Vec<SplatCloud> {
         let bake = |(part, block): (Part<'_>, &Block)| {
             let (decoder, scene_from_world) = (self.config.decoder(), self.capture.scene_from_world);
@@ -201,10 +288,11 @@ impl AnchorTraining {
     /// Measures the splats that were written, and the borders of both.
     fn measure_finished(&self) -> Result<Vec<(&'static str, String)>> {
         let mut facts = Vec::new();
-        let decoded = self.borders(&mut self.painter())?;
+        let mut painter = self.painter();
+        let decoded = self.borders(&mut painter)?;
+        painter.finish()?;
         facts.extend(decoded.map(|borders| ("borders", text_of(&borders))));
-        let mut all = SplatCloud::with_capacity(0, self.config.sh_degree);
-        self.baked.iter().for_each(|cloud| all.append(cloud));
+        let Some(all) = self.written()? else { return Ok(facts) };
         let background = self.config.background;
         let mut painter = SplatPainter::of(all, &self.capture.scene_from_world, background);
         let report = evaluate_painter(&self.held_out, "test", background, &mut painter, &mut |_, _| {})?;
@@ -215,6 +303,50 @@ impl AnchorTraining {
     }
 }
 
+/// The first voxels of all blocks.
+fn first_voxels(capture: &Capture, plan: &Plan, config: &AnchorsConfig) -> Result<Vec<Voxels>> {
+    let mut points = Vec::new();
+    for block in 0..plan.blocks.len() {
+        points.push(plan.part(capture, block)?.points);
+    }
+    if let Some(number) = points.iter().position(Vec::is_empty) {
+        let message = format!(
+            "no sparse point is seen by two photos of block {}, so it has nothing to begin with; choose fewer with --blocks",
+            number + 1
+        );
+        return Err(Error::setting(message));
+    }
+    Ok(Voxels::of_blocks(&points, &capture.scene_from_world, config.voxel, config.max_anchors))
+}
+
+/// The blocks with these numbers and their photos, and those held out if they will be looked at.
+fn with_photos(
+    capture: &Capture,
+    plan: &Plan,
+    config: &AnchorsConfig,
+    voxels: &[Voxels],
+    own: &[usize],
+    leads: bool,
+) -> (Vec<Block>, FrameSet) {
+    let max_side = (config.resolution > 0).then_some(config.resolution);
+    let cache = Arc::new(ImageCache::new(capture.files.clone(), config.image_cache_mb << 20, max_side));
+    let numbers: HashMap<&str, usize> =
+        capture.frames.iter().enumerate().map(|(i, frame)| (frame.name.as_str(), i)).collect();
+    let block = |&number: &usize| {
+        let photos = &plan.blocks[number].photos;
+        let indices: Vec<usize> = photos.iter().filter_map(|name| numbers.get(name.as_str()).copied()).collect();
+        let frames = FrameSet::new(capture, &indices, &cache, 1);
+        let model = AnchorModel::new(&voxels[number], config.decoder());
+        let mut statistics = Statistics::default();
+        statistics.resize(model.len(), config.offsets);
+        let sampler = Sampler::new(frames.len(), config.seed.wrapping_add(number as u64));
+        Block { number, model, statistics, frames, sampler, steps: 0, quality: None }
+    };
+    let (_, test) = capture.split_indices((config.test_every > 0).then_some(config.test_every));
+    let test = if leads { test } else { Vec::new() };
+    (own.iter().map(block).collect(), FrameSet::new(capture, &test, &cache, 1))
+}
+
 fn text_of(borders: &BorderReport) -> String {
     format!("PSNR {:.2} dB near them, {:.2} dB elsewhere", borders.near_psnr, borders.elsewhere_psnr)
 }
@@ -223,18 +355,13 @@ fn render_settings(background: [f32; 3]) -> RenderSettings {
     RenderSettings { active_sh_degree: 0, background, near: NEAR, ..RenderSettings::default() }
 }
 
-/// The name of a block in a checkpoint.
-fn name_of(block: usize) -> String {
-    format!("block{:04}", block + 1)
-}
-
 impl Method for AnchorTraining {
     fn name(&self) -> &'static str {
         "anchors"
     }
 
     fn total_steps(&self) -> u64 {
-        self.config.steps * self.blocks.len() as u64
+        self.deal.rounds()
     }
 
     fn memory_plan(&self) -> MemoryPlan {
@@ -260,7 +387,12 @@ impl Method for AnchorTraining {
     }
 
     fn step(&mut self, step: u64) -> Result<StepReport> {
-        self.train_step(step)
+        self.order(&Order::Round(step))?;
+        self.train_round(step)
+    }
+
+    fn agrees_to_stop(&mut self, asked: bool) -> bool {
+        asked || self.stops
     }
 
     /// Of what the decoder makes of each view.
@@ -269,19 +401,28 @@ impl Method for AnchorTraining {
             return Ok(None);
         }
         let background = self.config.background;
-        let report = evaluate_painter(&self.held_out, "test", background, &mut self.painter(), &mut |_, _| {})?;
+        let mut painter = self.painter();
+        let report = evaluate_painter(&self.held_out, "test", background, &mut painter, &mut |_, _| {})?;
+        painter.finish()?;
         if self.done == self.total_steps() {
             self.facts = self.measure_finished()?;
+            self.facts.extend(self.about_ranks()?);
         }
         Ok(Some(report))
     }
 
     fn preview(&mut self) -> Result<Option<Image8>> {
         let frames = if self.held_out.is_empty() { &self.blocks[0].frames } else { &self.held_out };
-        Ok(Some(to_image(self.painter().draw(&frames.view(0, 1), false))))
+        let mut painter = self.painter();
+        let image = to_image(painter.draw(&frames.view(0, 1), false));
+        painter.finish()?;
+        Ok(Some(image))
     }
 
     fn settle(&mut self) -> Result<()> {
+        if self.is_shared() {
+            return self.keep_all();
+        }
         if self.done == self.total_steps() && self.baked.is_empty() {
             self.baked = self.bake();
         }
@@ -290,18 +431,17 @@ impl Method for AnchorTraining {
 
     fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {
         checkpoint.state("plan", &self.plan)?;
+        checkpoint.state("together", &self.config.together)?;
+        checkpoint.state("sync_every", &self.config.sync_every)?;
         checkpoint.state("cell", &self.cell)?;
-        for (number, student) in self.students.iter().enumerate() {
-            student.save(&format!("decoder{:04}", number + 1), checkpoint)?;
+        checkpoint.state("blocks", &self.all)?;
+        if self.decoders == Decoders::One {
+            self.students[0].save(ONE_DECODER, checkpoint)?;
         }
-        for (number, block) in self.blocks.iter().enumerate() {
-            let name = name_of(number);
-            block.model.save(&name, checkpoint);
-            block.statistics.save(&name, checkpoint);
-            checkpoint.state(&format!("{name}.sampler"), &block.sampler.state())?;
-            checkpoint.state(&format!("{name}.progress"), &(block.steps, block.quality))?;
+        if self.is_shared() {
+            return Ok(());
         }
-        Ok(())
+        (0..self.blocks.len()).try_for_each(|index| self.save_block(index, checkpoint))
     }
 
     fn load(&mut self, checkpoint: &CheckpointReader) -> Result<()> {
@@ -310,26 +450,27 @@ impl Method for AnchorTraining {
                            began with, or start again with --force";
             return Err(Error::setting(message));
         }
-        self.cell = checkpoint.state("cell")?;
-        for (number, student) in self.students.iter_mut().enumerate() {
-            student.load(&format!("decoder{:04}", number + 1), checkpoint)?;
+        for (name, now) in [("together", self.config.together as u64), ("sync_every", self.config.sync_every)] {
+            let before: u64 = checkpoint.state(name)?;
+            if before != now {
+                let message =
+                    format!("the run began with --set {name}={before}, which cannot be changed to {now}; leave it out");
+                return Err(Error::setting(message));
+            }
         }
-        for (number, block) in self.blocks.iter_mut().enumerate() {
-            let name = name_of(number);
-            block.model.load(&name, checkpoint)?;
-            block.statistics.load(&name, block.model.len(), self.config.offsets, checkpoint)?;
-            let sampler: SamplerState = checkpoint.state(&format!("{name}.sampler"))?;
-            block.sampler = Sampler::restore(block.frames.len(), sampler);
-            (block.steps, block.quality) = checkpoint.state(&format!("{name}.progress"))?;
-        }
-        self.done = checkpoint.step();
-        Ok(())
+        self.order(&Order::Load(checkpoint.step()))?;
+        let loaded = self.load_own(checkpoint);
+        self.hear_of_all(loaded)
     }
 
     fn export(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         self.plan.write(&folder.join(PLAN_FILE))?;
         let tiles = self.config.tiles.then(|| folder.join(TILES_FOLDER));
-        write_joined(&self.baked, &self.plan, &folder.join(SCENE_FILE), tiles.as_deref())
+        let scene = folder.join(SCENE_FILE);
+        if !self.is_shared() {
+            return write_joined(&self.baked, &self.plan, &scene, tiles.as_deref());
+        }
+        merge(&self.bake_all()?, &self.plan, &scene, tiles.as_deref())
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -338,5 +479,9 @@ impl Method for AnchorTraining {
 
     fn config_toml(&self) -> String {
         self.config.to_toml()
+    }
+
+    fn take_warnings(&mut self) -> Vec<String> {
+        self.straggler().into_iter().collect()
     }
 }

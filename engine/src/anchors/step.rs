@@ -1,12 +1,20 @@
-//! One training step: the block whose turn it is decodes what a photo's view sees, draws it, compares, and goes down the gradient
-//! with the decoder that all share.
+//! One round of training: each block whose turn it is decodes what a photo's view sees, draws it and compares. Its anchors go down the
+//! gradient; the decoder that all share goes down the mean of the gradients of all of them.
+//!
+//! With [`AnchorsConfig::sync_every`] above 1, each lane has a decoder of its own with its own moments, which goes down the gradients of
+//! this lane alone. At the end of so many rounds all become their mean, weighted by the steps that each has taken since the last time:
+//! parameters, teachers, and both moments of Adam. This is local SGD (Stich, "Local SGD Converges Fast and Communicates Little", 2019)
+//! with averaged moments, as Yu et al. use it for momentum SGD, 2019, and Adam.
 
 use super::config::{AnchorsConfig, Sharing};
+use super::deal::Turn;
 use super::drawing::{DrawnSplats, add_volumes, gradient_of_gaussians};
+use super::round::{Note, Round, Verdict};
 use super::sight::seen;
-use super::{AnchorTraining, Block, render_settings};
+use super::{AnchorTraining, Block, Decoders, render_settings};
 use crate::Result;
 use crate::blocks::weights::{Quality, weights};
+use crate::exchange::TreeSum;
 use crate::frames::{FrameTarget, TrainingFrame};
 use crate::splats::schedule::downscale_at;
 use crate::train::StepReport;
@@ -27,6 +35,8 @@ pub(super) struct Bench {
     loss: ImageLoss,
     target: FrameTarget,
     v_rgb: Vec<f32>,
+    /// The anchors that were decoded.
+    chosen: Vec<u32>,
 }
 
 impl Bench {
@@ -42,6 +52,7 @@ impl Bench {
             loss: ImageLoss::new(),
             target: FrameTarget::default(),
             v_rgb: Vec::new(),
+            chosen: Vec::new(),
         }
     }
 
@@ -77,37 +88,128 @@ impl Bench {
 }
 
 impl AnchorTraining {
-    /// Takes the step number `step`, counted from 0 over all blocks.
-    pub(super) fn train_step(&mut self, step: u64) -> Result<StepReport> {
-        let number = turn(step, self.config.steps, self.config.visit, self.blocks.len() as u64);
-        let weight = self.weight_of(number);
-        let block = &mut self.blocks[number];
+    /// Takes the round number `round`, counted from 0.
+    pub(super) fn train_round(&mut self, round: u64) -> Result<StepReport> {
+        let Turn { group, done } = self.deal.turn(round);
+        let lanes = self.deal.group(group).to_vec();
+        let own: Vec<(usize, usize)> =
+            lanes.iter().enumerate().filter_map(|(lane, number)| Some((lane, self.own(*number)?))).collect();
+        let weights = self.weights();
+        let is_settled = self.is_settled(round);
+        let summands = if self.decoders == Decoders::Lanes { self.deal.lanes() } else { lanes.len() };
+        let mut report =
+            Round { is_asked_to_stop: self.is_asked_to_stop, notes: Vec::new(), sum: TreeSum::new(summands) };
+        if own.is_empty() && is_settled {
+            self.close(round, &mut report)?;
+        }
+        for (at, &(lane, index)) in own.iter().enumerate() {
+            let weight = weights.as_ref().map_or(1.0, |weights| weights[lanes[lane]] as f32);
+            let frame = self.next_frame(index, done)?;
+            // Once inside the thread pool, the step's many parallel loops begin without waking anybody.
+            let values = rayon::scope(|_| self.differentiate(&frame, index, weight));
+            report.notes.push(self.note(lane, index, values));
+            if self.decoders == Decoders::One {
+                report.sum.add(lane, self.bench.of_anchors.decoder.clone());
+            } else {
+                let student = self.student_of(index);
+                self.students[student].descend(&self.bench.of_anchors.decoder, &self.config.rates(done));
+            }
+            // What others need is on its way while anchors take their step.
+            if at + 1 == own.len() && is_settled {
+                self.close(round, &mut report)?;
+            }
+            rayon::scope(|_| self.descend(index));
+        }
+        let verdict = if is_settled {
+            report.settle(self.ranks.get_mut())?
+        } else {
+            Verdict { is_asked_to_stop: false, notes: report.notes, sum: None }
+        };
+        if is_settled {
+            self.take(&verdict, round)?;
+        }
+        self.done = round + 1;
+        Ok(self.report(&verdict.notes))
+    }
+
+    /// Whether ranks wait for each other at the end of a round.
+    fn is_settled(&self, round: u64) -> bool {
+        self.decoders == Decoders::One
+            || (round + 1).is_multiple_of(self.config.sync_every)
+            || round + 1 == self.deal.rounds()
+    }
+
+    /// Adds this rank's decoders where they are to be averaged, and sends all that it has to say.
+    fn close(&mut self, round: u64, report: &mut Round) -> Result<()> {
+        if self.decoders == Decoders::Lanes {
+            let taken = self.steps_since_settled(round);
+            let all: u64 = taken.iter().sum();
+            for (student, lane) in self.students.iter_mut().zip(self.lanes.clone()) {
+                report.sum.add(lane, student.weighted(taken[lane] as f32 / all as f32));
+            }
+        }
+        report.send(self.ranks.get_mut())
+    }
+
+    /// How many steps each lane has taken, this round's included, since ranks last waited for each other.
+    fn steps_since_settled(&self, round: u64) -> Vec<u64> {
+        let begin = round / self.config.sync_every * self.config.sync_every;
+        let mut taken = vec![0; self.deal.lanes()];
+        for round in begin..=round {
+            let lanes = self.deal.group(self.deal.turn(round).group).len();
+            taken[..lanes].iter_mut().for_each(|steps| *steps += 1);
+        }
+        taken
+    }
+
+    /// Does what a round comes to: the same on all ranks.
+    fn take(&mut self, verdict: &Verdict, round: u64) -> Result<()> {
+        let Turn { group, done } = self.deal.turn(round);
+        self.stops |= verdict.is_asked_to_stop;
+        for note in &verdict.notes {
+            let standing = &mut self.all[self.deal.group(group)[note.lane]];
+            (standing.quality, standing.anchors) = (note.quality, note.anchors);
+        }
+        let Some(sum) = &verdict.sum else { return Ok(()) };
+        if self.decoders == Decoders::Lanes {
+            self.students.iter_mut().for_each(|student| student.adopt(sum, round + 1));
+            return Ok(());
+        }
+        let share = 1.0 / self.deal.group(group).len() as f32;
+        let mean: Vec<f32> = sum.iter().map(|v| v * share).collect();
+        self.students[0].descend(&mean, &self.config.rates(done));
+        Ok(())
+    }
+
+    fn report(&self, notes: &[Note]) -> StepReport {
+        let mean = |of: fn(&Note) -> f64| notes.iter().map(of).sum::<f64>() / notes.len().max(1) as f64;
+        let count = self.all.iter().map(|standing| standing.anchors).sum();
+        StepReport { loss: mean(|note| note.loss), psnr: mean(|note| note.psnr), count, count_name: "anchors" }
+    }
+
+    fn next_frame(&mut self, index: usize, done: u64) -> Result<TrainingFrame> {
+        let block = &mut self.blocks[index];
         let camera = block.frames.camera(block.sampler.peek(0));
         let side = camera.width.min(camera.height);
-        let share = block.steps as f64 / self.config.steps as f64;
+        let share = done as f64 / self.config.steps as f64;
         let downscale = if self.config.resolution_schedule { downscale_at(share, side) } else { 1 };
-        let frame = block.frames.next(&mut block.sampler, downscale)?;
-        // Once inside the thread pool, the step's many parallel loops begin without waking anybody.
-        let report = rayon::scope(|_| self.train_on(&frame, number, weight));
-        self.done = step + 1;
-        Ok(report)
+        Ok(block.frames.next(&mut block.sampler, downscale)?)
     }
 
-    /// How much the loss of a block counts.
-    fn weight_of(&self, block: usize) -> f32 {
+    /// How much the loss of each block counts, once all have been seen.
+    fn weights(&self) -> Option<Vec<f64>> {
         if self.config.sharing != Sharing::Momentum {
-            return 1.0;
+            return None;
         }
-        let qualities: Option<Vec<Quality>> = self.blocks.iter().map(|block| block.quality).collect();
-        // At the beginning not all have been seen.
-        qualities.map_or(1.0, |qualities| weights(&qualities, self.config.weight_scale)[block] as f32)
+        let qualities: Option<Vec<Quality>> = self.all.iter().map(|standing| standing.quality).collect();
+        qualities.map(|qualities| weights(&qualities, self.config.weight_scale))
     }
 
-    fn train_on(&mut self, frame: &TrainingFrame, number: usize, weight: f32) -> StepReport {
+    /// Leaves the gradients of a block's step at the bench, and returns its loss with all that belongs to it.
+    fn differentiate(&mut self, frame: &TrainingFrame, index: usize, weight: f32) -> (f64, LossValues) {
+        let student = self.student_of(index);
         let Self { config, bench, blocks, students, .. } = self;
-        let block = &mut blocks[number];
-        let last = students.len() - 1;
-        let student = &mut students[number.min(last)];
+        let (block, student) = (&mut blocks[index], &students[student]);
         let chosen = seen(&frame.view, &block.model, None);
         let gaze = Gaze::From(frame.view.position());
         bench.student.forward(&student.parameters, &block.model.anchors(), &chosen, gaze, Keep::Opaque);
@@ -124,14 +226,25 @@ impl AnchorTraining {
         let half = 0.5 * frame.view.width.max(frame.view.height) as f32;
         block.statistics.observe(&chosen, made, &bench.of_splats.mean2d_norms, bench.drawn(), half);
         bench.student.backward(&block.model.anchors(), &chosen, gaze, &bench.of_gaussians, &mut bench.of_anchors);
+        bench.chosen = chosen;
+        (loss, values)
+    }
+
+    fn note(&mut self, lane: usize, index: usize, (loss, values): (f64, LossValues)) -> Note {
+        let block = &mut self.blocks[index];
+        block.learn_quality(&values);
+        let (quality, anchors) = (block.quality, block.model.len() as u64);
+        Note { lane, loss, psnr: f64::from(psnr(values.mse)), quality, anchors }
+    }
+
+    /// One step of a block's anchors down the gradients at the bench; then some grow and some are removed, if it is time to.
+    fn descend(&mut self, index: usize) {
+        let Self { config, bench, blocks, .. } = self;
+        let block = &mut blocks[index];
         let rates = config.rates(block.steps);
         block.steps += 1;
-        block.model.descend(&chosen, &bench.of_anchors, &rates, block.steps);
-        student.descend(&bench.of_anchors.decoder, &rates);
-        block.learn_quality(&values);
-        block.statistics.refine(&mut block.model, config, self.cell, number, block.steps);
-        let count = self.blocks.iter().map(|block| block.model.len() as u64).sum();
-        StepReport { loss, psnr: f64::from(psnr(values.mse)), count, count_name: "anchors" }
+        block.model.descend(&bench.chosen, &bench.of_anchors, &rates, block.steps);
+        block.statistics.refine(&mut block.model, config, self.cell, block.number, block.steps);
     }
 }
 
@@ -146,36 +259,6 @@ impl Block {
         match &mut self.quality {
             Some(quality) => quality.follow(measured),
             none => *none = Some(measured),
-        }
-    }
-}
-
-/// Whose turn a step is, of `blocks` that each take `steps` steps, `visit` at a time; what is left of the steps at the end makes a
-/// shorter visit.
-fn turn(step: u64, steps: u64, visit: u64, blocks: u64) -> usize {
-    let rounds = steps / visit;
-    let whole = rounds * visit * blocks;
-    let block = if step < whole { step / visit % blocks } else { (step - whole) / (steps - rounds * visit) };
-    block as usize
-}
-
-#[cfg(test)]
-mod tests {
-    use super::turn;
-
-    #[test]
-    fn every_block_takes_its_steps_in_turn() {
-        for (steps, visit, blocks) in [(25, 10, 3), (30, 10, 4), (3, 10, 2), (7, 1, 1)] {
-            let turns: Vec<usize> = (0..steps * blocks).map(|step| turn(step, steps, visit, blocks)).collect();
-            for block in 0..blocks {
-                let taken = turns.iter().filter(|&&turn| turn == block as usize).count() as u64;
-                assert_eq!(taken, steps, "block {block} of {blocks} with {steps} steps, {visit} at a time");
-            }
-            assert!(
-                turns
-                    .chunk_by(|a, b| a == b)
-                    .all(|visits| visits.len() as u64 <= visit.max(steps % visit) || blocks == 1)
-            );
         }
     }
 }

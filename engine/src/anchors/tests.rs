@@ -1,9 +1,12 @@
 //! Anchors on a small terrain: what is learned, that a run ends the same however it was interrupted, and what it leaves.
 
 use super::*;
+use crate::exchange::Patience;
+use crate::exchange::meeting::{self, listen_here};
 use crate::train::{Event, Existing, Outcome, RunFolder, RunOptions};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
 use tessera_datasets::format::read_splats;
 use tessera_datasets::synthetic::{self, Options, SceneKind};
@@ -72,8 +75,110 @@ fn a_run_that_was_stopped_ends_in_the_same_scene() {
 
     assert!(matches!(train(&halved, Existing::Refuse, Sharing::Momentum, 1), Outcome::Interrupted { step: 35 }));
     assert!(matches!(train(&halved, Existing::Resume, Sharing::Momentum, usize::MAX), Outcome::Finished { .. }));
-    let scene = |run: &Path| std::fs::read(run.join("scene.ply")).expect("a scene");
     assert!(scene(&whole) == scene(&halved), "the resumed run ends in another scene");
+}
+
+/// Trains on so many ranks, which are threads over real sockets, until there were so many checkpoints. Returns what all of them end with.
+fn train_among(
+    folder: &Path,
+    existing: Existing,
+    config: &AnchorsConfig,
+    size: usize,
+    stop_after: usize,
+) -> Vec<Result<Outcome>> {
+    let (listener, place) = listen_here().expect("a port is free");
+    let patience = Patience { meeting: Duration::from_secs(20), ..Patience::default() };
+    let mut others = Vec::new();
+    for rank in 1..size {
+        let (place, config, run) = (place.clone(), config.clone(), folder.to_owned());
+        others.push(std::thread::spawn(move || -> Result<Outcome> {
+            let ranks = meeting::follow(&place, rank, size, &run, patience)?;
+            let mut training = AnchorTraining::among(&terrain(), &config, ranks, &run)?;
+            let ending = training.follow(&AtomicBool::new(false))?;
+            let step = u64::from(ending == Ending::Complete);
+            Ok(Outcome::Interrupted { step })
+        }));
+    }
+    let lead = || -> Result<Outcome> {
+        let ranks = meeting::lead(Some(listener), &place, size, folder, patience)?;
+        let mut training = AnchorTraining::among(&terrain(), config, ranks, folder)?;
+        let folder = RunFolder::create(folder, existing)?;
+        let options = RunOptions { checkpoint_every: 7, ..RunOptions::default() };
+        let (stop, mut checkpoints) = (AtomicBool::new(false), 0);
+        let mut listen = |event: Event| {
+            checkpoints += usize::from(matches!(event, Event::Checkpointed { .. }));
+            stop.store(checkpoints >= stop_after, Ordering::Relaxed);
+        };
+        let outcome = crate::train::run(&mut training, &options, &folder, &mut listen, &stop)
+            .inspect_err(|error| training.give_up(error))?;
+        let is_complete = matches!(outcome, Outcome::Finished { .. });
+        training.dismiss(if is_complete { Ending::Complete } else { Ending::Stopped })?;
+        Ok(outcome)
+    };
+    let first = lead();
+    std::iter::once(first).chain(others.into_iter().map(|other| other.join().expect("no panic"))).collect()
+}
+
+fn scene(run: &Path) -> Vec<u8> {
+    std::fs::read(run.join("scene.ply")).expect("a scene")
+}
+
+#[test]
+fn ranks_make_the_same_scene_as_one_process_however_many_there_are() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let of = |sharing, sync_every| AnchorsConfig { blocks: 5, steps: 12, together: 3, sync_every, ..config(sharing) };
+    for (name, config) in [
+        ("momentum", of(Sharing::Momentum, 1)),
+        ("apart", of(Sharing::Momentum, 5)),
+        ("independent", of(Sharing::Independent, 1)),
+    ] {
+        let run = |size: usize| root.path().join(format!("{name}{size}"));
+        for size in [1, 2, 3] {
+            let ended = train_among(&run(size), Existing::Refuse, &config, size, usize::MAX);
+            let Some(Ok(Outcome::Finished { steps, report, facts, .. })) = ended.first() else { panic!("{ended:?}") };
+            // Five blocks in groups of three and two.
+            assert_eq!((*steps, ended.len()), (24, size));
+            assert!(report.as_ref().is_some_and(|report| report.psnr > 8.0), "{report:?}");
+            let told: Vec<&str> = facts.iter().map(|(fact, _)| *fact).filter(|fact| *fact == "waited").collect();
+            assert_eq!(told.len(), usize::from(size > 1), "{facts:?}");
+            assert!(ended[1..].iter().all(|other| matches!(other, Ok(Outcome::Interrupted { step: 1 }))), "{ended:?}");
+            assert!(scene(&run(1)) == scene(&run(size)), "{name}: {size} ranks make another scene than one");
+        }
+        // Stopped with three, resumed with two and then with one.
+        let changing = root.path().join(format!("{name}-changing"));
+        let ended = train_among(&changing, Existing::Refuse, &config, 3, 1);
+        assert!(matches!(ended[0], Ok(Outcome::Interrupted { step: 7 })), "{ended:?}");
+        let ended = train_among(&changing, Existing::Resume, &config, 2, 1);
+        assert!(matches!(ended[0], Ok(Outcome::Interrupted { step: 14 })), "{ended:?}");
+        let ended = train_among(&changing, Existing::Resume, &config, 1, usize::MAX);
+        assert!(matches!(ended[0], Ok(Outcome::Finished { .. })), "{ended:?}");
+        assert!(scene(&run(1)) == scene(&changing), "{name}: the run that changed hands ends in another scene");
+    }
+}
+
+#[test]
+fn ranks_that_cannot_train_together_end_with_one_sentence_of_rank_0() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let few = AnchorsConfig { together: 2, ..config(Sharing::Shared) };
+    let ended = train_among(&root.path().join("few"), Existing::Refuse, &few, 3, usize::MAX);
+    let said = |outcome: &Result<Outcome>| outcome.as_ref().map_or_else(ToString::to_string, |_| "nothing".to_owned());
+    assert!(said(&ended[0]).contains("3 processes are too many"), "{ended:?}");
+
+    let (listener, place) = listen_here().expect("a port is free");
+    let run = root.path().join("other");
+    let (there, at) = (run.clone(), place.clone());
+    let other = std::thread::spawn(move || {
+        let ranks = meeting::follow(&at, 1, 2, &there, Patience::default())?;
+        let config = AnchorsConfig { steps: 31, blocks: 2, ..config(Sharing::Shared) };
+        AnchorTraining::among(&terrain(), &config, ranks, &there).map(drop)
+    });
+    let ranks = meeting::lead(Some(listener), &place, 2, &run, Patience::default()).expect("it comes");
+    let ours = AnchorTraining::among(&terrain(), &config(Sharing::Shared), ranks, &run).map(drop);
+    let ours = ours.expect_err("they disagree").to_string();
+    assert!(ours.starts_with("rank 1 (process") && ours.contains("settings and a plan of its own"), "{ours}");
+    let theirs = other.join().expect("no panic").expect_err("they disagree");
+    assert!(matches!(theirs, Error::SaidByLead(_)), "{theirs}");
+    assert!(!run.exists(), "a run that was refused left a folder");
 }
 
 #[test]

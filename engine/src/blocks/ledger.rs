@@ -2,6 +2,7 @@
 //! come otherwise. Every process reads it, and only the one that has a block's lock writes it.
 
 use super::weights::Quality;
+use crate::exchange::meeting::host_name;
 use crate::train::RunFolder;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -50,9 +51,7 @@ pub struct Worker {
 impl Worker {
     /// This process.
     fn this() -> Self {
-        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        let host = name.or_else(|| std::env::var("HOSTNAME").ok()).map(|name| name.trim().to_owned());
-        Self { host: host.unwrap_or_else(|| "unknown".to_owned()), process: std::process::id() }
+        Self { host: host_name(), process: std::process::id() }
     }
 }
 

@@ -15,7 +15,7 @@ pub const TILES_FOLDER: &str = "scene.tiles";
 ///
 /// # Errors
 /// When a block cannot be read or the disk refuses.
-pub(super) fn merge(blocks: &[PathBuf], plan: &Plan, scene: &Path, tiles: Option<&Path>) -> Result<Vec<PathBuf>> {
+pub(crate) fn merge(blocks: &[PathBuf], plan: &Plan, scene: &Path, tiles: Option<&Path>) -> Result<Vec<PathBuf>> {
     let header = joined_header(blocks)?;
     let mut outputs = Outputs::begin(&header, plan, scene, tiles)?;
     let mut chunk = header.empty_cloud(CHUNK_SPLATS);

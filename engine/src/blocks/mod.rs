@@ -42,6 +42,6 @@ pub use ground::Ground;
 pub use ledger::{BLOCKS_FOLDER, Finished, Ledger, Record};
 pub use map::draw_map;
 pub use merge::TILES_FOLDER;
-pub(crate) use merge::write_joined;
+pub(crate) use merge::{merge, write_joined};
 pub use plan::{Block, PLAN_FILE, Plan};
 pub use run::{BlocksJob, BlocksRun, MAP_FILE, METHOD};

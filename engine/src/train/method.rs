@@ -45,6 +45,12 @@ pub trait Method {
     /// When a photo cannot be read or the step cannot be computed.
     fn step(&mut self, step: u64) -> Result<StepReport>;
 
+    /// Whether to stop before the next step, when the user has `asked` to or not. Where several processes train together, the user may
+    /// have asked any of them.
+    fn agrees_to_stop(&mut self, asked: bool) -> bool {
+        asked
+    }
+
     /// Measures the scene on the held-out photos; `None` when there are none.
     ///
     /// # Errors

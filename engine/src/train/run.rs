@@ -128,7 +128,7 @@ impl Loop<'_> {
     fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
         let mut last_evaluation = None;
         while self.step < self.total {
-            if stop.load(Ordering::Relaxed) {
+            if self.method.agrees_to_stop(stop.load(Ordering::Relaxed)) {
                 return self.interrupted();
             }
             self.take_step()?;

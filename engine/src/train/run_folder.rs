@@ -195,6 +195,11 @@ impl RunFolder {
         Ok(CheckpointStore::new(folder).newest()?.0)
     }
 
+    /// The checkpoints of the run in the folder `path`.
+    pub(crate) fn checkpoints_at(path: impl AsRef<Path>) -> CheckpointStore {
+        CheckpointStore::new(path.as_ref().join(CHECKPOINTS))
+    }
+
     /// Steps of the run in the folder `path` that are in its newest checkpoint, whole or not; `None` without any.
     pub(crate) fn newest_step(path: impl AsRef<Path>) -> Option<u64> {
         CheckpointStore::new(path.as_ref().join(CHECKPOINTS)).newest_step()

@@ -7,10 +7,11 @@ pub use ewa::{
     Ellipsoid, EllipsoidGradient, Footprint, FootprintGradient, Gaussian, GaussianGradient, LOW_PASS, project,
     project_backward, project_ellipsoid, project_ellipsoid_backward,
 };
+use serde::{Deserialize, Serialize};
 use tessera_camera::{Camera, Lens, Pose};
 
 /// A camera at a place: everything that projection needs, in `f32`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct View {
     /// Pixels across.
     pub width: usize,

@@ -38,22 +38,30 @@ struct Description {
 
 /// The checkpoints of a run.
 #[derive(Debug)]
-pub(super) struct CheckpointStore {
+pub(crate) struct CheckpointStore {
     folder: PathBuf,
 }
 
 impl CheckpointStore {
     /// Checkpoints in `folder`, which exists.
-    pub(super) fn new(folder: PathBuf) -> Self {
+    pub(crate) fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 
     /// Writes the checkpoint of `step` and removes those that it makes superfluous.
-    pub(super) fn write(&self, writer: CheckpointWriter<'_>, method: &str, step: u64, seconds: f64) -> Result<PathBuf> {
+    pub(crate) fn write(&self, writer: CheckpointWriter<'_>, method: &str, step: u64, seconds: f64) -> Result<PathBuf> {
         let path = self.folder.join(format!("step-{step:06}.safetensors"));
         writer.write(&path, method, step, seconds)?;
         self.prune(step)?;
         Ok(path)
+    }
+
+    /// The checkpoint of `step`.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged.
+    pub(crate) fn at(&self, step: u64) -> Result<CheckpointReader> {
+        CheckpointReader::open(self.folder.join(format!("step-{step:06}.safetensors")))
     }
 
     /// The newest checkpoint that is whole, if there is any, and a warning for each newer one that is damaged.
