@@ -74,6 +74,10 @@ pub fn lead(job: &Job<'_>, config: &AnchorsConfig, rank: Rank, console: &Console
     };
     console.note(format_args!("{} processes have come together", ranks.size()));
     let outcome = with(job, config, ranks, console);
+    if outcome.is_err() {
+        // Made to come together in; it stays if anything was written there.
+        let _ = std::fs::remove_dir(job.output);
+    }
     outcome.map_err(|error| match error.downcast::<Error>() {
         Ok(error) => with_remedy(error, job.output),
         Err(error) => error,
