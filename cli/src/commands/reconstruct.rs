@@ -20,6 +20,7 @@ use tessera_engine::anchors::AnchorTraining;
 use tessera_engine::blocks::{BlocksJob, BlocksOutcome, BlocksRun};
 use tessera_engine::datasets::capture::{Capture, photos};
 use tessera_engine::evaluate::EvalReport;
+use tessera_engine::exchange::Ranks;
 use tessera_engine::rbf::radiance::RadianceTraining;
 use tessera_engine::splats::SplatTraining;
 use tessera_engine::surface::SurfaceTraining;
@@ -294,7 +295,11 @@ impl Job<'_> {
                 return self.train_blocks(job, folder, console);
             }
             Settings::Splats(config) => Training::Splats(Box::new(SplatTraining::on(self.device, &capture, config)?)),
-            Settings::Anchors(config) => Training::Anchors(Box::new(AnchorTraining::new(&capture, config)?)),
+            Settings::Anchors(config) => {
+                // Blocks may have been kept in the folder by several processes.
+                let training = AnchorTraining::among(&capture, config, Ranks::alone(), self.output)?;
+                Training::Anchors(Box::new(training))
+            }
             Settings::Surface(config) if SequenceTraining::is_for(&capture, config) => {
                 Training::Sequence(Box::new(SequenceTraining::new(&capture, config)?))
             }

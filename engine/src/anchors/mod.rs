@@ -180,7 +180,10 @@ impl AnchorTraining {
         let voxels = first_voxels(&capture, &plan, &config)?;
         let work: Vec<usize> = voxels.iter().map(|voxels| voxels.places.len()).collect();
         let deal = Deal::new(&work, config.together, config.steps, config.visit);
-        deal.check(size)?;
+        if let Err(error) = deal.check(size) {
+            // All find it out, and rank 0 says it.
+            return Err(if ranks.leads() { error } else { ranks.listen().err().unwrap_or(error) });
+        }
         let lanes: Vec<usize> = (0..deal.lanes()).filter(|lane| deal.rank(*lane, size) == rank).collect();
         let lanes = lanes[0]..lanes[0] + lanes.len();
         let decoders = match config.sharing {

@@ -163,6 +163,7 @@ fn ranks_that_cannot_train_together_end_with_one_sentence_of_rank_0() {
     let ended = train_among(&root.path().join("few"), Existing::Refuse, &few, 3, usize::MAX);
     let said = |outcome: &Result<Outcome>| outcome.as_ref().map_or_else(ToString::to_string, |_| "nothing".to_owned());
     assert!(said(&ended[0]).contains("3 processes are too many"), "{ended:?}");
+    assert!(ended[1..].iter().all(|other| matches!(other, Err(Error::SaidByLead(_)))), "{ended:?}");
 
     let (listener, place) = listen_here().expect("a port is free");
     let run = root.path().join("other");
