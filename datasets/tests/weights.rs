@@ -28,7 +28,9 @@ fn tensors_are_read_from_both_kinds_of_files_in_all_kinds_of_numbers() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let tensors = drawn();
     for stored in [Stored::Float32, Stored::Float16, Stored::Bfloat16] {
-        for bytes in [torch(&tensors, &["vae", "dit"], stored), torch(&tensors, &[], stored), safetensors(&tensors, stored)] {
+        for bytes in
+            [torch(&tensors, &["vae", "dit"], stored), torch(&tensors, &[], stored), safetensors(&tensors, stored)]
+        {
             let file = WeightsFile::open(write(root.path(), &bytes)).expect("weights");
             assert_eq!(file.tensors().len(), tensors.len(), "as many as were written");
             for (name, shape, values) in &tensors {
@@ -53,7 +55,8 @@ fn with_pickle(program: &[u8]) -> Vec<u8> {
 
 /// The pickle of one tensor, from its storage's class, its offset, shape and strides.
 fn of_tensor(class: &str, offset: u8, shape: &[u8], strides: &[u8]) -> Vec<u8> {
-    let tuple = |values: &[u8]| [&b"("[..], &values.iter().flat_map(|v| [b'K', *v]).collect::<Vec<u8>>(), b"t"].concat();
+    let tuple =
+        |values: &[u8]| [&b"("[..], &values.iter().flat_map(|v| [b'K', *v]).collect::<Vec<u8>>(), b"t"].concat();
     [
         b"\x80\x02}X\x01\0\0\0xctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\n",
         class.as_bytes(),

@@ -280,11 +280,11 @@ impl PublishedConfig {
         let structure = self.dense_dit.params.check().map_err(|e| format!("has a dense_dit {e}"))?;
         self.dense_vae.params.check(self.dense_dit.params.out_channels).map_err(|e| format!("has a dense_vae {e}"))?;
         let encoder = &self.dense_image_encoder.params;
-        if *encoder != self.sparse_image_encoder.params {
-            return Err("has two different image encoders, which is not supported".to_owned());
-        }
         if !encoder.version.starts_with("dinov2_") || !encoder.version.ends_with("_reg") {
             return Err(format!("has the image encoder {}, and not DINOv2 with registers", encoder.version));
+        }
+        if *encoder != self.sparse_image_encoder.params {
+            return Err("has two different image encoders, which is not supported".to_owned());
         }
         sizes(&[("size", encoder.size)]).map_err(|e| format!("has an image encoder {e}"))?;
         let up = self.dense_vae.params.model_channels_decoder.len() - 1;

@@ -213,4 +213,3 @@ fn declare_encoder(config: &DenseVae, unread: &mut Parameters) {
     Norm::new(maker, "out_layer.0", last, EPSILON);
     Conv::new(maker, "out_layer.2", [last, 2 * config.embed_dim], 3);
 }
-

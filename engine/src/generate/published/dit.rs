@@ -2,9 +2,7 @@
 //!
 //! Both predict the velocity of a rectified flow from noisy tokens, the time, and the tokens of a picture, to which every block pays attention.
 
-use super::super::model::{
-    BlockSizes, Linear, Maker, Mlp, SparseAttention, Tokens, waves_of_place, waves_of_time,
-};
+use super::super::model::{BlockSizes, Linear, Maker, Mlp, SparseAttention, Tokens, waves_of_place, waves_of_time};
 use super::super::tape::{Initial, Parameter, Parameters, Tape, Var};
 use super::config::{DenseDit, SparseDit};
 use super::layers::{CrossAttention, Norm, SelfAttention, by_rows};
@@ -100,8 +98,7 @@ impl Dit {
         let widths = [width, config.cond_channels, config.in_channels];
         let heads = Heads { queries, keys: config.num_kv_heads, width: width / queries };
         let (side, count, kind) = (config.compression_block_size, config.topk, config.compression());
-        let condition =
-            config.sparse_conditions.then(|| Linear::new(maker, "cond_proj", [config.cond_channels; 2]));
+        let condition = config.sparse_conditions.then(|| Linear::new(maker, "cond_proj", [config.cond_channels; 2]));
         let sight = |maker: &mut Maker<'_>, i: usize| {
             let shifted = !config.use_shift || i % 2 == 1;
             Sight::Sparse(SparseAttention::new(maker, width, heads, side, count, kind), shifted)
@@ -169,7 +166,14 @@ impl Dit {
     }
 
     /// Velocities of tokens, `[N, latent]`, in the order of `over`, at a time (1 is noise) and with a condition as [`Self::condition`] makes it.
-    pub fn velocity(&self, parameters: &Parameters, x: &[f32], time: f32, condition: &[f32], over: &Over<'_>) -> Vec<f32> {
+    pub fn velocity(
+        &self,
+        parameters: &Parameters,
+        x: &[f32],
+        time: f32,
+        condition: &[f32],
+        over: &Over<'_>,
+    ) -> Vec<f32> {
         let time = self.time(parameters, time);
         let mut x = self.placed(parameters, x, over);
         let pattern = match over {

@@ -45,13 +45,7 @@ pub struct SelfAttention {
 
 impl SelfAttention {
     /// Over tokens of `width` numbers; the names are those of the two products.
-    pub fn new(
-        maker: &mut Maker<'_>,
-        [project, out]: [&str; 2],
-        width: usize,
-        heads: usize,
-        normalised: bool,
-    ) -> Self {
+    pub fn new(maker: &mut Maker<'_>, [project, out]: [&str; 2], width: usize, heads: usize, normalised: bool) -> Self {
         let of_head = width / heads;
         let project = Linear::new(maker, project, [width, 3 * width]);
         let scale = |maker: &mut Maker<'_>, name: &str| maker.add(name, &[heads, of_head], Initial::Ones);

@@ -26,7 +26,13 @@ pub(super) fn transformer(plan: MemoryPlan, weights: usize, [tokens, width, look
 }
 
 /// What the details need: the larger of the transformer's and the decoder's needs.
-pub(super) fn details(config: &SparseDit, weights: [usize; 2], channels: usize, looks_at: usize, voxels: &[[i32; 4]]) -> MemoryPlan {
+pub(super) fn details(
+    config: &SparseDit,
+    weights: [usize; 2],
+    channels: usize,
+    looks_at: usize,
+    voxels: &[[i32; 4]],
+) -> MemoryPlan {
     let tokens = voxels.len();
     let made = transformer(MemoryPlan::default(), weights[0], [tokens, config.model_channels, looks_at]);
     let piece = most_in_a_piece(voxels) as u64 * DISTANCES as u64;

@@ -233,11 +233,7 @@ impl Published {
         let (encoder, mut wanted) = Dinov2::new(&self.encoder, self.config.dense_image_encoder.params.size)?;
         let [side, _] = encoder.grid();
         let count = encoder.before() + side * side;
-        let plan = memory::transformer(
-            MemoryPlan::default(),
-            wanted.parameters.count(),
-            [count, encoder.width(), 0],
-        );
+        let plan = memory::transformer(MemoryPlan::default(), wanted.parameters.count(), [count, encoder.width(), 0]);
         run.check(&plan)?;
         wanted.load(&self.encoder)?;
         encoder.prepare(&mut wanted.parameters);

@@ -110,8 +110,7 @@ impl SparseDecoder {
     /// The distances of the voxels in a piece.
     fn decode_piece(&self, parameters: &Parameters, piece: [i32; 3], voxels: &[[i32; 4]], x: &[f32], out: &mut [f32]) {
         let near: Vec<usize> = (0..voxels.len()).filter(|i| is_in(piece, &voxels[*i], AROUND)).collect();
-        let mut values: Vec<f32> =
-            near.iter().flat_map(|i| &x[i * self.width..][..self.width]).copied().collect();
+        let mut values: Vec<f32> = near.iter().flat_map(|i| &x[i * self.width..][..self.width]).copied().collect();
         let mut sites = Sites::new(near.iter().map(|i| voxels[*i]).collect());
         let mut columns = self.width;
         for Subdivide([first, second]) in &self.up {
@@ -159,13 +158,7 @@ pub fn most_in_a_piece(voxels: &[[i32; 4]]) -> usize {
     pieces(voxels).into_iter().map(count).max().unwrap_or(0)
 }
 
-fn convolved(
-    parameters: &Parameters,
-    conv: &Conv,
-    values: Vec<f32>,
-    columns: &mut usize,
-    sites: &Sites,
-) -> Vec<f32> {
+fn convolved(parameters: &Parameters, conv: &Conv, values: Vec<f32>, columns: &mut usize, sites: &Sites) -> Vec<f32> {
     let mut tape = Tape::without_gradients(parameters);
     let x = tape.constant(values, *columns);
     let neighbours = Arc::new(sites.neighbours());

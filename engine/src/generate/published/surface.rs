@@ -99,8 +99,7 @@ impl<'a> Surface<'a> {
     fn piece(&self, b: [usize; 3], level: f32) -> Option<Piece> {
         let known = |corner: usize| {
             let p: [usize; 3] = std::array::from_fn(|k| (b[k] + (corner >> k & 1)).wrapping_sub(1));
-            p.iter().all(|x| *x < self.side)
-                && self.voxels[(p[0] * self.side + p[1]) * self.side + p[2]] < INSIDE
+            p.iter().all(|x| *x < self.side) && self.voxels[(p[0] * self.side + p[1]) * self.side + p[2]] < INSIDE
         };
         if !(0..8).any(known) {
             return None;

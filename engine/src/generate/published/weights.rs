@@ -46,11 +46,8 @@ pub fn check(file: &WeightsFile, all: &[&Wanted]) -> Result<()> {
         }
     }
     let other: Vec<&str> = other.iter().map(String::as_str).collect();
-    let said = [
-        said("lacks", &missing),
-        said("has what its model does not know:", &extra),
-        said("has other shapes:", &other),
-    ];
+    let said =
+        [said("lacks", &missing), said("has what its model does not know:", &extra), said("has other shapes:", &other)];
     let said: Vec<String> = said.into_iter().flatten().collect();
     if said.is_empty() {
         return Ok(());
