@@ -14,8 +14,9 @@ use tessera_kernels::sparse_attention::{Heads, Pattern};
 /// Added to variances inside of blocks, and behind the last.
 const EPSILON: f32 = 1e-6;
 const LAST_EPSILON: f32 = 1e-5;
-/// Numbers that a time becomes.
+/// Numbers that a time becomes, and what it is multiplied by before.
 const TIME: usize = 256;
+const TIME_SCALE: f32 = 1000.0;
 
 /// Tokens of a picture, `[count, width]`, and where patches lie, for models that want to know.
 #[derive(Clone, Debug)]
@@ -198,7 +199,7 @@ impl Dit {
     /// What a time becomes before the modulation of each block: `[width]`.
     fn time(&self, parameters: &Parameters, time: f32) -> Vec<f32> {
         let mut tape = Tape::without_gradients(parameters);
-        let x = tape.constant(waves_of_time(time, TIME), TIME);
+        let x = tape.constant(waves_of_time(TIME_SCALE * time, TIME), TIME);
         let x = self.time[0].run(&mut tape, x);
         let x = tape.activation(x, Activation::Silu);
         let x = self.time[1].run(&mut tape, x);

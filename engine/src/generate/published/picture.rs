@@ -56,7 +56,7 @@ impl Prepared {
         for [x, y] in cut {
             let [rgb @ .., alpha] = <[u8; 4]>::try_from(pixel(x, y)).unwrap_or([0; 4]);
             let share = f64::from(alpha) / 255.0;
-            colours.extend(rgb.map(|c| ((f64::from(c) / 255.0 * share + 1.0 - share) * 255.0) as u8));
+            colours.extend(rgb.map(|c| ((f64::from(c) / 255.0 * share + (1.0 - share)) * 255.0) as u8));
             mask.push(alpha);
         }
         let cut = [x1 - x0, y1 - y0];
