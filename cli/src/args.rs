@@ -23,7 +23,9 @@ use tessera_engine::train::RunConfig;
 pub use bench::{Bench, BenchKind, RbfSubject};
 pub use fit::{Fit, FitImage, FitOptions, FitSdf};
 pub use fuse::Fuse;
-pub use generate::{Generate, GenerateEval, GenerateSample, GenerateTrain, MADE, MakingOptions};
+pub use generate::{
+    Generate, GenerateCheck, GenerateEval, GenerateImage, GenerateSample, GenerateTrain, MADE, MakingOptions,
+};
 pub use mesh::Mesh;
 pub use plan::Plan;
 pub use reconstruct::{Choices, Method, Reconstruct};

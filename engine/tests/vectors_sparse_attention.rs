@@ -85,7 +85,7 @@ fn spatial(case: &Case) {
     let width = case.shape("x")[1];
     let mut parameters = Parameters::default();
     let rng = &mut Pcg64::seed_from_u64(0);
-    let mut maker = Maker { parameters: &mut parameters, rng, prefix: String::new() };
+    let mut maker = Maker { parameters: &mut parameters, rng: Some(rng), prefix: String::new() };
     let layer = SparseAttention::new(&mut maker, width, heads, sizes.compression, case.size("topk"), compression);
     let x = maker.add("x", &case.shape("x"), Initial::Zeros);
     let names = names(compression);

@@ -5,6 +5,8 @@
 
 pub mod colmap;
 mod program;
+pub mod published;
+pub mod weights;
 
 pub use program::{Finished, Program};
 

@@ -10,6 +10,7 @@ mod generate;
 mod interruption;
 mod journey;
 mod moving;
+mod published;
 mod rigs;
 mod scenes;
 mod shared_data;

@@ -1,7 +1,8 @@
 //! `tessera generate`.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use tessera_engine::generate::published::Resolution;
 
 #[derive(Debug, Subcommand)]
 pub enum Generate {
@@ -11,6 +12,10 @@ pub enum Generate {
     Sample(GenerateSample),
     /// Measure a generator: its shapes against held-out ones
     Eval(GenerateEval),
+    /// Make a mesh of the object in a picture, with the published weights of Direct3D-S2
+    Image(GenerateImage),
+    /// Look whether published weights are complete and fit their settings
+    Check(GenerateCheck),
 }
 
 /// The word for made shapes in place of a folder.
@@ -99,6 +104,73 @@ pub struct GenerateEval {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The folder holds config.yaml, model_dense, model_sparse_512 and model_sparse_1024 (.ckpt or .safetensors) as they are published, and \
+                  dinov2_vitl14_reg4_pretrain (.pth or .safetensors). On a processor alone this takes hours; docs/guide/generation.md says where the files \
+                  are and how much memory they need."
+)]
+pub struct GenerateImage {
+    /// Picture of the object, cut out: its alpha says where it is
+    #[arg(required_unless_present = "help_settings")]
+    pub picture: Option<PathBuf>,
+    /// Folder with the published settings and weights
+    #[arg(long, value_name = "DIR", required_unless_present = "help_settings")]
+    pub weights: Option<PathBuf>,
+    /// Mesh to write: .glb, .ply or .obj
+    #[arg(short, long, value_name = "FILE", required_unless_present = "help_settings")]
+    pub output: Option<PathBuf>,
+    /// Voxels along a side; the finer ones begin with the coarse ones' surface
+    #[arg(long, value_enum, default_value_t = ResolutionName::Coarse)]
+    pub resolution: ResolutionName,
+    /// Start of all random numbers: the same seed makes the same shape
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Any setting, as often as needed
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// List all settings and stop
+    #[arg(long)]
+    pub help_settings: bool,
+    /// Replace the output if it is there
+    #[arg(long)]
+    pub force: bool,
+    /// Print the final figures as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateCheck {
+    /// Folder with the published settings and weights
+    pub weights: PathBuf,
+    /// Up to which voxels along a side shapes are to be made
+    #[arg(long, value_enum, default_value_t = ResolutionName::Fine)]
+    pub resolution: ResolutionName,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ResolutionName {
+    /// 512
+    #[value(name = "512")]
+    Coarse,
+    /// 1024
+    #[value(name = "1024")]
+    Fine,
+}
+
+impl From<ResolutionName> for Resolution {
+    fn from(name: ResolutionName) -> Self {
+        match name {
+            ResolutionName::Coarse => Self::Coarse,
+            ResolutionName::Fine => Self::Fine,
+        }
+    }
 }
 
 fn at_least_zero(text: &str) -> Result<f32, String> {

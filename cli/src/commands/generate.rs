@@ -1,5 +1,7 @@
 //! `tessera generate`: learning to make shapes, making them, and measuring that.
 
+mod published;
+
 use crate::args::{Generate, GenerateEval, GenerateSample, GenerateTrain, MADE, MakingOptions};
 use crate::console::{Console, INTERRUPTED, UsageError};
 use crate::interrupt;
@@ -32,6 +34,8 @@ pub fn run(args: &Generate, console: &Console) -> Result<ExitCode> {
         Generate::Train(args) => train(args, console),
         Generate::Sample(args) => sample(args, console).map(|()| ExitCode::SUCCESS),
         Generate::Eval(args) => eval(args, console).map(|()| ExitCode::SUCCESS),
+        Generate::Image(args) => published::image(args, console),
+        Generate::Check(args) => published::check(args, console).map(|()| ExitCode::SUCCESS),
     }
 }
 

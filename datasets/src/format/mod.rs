@@ -56,6 +56,8 @@ mod staged;
 pub mod stream;
 pub mod tiles;
 pub mod volumetric;
+#[cfg(feature = "files")]
+pub mod weights;
 
 #[cfg(feature = "files")]
 pub use atomic::{AtomicFile, AtomicFolder, Existing, write_atomically};

@@ -5,6 +5,7 @@
 mod counting;
 mod mutations;
 mod scenes;
+mod weights;
 
 use counting::{alone, counted};
 use mutations::Mutations;

@@ -8,6 +8,7 @@
 //!
 //! - [`data`]: what is learned from; [`tape`]: layers and their gradients; [`model`]: the networks.
 //! - [`train`]: learning; [`generator`]: what was learned, as a file, and making shapes with it; [`measure`]: how good they are; [`memory`]: what it takes.
+//! - [`published`]: shapes of pictures with the models that were published, which are of the same kind.
 
 pub mod config;
 pub mod data;
@@ -15,6 +16,7 @@ pub mod generator;
 pub mod measure;
 pub mod memory;
 pub mod model;
+pub mod published;
 mod sheet;
 pub mod tape;
 pub mod train;

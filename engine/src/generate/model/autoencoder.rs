@@ -85,7 +85,7 @@ impl Autoencoder {
     pub fn new(shape: AutoencoderShape, rng: &mut Pcg64) -> (Self, Parameters) {
         let mut parameters = Parameters::default();
         let AutoencoderShape { latent, fine, coarse, .. } = shape;
-        let mut encoder = Maker { parameters: &mut parameters, rng: &mut *rng, prefix: "encoder.".to_owned() };
+        let mut encoder = Maker { parameters: &mut parameters, rng: Some(&mut *rng), prefix: "encoder.".to_owned() };
         let maker = &mut encoder;
         let encode = [
             Conv::of_neighbours(maker, "conv.0", [CHILDREN, fine]),
@@ -94,7 +94,7 @@ impl Autoencoder {
         let encode_window = WindowBlock::new(&mut maker.part("blocks.0"), coarse, HEADS, false);
         let mean = Linear::new(maker, "mean", [coarse, latent]);
         let log_variance = Linear::zeros(maker, "log_variance", [coarse, latent]);
-        let mut decoder = Maker { parameters: &mut parameters, rng, prefix: "decoder.".to_owned() };
+        let mut decoder = Maker { parameters: &mut parameters, rng: Some(rng), prefix: "decoder.".to_owned() };
         let maker = &mut decoder;
         let input = Linear::new(maker, "input_layer", [latent, coarse]);
         let decode_windows =

@@ -20,8 +20,8 @@ const GROUPS: usize = 32;
 pub struct Maker<'a> {
     /// All so far.
     pub parameters: &'a mut Parameters,
-    /// Where they begin.
-    pub rng: &'a mut Pcg64,
+    /// Where they begin; nowhere, when they come from a file.
+    pub rng: Option<&'a mut Pcg64>,
     /// What their names begin with.
     pub prefix: String,
 }
@@ -29,12 +29,17 @@ pub struct Maker<'a> {
 impl Maker<'_> {
     /// A part of the model whose names begin with its own.
     pub fn part(&mut self, name: &str) -> Maker<'_> {
-        Maker { parameters: self.parameters, rng: self.rng, prefix: format!("{}{name}.", self.prefix) }
+        let prefix = format!("{}{name}.", self.prefix);
+        Maker { parameters: self.parameters, rng: self.rng.as_deref_mut(), prefix }
     }
 
     /// A tensor.
     pub fn add(&mut self, name: &str, shape: &[usize], initial: Initial) -> Parameter {
-        self.parameters.add(format!("{}{name}", self.prefix), shape, initial, self.rng)
+        let name = format!("{}{name}", self.prefix);
+        match self.rng.as_deref_mut() {
+            Some(rng) => self.parameters.add(name, shape, initial, rng),
+            None => self.parameters.declare(name, shape),
+        }
     }
 }
 
@@ -59,6 +64,11 @@ impl Linear {
     /// All zeros: what comes out is nothing at first.
     pub fn zeros(maker: &mut Maker<'_>, name: &str, [inner, outer]: [usize; 2]) -> Self {
         Self::beginning(maker, name, [inner, outer], Initial::Zeros, true)
+    }
+
+    /// With tensors that are there already.
+    pub fn of(weight: Parameter, bias: Option<Parameter>) -> Self {
+        Self { weight, bias }
     }
 
     fn beginning(maker: &mut Maker<'_>, name: &str, [inner, outer]: [usize; 2], initial: Initial, bias: bool) -> Self {

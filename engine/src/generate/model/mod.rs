@@ -6,6 +6,6 @@ mod tokens;
 mod transformer;
 
 pub use autoencoder::{Autoencoder, AutoencoderShape, Grid, divergence};
-pub use layers::{Compression, Looked, Maker, SparseAttention};
-pub use tokens::{BlockSizes, Tokens};
-pub use transformer::{DetailModel, SparseShape, StructureModel, TransformerShape};
+pub use layers::{Compression, Conv, Linear, Looked, Maker, Mlp, SparseAttention};
+pub use tokens::{BlockSizes, Tokens, Window};
+pub use transformer::{DetailModel, SparseShape, StructureModel, TransformerShape, waves_of_place, waves_of_time};

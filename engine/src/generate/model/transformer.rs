@@ -96,7 +96,7 @@ impl Trunk {
         (times, labels): (&[f32], &[u32]),
         over: Over<'_>,
     ) -> Var {
-        let time = tape.constant(times.iter().flat_map(|t| waves_of_time(TIME_SCALE * t)).collect(), TIME);
+        let time = tape.constant(times.iter().flat_map(|t| waves_of_time(TIME_SCALE * t, TIME)).collect(), TIME);
         let time = self.time[0].run(tape, time);
         let time = tape.activation(time, Activation::Silu);
         let time = self.time[1].run(tape, time);
@@ -121,7 +121,7 @@ impl StructureModel {
     /// Over tokens of `token` numbers each.
     pub fn new(shape: TransformerShape, token: usize, rng: &mut Pcg64) -> (Self, Parameters) {
         let mut parameters = Parameters::default();
-        let mut maker = Maker { parameters: &mut parameters, rng, prefix: String::new() };
+        let mut maker = Maker { parameters: &mut parameters, rng: Some(rng), prefix: String::new() };
         let block = |maker: &mut Maker<'_>, _| DitBlock::full(maker, shape.width, shape.heads);
         let trunk = Trunk::new(&mut maker, shape, [token; 2], block);
         (Self(trunk), parameters)
@@ -156,7 +156,7 @@ impl DetailModel {
         rng: &mut Pcg64,
     ) -> (Self, Parameters) {
         let mut parameters = Parameters::default();
-        let mut maker = Maker { parameters: &mut parameters, rng, prefix: String::new() };
+        let mut maker = Maker { parameters: &mut parameters, rng: Some(rng), prefix: String::new() };
         let heads = Heads { queries: shape.heads, keys: sparse.key_heads, width: shape.width / shape.heads };
         let block = |maker: &mut Maker<'_>, i: usize| {
             let attention = |maker: &mut Maker<'_>| {
@@ -186,14 +186,14 @@ impl DetailModel {
 }
 
 /// Cosines and sines of a time at frequencies from 1 to 1 / 10,000.
-fn waves_of_time(time: f32) -> Vec<f32> {
-    let half = TIME / 2;
+pub fn waves_of_time(time: f32, columns: usize) -> Vec<f32> {
+    let half = columns / 2;
     let angle = |k: usize| time * (-PERIOD.ln() * k as f32 / half as f32).exp();
     (0..half).map(|k| angle(k).cos()).chain((0..half).map(|k| angle(k).sin())).collect()
 }
 
 /// Sines and cosines of each coordinate, zeros behind them.
-fn waves_of_place(place: [f32; 3], width: usize) -> Vec<f32> {
+pub fn waves_of_place(place: [f32; 3], width: usize) -> Vec<f32> {
     let count = width / 6;
     let mut waves = Vec::with_capacity(width);
     for x in place {

@@ -112,6 +112,13 @@ impl<'p> Tape<'p> {
         &self.entries[var.0].values
     }
 
+    /// The numbers of an entry, where nothing else of the tape is needed any more.
+    pub fn take(self, var: Var) -> Vec<f32> {
+        let values = self.get(var);
+        drop(self);
+        Arc::try_unwrap(values).unwrap_or_else(|shared| shared.to_vec())
+    }
+
     /// How many columns an entry has.
     pub fn columns(&self, var: Var) -> usize {
         self.entries[var.0].columns

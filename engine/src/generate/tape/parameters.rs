@@ -62,6 +62,33 @@ impl Parameters {
         Parameter(self.entries.len() - 1)
     }
 
+    /// Adds a tensor whose numbers come from a file: none until [`Self::replace`] brings them.
+    pub fn declare(&mut self, name: impl Into<String>, shape: &[usize]) -> Parameter {
+        self.entries.push(Entry { name: name.into(), shape: shape.to_vec(), values: Arc::default() });
+        Parameter(self.entries.len() - 1)
+    }
+
+    /// All names and shapes, in their order.
+    pub fn table(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.entries.iter().map(|entry| (entry.name.as_str(), entry.shape.as_slice()))
+    }
+
+    /// Gives a tensor another shape and its numbers.
+    ///
+    /// # Panics
+    /// When there are not as many numbers as the shape says.
+    pub fn replace(&mut self, parameter: Parameter, shape: &[usize], values: Vec<f32>) {
+        let entry = &mut self.entries[parameter.0];
+        assert_eq!(shape.iter().product::<usize>(), values.len(), "numbers for {}", entry.name);
+        entry.shape = shape.to_vec();
+        entry.values = Arc::new(values);
+    }
+
+    /// All tensors.
+    pub fn all(&self) -> impl Iterator<Item = Parameter> + use<> {
+        (0..self.entries.len()).map(Parameter)
+    }
+
     /// The tensor of a name.
     pub fn named(&self, name: &str) -> Option<Parameter> {
         self.entries.iter().position(|entry| entry.name == name).map(Parameter)
@@ -85,7 +112,7 @@ impl Parameters {
 
     /// How many numbers there are.
     pub fn count(&self) -> usize {
-        self.entries.iter().map(|entry| entry.values.len()).sum()
+        self.entries.iter().map(|entry| entry.shape.iter().product::<usize>()).sum()
     }
 
     /// The numbers of a tensor.

@@ -1,0 +1,151 @@
+//! Layers that the published models have and our own do not. Nothing here is ever trained, so results are put on tapes as they are.
+
+use super::super::model::{Linear, Maker};
+use super::super::tape::{Initial, Parameter, Parameters, Tape, Var};
+use std::sync::Arc;
+use tessera_kernels::sparse_attention::{Heads, Pattern};
+
+/// Rows that are taken at a time where rows do not know of each other.
+const ROWS: usize = 4096;
+/// Lengths are divided by at least this.
+const SHORTEST: f32 = 1e-12;
+
+/// Numbers by which normalised columns are multiplied, and what is added to them.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm {
+    weight: Parameter,
+    bias: Parameter,
+    epsilon: f32,
+}
+
+impl Norm {
+    /// Of so many columns; `epsilon` is added to variances.
+    pub fn new(maker: &mut Maker<'_>, name: &str, columns: usize, epsilon: f32) -> Self {
+        let weight = maker.add(&format!("{name}.weight"), &[columns], Initial::Ones);
+        let bias = maker.add(&format!("{name}.bias"), &[columns], Initial::Zeros);
+        Self { weight, bias, epsilon }
+    }
+
+    /// Of all rows.
+    pub fn run(&self, tape: &mut Tape<'_>, x: Var) -> Var {
+        let h = tape.layer_norm(x, self.epsilon);
+        tape.affine(h, self.weight, self.bias)
+    }
+}
+
+/// Attention in which queries, keys and values come from one product, as they do in self-attention.
+#[derive(Clone, Debug)]
+pub struct SelfAttention {
+    heads: Heads,
+    project: Linear,
+    /// By what normalised queries and keys are multiplied, where they are normalised.
+    scales: Option<[Parameter; 2]>,
+    out: Linear,
+}
+
+impl SelfAttention {
+    /// Over tokens of `width` numbers; the names are those of the two products.
+    pub fn new(maker: &mut Maker<'_>, [project, out]: [&str; 2], width: usize, heads: usize, normalised: bool) -> Self {
+        let of_head = width / heads;
+        let project = Linear::new(maker, project, [width, 3 * width]);
+        let scale = |maker: &mut Maker<'_>, name: &str| maker.add(name, &[heads, of_head], Initial::Ones);
+        let scales = normalised.then(|| ["q_rms_norm.gamma", "k_rms_norm.gamma"].map(|name| scale(maker, name)));
+        Self { heads: Heads::equal(heads, of_head), project, scales, out: Linear::new(maker, out, [width; 2]) }
+    }
+
+    /// By a pattern.
+    pub fn run(&self, tape: &mut Tape<'_>, x: Var, pattern: &Arc<Vec<Pattern>>) -> Var {
+        let all = self.project.run(tape, x);
+        let [mut q, mut k, v] = [0, 1, 2].map(|part| columns(tape, all, part, 3));
+        if let Some([by_q, by_k]) = self.scales {
+            q = normalised(tape, q, by_q, self.heads.width);
+            k = normalised(tape, k, by_k, self.heads.width);
+        }
+        let (out, _) = tape.attention(self.heads, pattern, [q, k, v]);
+        self.out.run(tape, out)
+    }
+}
+
+/// Attention of tokens over those of a condition.
+#[derive(Clone, Debug)]
+pub struct CrossAttention {
+    heads: Heads,
+    query: Linear,
+    project: Linear,
+    out: Linear,
+}
+
+/// Keys and values of a condition.
+pub struct Seen {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+impl CrossAttention {
+    /// Of tokens of `width` numbers over such of `condition`.
+    pub fn new(maker: &mut Maker<'_>, [width, condition]: [usize; 2], heads: usize) -> Self {
+        let query = Linear::new(maker, "to_q", [width; 2]);
+        let project = Linear::new(maker, "to_kv", [condition, 2 * width]);
+        let heads = Heads::equal(heads, width / heads);
+        Self { heads, query, project, out: Linear::new(maker, "to_out", [width; 2]) }
+    }
+
+    /// What is seen of the tokens of a condition.
+    pub fn seen(&self, parameters: &Parameters, condition: &[f32], width: usize) -> Seen {
+        let mut tape = Tape::without_gradients(parameters);
+        let x = tape.constant(condition.to_vec(), width);
+        let all = self.project.run(&mut tape, x);
+        let [keys, values] = [0, 1].map(|part| columns(&mut tape, all, part, 2));
+        Seen { keys: tape.values(keys).to_vec(), values: tape.values(values).to_vec() }
+    }
+
+    /// Of rows.
+    pub fn run(&self, tape: &mut Tape<'_>, x: Var, seen: &Seen) -> Var {
+        let q = self.query.run(tape, x);
+        let width = self.heads.queries * self.heads.width;
+        let [k, v] = [&seen.keys, &seen.values].map(|values| tape.constant(values.clone(), width));
+        let pattern = Pattern::of_blocks(&[tape.rows(q)], &[tape.rows(k)]);
+        let (out, _) = tape.attention(self.heads, &Arc::new(vec![pattern]), [q, k, v]);
+        self.out.run(tape, out)
+    }
+}
+
+/// One of `parts` equal parts of columns.
+pub fn columns(tape: &mut Tape<'_>, x: Var, part: usize, parts: usize) -> Var {
+    let width = tape.columns(x) / parts;
+    let rows = tape.values(x).chunks_exact(parts * width);
+    let values = rows.flat_map(|row| &row[part * width..][..width]).copied().collect();
+    tape.constant(values, width)
+}
+
+/// Each head's numbers at length √`width`, times those of a parameter.
+fn normalised(tape: &mut Tape<'_>, x: Var, by: Parameter, width: usize) -> Var {
+    let by = tape.parameter(by);
+    let columns = tape.columns(x);
+    let mut values = tape.values(x).to_vec();
+    for row in values.chunks_exact_mut(columns) {
+        for (head, by) in row.chunks_exact_mut(width).zip(tape.values(by).chunks_exact(width)) {
+            let length = head.iter().map(|x| x * x).sum::<f32>().sqrt().max(SHORTEST);
+            let scale = (width as f32).sqrt() / length;
+            head.iter_mut().zip(by).for_each(|(x, by)| *x *= scale * by);
+        }
+    }
+    tape.constant(values, columns)
+}
+
+/// What layers that look at rows alone make of rows of `width` numbers, some rows at a time.
+pub fn by_rows(
+    parameters: &Parameters,
+    rows: Vec<f32>,
+    width: usize,
+    mut run: impl FnMut(&mut Tape<'_>, Var) -> Var,
+) -> Vec<f32> {
+    let mut out = Vec::with_capacity(rows.len());
+    for part in rows.chunks(ROWS * width) {
+        let mut tape = Tape::without_gradients(parameters);
+        let x = tape.constant(part.to_vec(), width);
+        let y = run(&mut tape, x);
+        out.extend_from_slice(tape.values(y));
+    }
+    out
+}
