@@ -60,7 +60,7 @@ fn of_tensor(class: &str, offset: u8, shape: &[u8], strides: &[u8]) -> Vec<u8> {
     [
         b"\x80\x02}X\x01\0\0\0xctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\n",
         class.as_bytes(),
-        b"\nX\x01\0\0\00X\x03\0\0\0cpuK\x04tQK",
+        b"\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQK",
         &[offset],
         &tuple(shape),
         &tuple(strides),

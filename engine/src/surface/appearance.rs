@@ -48,8 +48,8 @@ impl Appearance {
     }
 
     pub fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) {
-        if self.width > 0 {
-            let shape = [self.codes.len() / self.width, self.width];
+        if let Some(photos) = self.codes.len().checked_div(self.width) {
+            let shape = [photos, self.width];
             checkpoint.f32("codes", &shape, &self.codes[..]);
             checkpoint.f32("codes.first", &shape, &self.moments.first[..]);
             checkpoint.f32("codes.second", &shape, &self.moments.second[..]);

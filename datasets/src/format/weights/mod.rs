@@ -1,7 +1,7 @@
 //! Weights of networks, as other programs save them: safetensors, and what PyTorch's `torch.save` writes (`.ckpt`, `.pt`, `.pth`).
 //!
 //! A file is opened by reading its table of tensors: names, shapes, kinds of numbers, places. Numbers are read tensor by tensor, so that there is
-//! never more than one copy of what is asked for. A PyTorch file is a zip archive with a pickle, which is a program: [`pickle`] runs only the few
+//! never more than one copy of what is asked for. A PyTorch file is a zip archive with a pickle, which is a program: `pickle` runs only the few
 //! instructions that tables of tensors need, knows only the few names that occur in them, and refuses everything else. Nothing of it is executed.
 
 mod pickle;

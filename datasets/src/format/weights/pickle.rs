@@ -107,13 +107,13 @@ impl Machine<'_> {
                 b'}' => self.push(Object::Table(Vec::new())),
                 b']' | b')' => self.push(Object::Sequence(Vec::new())),
                 b't' => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_to_mark()?;
                     self.push(Object::Sequence(items));
                 }
                 0x85..=0x87 => self.tuple(usize::from(code - 0x84))?,
                 b'a' => self.append(1)?,
                 b'e' => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_to_mark()?;
                     self.extend(items)?;
                 }
                 b's' => {
@@ -121,7 +121,7 @@ impl Machine<'_> {
                     self.set(&[key, value])?;
                 }
                 b'u' => {
-                    let items = self.to_mark()?;
+                    let items = self.pop_to_mark()?;
                     self.set(&items)?;
                 }
                 b'q' => self.remember(1)?,
@@ -179,7 +179,7 @@ impl Machine<'_> {
         Ok([self.pop()?, second])
     }
 
-    fn to_mark(&mut self) -> Result<Vec<usize>, Refusal> {
+    fn pop_to_mark(&mut self) -> Result<Vec<usize>, Refusal> {
         let mark = self.marks.pop().ok_or("it goes back to a mark that is not there")?;
         Ok(self.stack.split_off(mark))
     }

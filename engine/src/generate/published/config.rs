@@ -300,7 +300,8 @@ impl PublishedConfig {
         let schedulers = [&self.dense_scheduler, &self.sparse_scheduler_512].into_iter();
         for scheduler in schedulers.chain(&self.sparse_scheduler_1024) {
             let Scheduler { num_train_timesteps, shift } = scheduler.params;
-            if !(1..=1_000_000).contains(&num_train_timesteps) || !(shift > 0.0 && shift < 1e6) {
+            let possible = (1..=1_000_000).contains(&num_train_timesteps) && shift > 0.0 && shift < 1e6;
+            if !possible {
                 return Err("has a scheduler without times".to_owned());
             }
         }

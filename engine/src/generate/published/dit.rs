@@ -38,7 +38,7 @@ impl Condition {
 
 enum Sight {
     Full(SelfAttention),
-    Sparse(SparseAttention, bool),
+    Sparse(Box<SparseAttention>, bool),
 }
 
 /// What tokens see.
@@ -102,7 +102,7 @@ impl Dit {
         let condition = config.sparse_conditions.then(|| Linear::new(maker, "cond_proj", [config.cond_channels; 2]));
         let sight = |maker: &mut Maker<'_>, i: usize| {
             let shifted = !config.use_shift || i % 2 == 1;
-            Sight::Sparse(SparseAttention::new(maker, width, heads, side, count, kind), shifted)
+            Sight::Sparse(Box::new(SparseAttention::new(maker, width, heads, side, count, kind)), shifted)
         };
         let own = Self::new(maker, widths, queries, config.num_blocks, sight);
         let sizes = BlockSizes {

@@ -18,6 +18,9 @@ use tessera_datasets::format::weights::WeightsFile;
 use tessera_datasets::image::Image8;
 use tessera_datasets::scene::Mesh;
 
+/// What a part of a file is for, and the tensors that it must hold.
+type NamedPart = (&'static str, Wanted);
+
 /// Endings of files of weights, in the order in which they are looked for.
 const ENDINGS: [&str; 4] = ["safetensors", "ckpt", "pth", "pt"];
 /// Names of the files, without their endings.
@@ -131,7 +134,7 @@ impl Published {
     }
 
     /// All files with what they must hold, and what that is for.
-    fn wanted(&self) -> Result<Vec<(&WeightsFile, Vec<(&'static str, Wanted)>)>> {
+    fn wanted(&self) -> Result<Vec<(&WeightsFile, Vec<NamedPart>)>> {
         let encoder = Dinov2::new(&self.encoder, self.config.dense_image_encoder.params.size)?.1;
         let dense = vec![
             ("transformer of structure", Dit::dense(&self.config.dense_dit.params).1),

@@ -290,8 +290,7 @@ impl Oracle {
             &logs,
             heads,
             topk,
-            &small.iter().map(|b| at(b, selection / m)).collect::<Vec<_>>(),
-            &large,
+            [&small.iter().map(|b| at(b, selection / m)).collect::<Vec<_>>(), &large],
         );
         let of_token: Vec<usize> =
             places.iter().map(|p| large.iter().position(|b| *b == at(p, selection)).unwrap()).collect();
@@ -315,8 +314,7 @@ impl Oracle {
         logs: &[Vec<f64>],
         [heads, groups]: [usize; 2],
         topk: usize,
-        of_means: &[[i32; 3]],
-        blocks: &[[i32; 3]],
+        [of_means, blocks]: [&[[i32; 3]]; 2],
     ) -> Vec<Vec<Vec<usize>>> {
         let width = q[0].len() / heads;
         let shared = heads / groups;
