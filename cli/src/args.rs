@@ -59,6 +59,23 @@ pub struct Common {
     pub threads: Option<u16>,
 }
 
+/// Settings of what a command computes: those of a file, then single ones.
+#[derive(Debug, Args)]
+pub struct ChosenSettings {
+    /// Start of all random numbers: the same seed gives the same bits
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any setting, as often as needed
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// List all settings and stop
+    #[arg(long)]
+    pub help_settings: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a small scene, reconstruct it from its pictures, and show what came out

@@ -1,6 +1,6 @@
 //! Training settings from all that the command line says about them.
 
-use crate::args::{Choices, Method};
+use crate::args::{Choices, ChosenSettings, Method};
 use crate::console::{Console, UsageError};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -190,6 +190,26 @@ pub fn for_run(
     Ok(config)
 }
 
+impl ChosenSettings {
+    /// Whether there is any.
+    pub fn are_given(&self) -> bool {
+        self.seed.is_some() || self.config.is_some() || !self.settings.is_empty()
+    }
+
+    /// Changes `config` by the file, then by the command's own `flags`, the seed and single settings.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or there is no such setting or value.
+    pub fn apply<C: Config>(&self, flags: impl IntoIterator<Item = String>, config: &mut C) -> Result<()> {
+        if let Some(path) = &self.config {
+            config.apply_table(&settings_in(path)?, &path.display().to_string())?;
+        }
+        let seed = self.seed.map(|seed| format!("seed={seed}"));
+        let mut all = flags.into_iter().chain(seed).chain(self.settings.iter().cloned());
+        Ok(all.try_for_each(|flag| config.set(&flag)).map_err(|e| UsageError(e.to_string()))?)
+    }
+}
+
 /// The method by which a run was trained.
 ///
 /// # Errors
@@ -235,7 +255,7 @@ fn flags(choices: &Choices) -> Vec<String> {
 ///
 /// # Errors
 /// When the file cannot be read or is no TOML.
-pub fn settings_in(path: &Path) -> Result<Table> {
+fn settings_in(path: &Path) -> Result<Table> {
     let name = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("{name}: cannot be read"))?;
     let mut table: Table = toml::from_str(&text).with_context(|| format!("{name}: is not valid TOML"))?;

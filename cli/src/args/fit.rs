@@ -1,5 +1,6 @@
 //! `tessera fit`.
 
+use super::ChosenSettings;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tessera_engine::rbf::image::Crop;
@@ -49,18 +50,8 @@ pub struct FitOptions {
     /// Where to compute: auto (a GPU if one can be used), cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: Request,
-    /// Start of all random numbers: the same seed gives the same bits
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// TOML file with settings
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Any setting, as often as needed
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub settings: Vec<String>,
-    /// List all settings and stop
-    #[arg(long)]
-    pub help_settings: bool,
+    #[command(flatten)]
+    pub chosen: ChosenSettings,
     /// Replace the output if it is there
     #[arg(long)]
     pub force: bool,

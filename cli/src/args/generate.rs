@@ -1,5 +1,6 @@
 //! `tessera generate`.
 
+use super::ChosenSettings;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tessera_engine::generate::published::Resolution;
@@ -32,18 +33,8 @@ pub struct GenerateTrain {
     /// Go on from the checkpoint beside the output
     #[arg(long)]
     pub resume: bool,
-    /// Start of all random numbers: the same seed gives the same bits
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// TOML file with settings
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Any setting, as often as needed
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub settings: Vec<String>,
-    /// List all settings and stop
-    #[arg(long)]
-    pub help_settings: bool,
+    #[command(flatten)]
+    pub chosen: ChosenSettings,
     /// Replace the output, and a checkpoint beside it
     #[arg(long)]
     pub force: bool,
@@ -109,8 +100,7 @@ pub struct GenerateEval {
 #[derive(Debug, Args)]
 #[command(
     after_help = "The folder holds config.yaml, model_dense, model_sparse_512 and model_sparse_1024 (.ckpt or .safetensors) as they are published, and \
-                  dinov2_vitl14_reg4_pretrain (.pth or .safetensors). On a processor alone this takes hours; docs/guide/generation.md says where the files \
-                  are and how much memory they need."
+                  dinov2_vitl14_reg4_pretrain (.pth or .safetensors). docs/guide/generation.md says where the files are and how much memory they need."
 )]
 pub struct GenerateImage {
     /// Picture of the object, cut out: its alpha says where it is
@@ -125,15 +115,8 @@ pub struct GenerateImage {
     /// Voxels along a side; the finer ones begin with the coarse ones' surface
     #[arg(long, value_enum, default_value_t = ResolutionName::Coarse)]
     pub resolution: ResolutionName,
-    /// Start of all random numbers: the same seed makes the same shape
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// Any setting, as often as needed
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub settings: Vec<String>,
-    /// List all settings and stop
-    #[arg(long)]
-    pub help_settings: bool,
+    #[command(flatten)]
+    pub chosen: ChosenSettings,
     /// Replace the output if it is there
     #[arg(long)]
     pub force: bool,

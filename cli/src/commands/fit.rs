@@ -6,7 +6,6 @@ use crate::console::{Console, UsageError};
 use crate::interrupt;
 use crate::progress::Progress;
 use crate::report::{Facts, bytes, count, count_of, duration};
-use crate::settings::settings_in;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -118,18 +117,13 @@ fn name_of(device: Option<&Device>) -> String {
 fn settings<C: Config>(options: &FitOptions, preset: &str) -> Result<C> {
     let mut config = C::default();
     config.apply_toml(preset, "preset")?;
-    if let Some(path) = &options.config {
-        config.apply_table(&settings_in(path)?, &path.display().to_string())?;
-    }
-    let flags = [options.steps.map(|v| format!("steps={v}")), options.seed.map(|v| format!("seed={v}"))];
-    let all = flags.into_iter().flatten().chain(options.settings.iter().cloned());
-    all.into_iter().try_for_each(|flag| config.set(&flag)).map_err(|e| UsageError(e.to_string()))?;
+    options.chosen.apply(options.steps.map(|steps| format!("steps={steps}")), &mut config)?;
     Ok(config)
 }
 
 /// Where to write; nowhere when settings are only listed.
 fn output(options: &FitOptions) -> Result<Option<PathBuf>> {
-    if options.help_settings {
+    if options.chosen.help_settings {
         return Ok(None);
     }
     let Some(path) = &options.output else { return Ok(None) };

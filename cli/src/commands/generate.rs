@@ -7,7 +7,6 @@ use crate::console::{Console, INTERRUPTED, UsageError};
 use crate::interrupt;
 use crate::progress::Progress;
 use crate::report::{Facts, bytes, count, count_of, duration};
-use crate::settings::settings_in;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -40,7 +39,7 @@ pub fn run(args: &Generate, console: &Console) -> Result<ExitCode> {
 }
 
 fn train(args: &GenerateTrain, console: &Console) -> Result<ExitCode> {
-    let Some(output) = args.output.as_ref().filter(|_| !args.help_settings) else {
+    let Some(output) = args.output.as_ref().filter(|_| !args.chosen.help_settings) else {
         console.result(GenerateConfig::help())?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -110,7 +109,7 @@ fn checkpoint_of(output: &Path) -> PathBuf {
 fn begin(args: &GenerateTrain, checkpoint: &Path, console: &Console) -> Result<Trainer> {
     if args.resume {
         let trainer = Trainer::read(checkpoint)?;
-        if args.seed.is_some() || args.config.is_some() || !args.settings.is_empty() {
+        if args.chosen.are_given() {
             let message = "--resume continues with the settings that the training began with; leave --seed, --config and --set out";
             return Err(UsageError(message.to_owned()).into());
         }
@@ -126,12 +125,7 @@ fn begin(args: &GenerateTrain, checkpoint: &Path, console: &Console) -> Result<T
         );
     }
     let mut config = GenerateConfig::default();
-    if let Some(path) = &args.config {
-        config.apply_table(&settings_in(path)?, &path.display().to_string())?;
-    }
-    let seed = args.seed.map(|seed| format!("seed={seed}"));
-    let all = seed.into_iter().chain(args.settings.iter().cloned());
-    all.into_iter().try_for_each(|flag| config.set(&flag)).map_err(|e| UsageError(e.to_string()))?;
+    args.chosen.apply(None, &mut config)?;
     config.check().map_err(|e| UsageError(e.to_string()))?;
     Ok(Trainer::new(&config, &[])?)
 }

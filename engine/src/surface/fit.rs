@@ -62,7 +62,7 @@ impl SurfaceTraining {
         let per_group = wanted.len().div_ceil(GROUPS).max(1);
         self.groups.resize_with(GROUPS, Group::default);
         self.groups.par_iter_mut().enumerate().with_max_len(1).for_each(|(g, group)| {
-            group.clear(field);
+            group.clear(field, 0);
             let range = (g * per_group).min(wanted.len())..((g + 1) * per_group).min(wanted.len());
             for wanted in wanted[range].chunks(SAMPLES as usize) {
                 group.fit_places(field, wanted, per_place, eikonal_weight);
@@ -78,18 +78,11 @@ impl SurfaceTraining {
 
 impl Group {
     fn fit_places(&mut self, field: &Field, wanted: &[([f32; 3], f32)], per_place: f32, eikonal_weight: f32) {
-        let tile = &mut self.traced.tile;
-        field.make_room(wanted.len(), tile);
-        wanted.iter().enumerate().for_each(|(i, (place, _))| tile.place(i, *place));
-        field.surface(tile);
-        field.distance.make_room(tile.positions.len() / (3 * BLOCK), &mut self.d);
-        let mut chunk = self.next_chunk();
-        chunk.colour_input.clear();
+        let mut chunk = self.look_at(field, wanted.iter().map(|(place, _)| *place));
         let tile = &self.traced.tile;
+        field.distance.make_room(tile.positions.len() / (3 * BLOCK), &mut self.d);
         let d_distance = &mut self.d.layers[2];
         d_distance.fill(0.0);
-        chunk.v.clear();
-        chunk.v.resize(tile.positions.len(), 0.0);
         for (i, (_, distance)) in wanted.iter().enumerate() {
             let (loss, slope) = huber(field.distance_of(tile, i) - distance, HUBER);
             d_distance[at(DISTANCE_OUTPUTS, 0, i)] = slope * per_place;

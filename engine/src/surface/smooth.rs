@@ -4,7 +4,7 @@
 //! length of the difference of both normals, not its square, so one sharp edge costs no more than the same turn spread out over a rounded one.
 
 use super::field::{Field, at};
-use super::step::{Group, second_order};
+use super::step::Group;
 use super::trace::Traced;
 use rand::RngExt;
 use rand_pcg::Pcg64;
@@ -42,26 +42,18 @@ impl Group {
 
     /// Learns from the drawn pairs that normals should be alike.
     pub(super) fn learn_pairs(&mut self, field: &Field, weight: f32) {
-        let tile = &mut self.traced.tile;
-        field.make_room(self.pairs.len(), tile);
-        self.pairs.iter().enumerate().for_each(|(i, place)| tile.place(i, *place));
-        field.surface(tile);
-        let mut chunk = self.next_chunk();
-        chunk.colour_input.clear();
+        let pairs = std::mem::take(&mut self.pairs);
+        let mut chunk = self.look_at(field, pairs.iter().copied());
         let tile = &self.traced.tile;
-        chunk.v.clear();
-        chunk.v.resize(tile.positions.len(), 0.0);
-        for i in (0..self.pairs.len()).step_by(2) {
+        for i in (0..pairs.len()).step_by(2) {
             let (loss, gradients) = difference(tile.normal_of(i), tile.normal_of(i + 1));
             self.loss += f64::from(weight * loss);
             for (j, gradient) in gradients.iter().enumerate() {
                 (0..3).for_each(|k| chunk.v[at(3, k, i + j)] = weight * gradient[k]);
             }
         }
-        chunk.encoding.clear();
-        chunk.encoding.resize(tile.distance.layers[0].len(), 0.0);
-        second_order(field, tile, &mut chunk, &mut self.f, &mut self.distance);
-        self.keep_chunk(chunk);
+        self.keep_gradients_of_normals(field, chunk);
+        self.pairs = pairs;
         self.pairs.clear();
     }
 }

@@ -56,13 +56,13 @@ pub(super) struct Group {
     /// What the hash grid's gradient needs of each chunk of samples.
     chunks: Vec<ChunkGradients>,
     used: usize,
-    pub distance: Vec<f32>,
+    distance: Vec<f32>,
     colour: Vec<f32>,
     variance: f64,
     codes: Vec<f32>,
     /// Gradients by the distance network's layers.
     pub d: Activations,
-    pub f: Activations,
+    f: Activations,
     colour_d: Activations,
     pub loss: f64,
     squared_error: f64,
@@ -77,12 +77,12 @@ pub(super) struct Group {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ChunkGradients {
     positions: Vec<f32>,
-    pub encoding: Vec<f32>,
+    encoding: Vec<f32>,
     sensitivity: Vec<f32>,
     /// By normals.
     pub v: Vec<f32>,
     /// By the input of the colour network; empty where colours were not asked for.
-    pub colour_input: Vec<f32>,
+    colour_input: Vec<f32>,
 }
 
 impl SurfaceTraining {
@@ -120,9 +120,7 @@ impl SurfaceTraining {
         let places_per_group = places.len().div_ceil(GROUPS).max(1);
         self.groups.resize_with(GROUPS, Group::default);
         self.groups.par_iter_mut().enumerate().with_max_len(1).for_each(|(g, group)| {
-            group.clear(context.field);
-            group.codes.clear();
-            group.codes.resize(context.appearance.len(), 0.0);
+            group.clear(context.field, context.appearance.len());
             let mut rng = Pcg64::seed_from_u64(
                 self.config.seed ^ ((step + 1) << 8 | g as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9),
             );
@@ -237,13 +235,14 @@ impl SurfaceTraining {
 }
 
 impl Group {
-    pub(super) fn clear(&mut self, field: &Field) {
+    pub(super) fn clear(&mut self, field: &Field, codes: usize) {
         let zeroed = |values: &mut Vec<f32>, len: usize| {
             values.clear();
             values.resize(len, 0.0);
         };
         zeroed(&mut self.distance, field.distance.weights());
         zeroed(&mut self.colour, field.colour.weights());
+        zeroed(&mut self.codes, codes);
         (self.variance, self.loss, self.squared_error) = (0.0, 0.0, 0.0);
         (self.used, self.thirds) = (0, 0);
     }
@@ -260,34 +259,16 @@ impl Group {
         if n == 0 {
             return;
         }
-        let tile = &mut self.traced.tile;
-        field.colour.make_room(tile.positions.len() / (3 * BLOCK), &mut self.colour_d);
-        let d_output = &mut self.colour_d.layers[3];
-        d_output.fill(0.0);
-        for (i, d) in d_colours.iter().enumerate() {
-            let rgb = self.traced.colours[i];
-            (0..3).for_each(|k| d_output[at(4, k, i)] = d[k] * rgb[k] * (1.0 - rgb[k]));
-        }
-        field.colour.back(&field.parameters.colour, &tile.colour, &mut self.colour_d, true);
-        field.colour.weight_gradient(&tile.colour, &self.colour_d, &mut self.colour);
-
-        field.distance.make_room(tile.positions.len() / (3 * BLOCK), &mut self.d);
+        self.back_through_colours(field, &d_colours);
+        field.distance.make_room(self.traced.tile.positions.len() / (3 * BLOCK), &mut self.d);
         let mut v = self.next_chunk();
+        v.colour_input.clone_from(&self.colour_d.layers[0]);
+        self.add_to_codes(field, appearance, rays);
         let tile = &self.traced.tile;
         let [_, by_distance, by_cosine, _, by_sharpness] = &self.traced.alphas;
-        let rows = field.colour.widths()[0];
-        let d_input = &self.colour_d.layers[0];
         let d_distance = &mut self.d.layers[2];
         d_distance.fill(0.0);
-        v.v.clear();
-        v.v.resize(tile.positions.len(), 0.0);
-        v.colour_input.clone_from(d_input);
-        let code_row = field.code_row();
         for i in 0..n {
-            let photo = rays[self.traced.ray_of[i] as usize].photo;
-            for (k, sum) in appearance.range_of(photo).enumerate() {
-                self.codes[sum] += d_input[at(rows, code_row + k, i)];
-            }
             d_distance[at(DISTANCE_OUTPUTS, 0, i)] = d_alphas[i] * by_distance[i];
             self.variance += f64::from(d_alphas[i] * by_sharpness[i]);
             let normal = tile.normal_of(i);
@@ -308,7 +289,31 @@ impl Group {
         }
     }
 
-    /// From the gradients by features, in `self.d`, and by normals, in `chunk.v`, to those of the parameters.
+    /// From the gradients by colours to those of the colour network and, in `self.colour_d`, by its input.
+    fn back_through_colours(&mut self, field: &Field, d_colours: &[[f32; 3]]) {
+        let tile = &self.traced.tile;
+        field.colour.make_room(tile.positions.len() / (3 * BLOCK), &mut self.colour_d);
+        let d_output = &mut self.colour_d.layers[3];
+        d_output.fill(0.0);
+        for (i, d) in d_colours.iter().enumerate() {
+            let rgb = self.traced.colours[i];
+            (0..3).for_each(|k| d_output[at(4, k, i)] = d[k] * rgb[k] * (1.0 - rgb[k]));
+        }
+        field.colour.back(&field.parameters.colour, &tile.colour, &mut self.colour_d, true);
+        field.colour.weight_gradient(&tile.colour, &self.colour_d, &mut self.colour);
+    }
+
+    /// Adds the gradients by the input of the colour network to those of the photos' codes.
+    fn add_to_codes(&mut self, field: &Field, appearance: &Appearance, rays: &[TrainingRay]) {
+        let (rows, first) = (field.colour.widths()[0], field.code_row());
+        for (i, ray) in self.traced.ray_of.iter().enumerate() {
+            for (k, sum) in appearance.range_of(rays[*ray as usize].photo).enumerate() {
+                self.codes[sum] += self.colour_d.layers[0][at(rows, first + k, i)];
+            }
+        }
+    }
+
+    /// From the gradients by distances, in `self.d`, and by normals, in `chunk.v`, to those of the parameters.
     pub(super) fn keep_gradients(&mut self, field: &Field, mut chunk: ChunkGradients) {
         let tile = &self.traced.tile;
         field.distance.back(&field.parameters.distance, &tile.distance, &mut self.d, true);
@@ -349,46 +354,52 @@ impl Group {
     }
 
     fn learn_places(&mut self, field: &Field, places: &[[f32; 3]], weights: &Weights) {
-        let tile = &mut self.traced.tile;
-        field.make_room(places.len(), tile);
-        places.iter().enumerate().for_each(|(i, place)| tile.place(i, *place));
-        field.surface(tile);
-        let mut chunk = self.next_chunk();
-        chunk.colour_input.clear();
-        let tile = &self.traced.tile;
-        chunk.v.clear();
-        chunk.v.resize(tile.positions.len(), 0.0);
+        let mut chunk = self.look_at(field, places.iter().copied());
         for i in 0..places.len() {
-            let normal = tile.normal_of(i);
+            let normal = self.traced.tile.normal_of(i);
             let (factor, loss) = eikonal(normal, weights.per_sample);
             self.loss += loss;
             (0..3).for_each(|k| chunk.v[at(3, k, i)] = factor * normal[k]);
         }
+        self.keep_gradients_of_normals(field, chunk);
+    }
+
+    /// Distances and normals of places, in the tile, and room for the gradients by these normals, all zero.
+    pub(super) fn look_at(&mut self, field: &Field, places: impl ExactSizeIterator<Item = [f32; 3]>) -> ChunkGradients {
+        let tile = &mut self.traced.tile;
+        field.make_room(places.len(), tile);
+        places.enumerate().for_each(|(i, place)| tile.place(i, place));
+        field.surface(tile);
+        self.next_chunk()
+    }
+
+    /// From the gradients by normals alone, in `chunk.v`, to those of the parameters.
+    pub(super) fn keep_gradients_of_normals(&mut self, field: &Field, mut chunk: ChunkGradients) {
+        let tile = &self.traced.tile;
         chunk.encoding.clear();
         chunk.encoding.resize(tile.distance.layers[0].len(), 0.0);
         second_order(field, tile, &mut chunk, &mut self.f, &mut self.distance);
         self.keep_chunk(chunk);
     }
 
-    pub(super) fn next_chunk(&mut self) -> ChunkGradients {
+    /// Room for the gradients of the samples in the tile, those by normals zero.
+    fn next_chunk(&mut self) -> ChunkGradients {
         self.chunks.resize_with(self.chunks.len().max(self.used + 1), ChunkGradients::default);
-        std::mem::take(&mut self.chunks[self.used])
+        let mut chunk = std::mem::take(&mut self.chunks[self.used]);
+        chunk.colour_input.clear();
+        chunk.v.clear();
+        chunk.v.resize(self.traced.tile.positions.len(), 0.0);
+        chunk
     }
 
-    pub(super) fn keep_chunk(&mut self, chunk: ChunkGradients) {
+    fn keep_chunk(&mut self, chunk: ChunkGradients) {
         self.chunks[self.used] = chunk;
         self.used += 1;
     }
 }
 
 /// What follows from the gradient `chunk.v` of the normals, but for the hash grid's part.
-pub(super) fn second_order(
-    field: &Field,
-    tile: &Tile,
-    chunk: &mut ChunkGradients,
-    f: &mut Activations,
-    gradient: &mut [f32],
-) {
+fn second_order(field: &Field, tile: &Tile, chunk: &mut ChunkGradients, f: &mut Activations, gradient: &mut [f32]) {
     field.distance.make_room(tile.positions.len() / (3 * BLOCK), f);
     input_tangent(field, &tile.jacobian, &chunk.v, &mut f.layers[0]);
     field.distance.tangent(&field.parameters.distance, &tile.distance, f);

@@ -23,7 +23,7 @@ use tessera_engine::generate::published::{ImageConfig, ImageEvent, ImageStage, P
 /// # Errors
 /// When the weights do not fit, the picture shows no object, memory will not be enough, or there is no surface.
 pub fn image(args: &GenerateImage, console: &Console) -> Result<ExitCode> {
-    if args.help_settings {
+    if args.chosen.help_settings {
         console.result(ImageConfig::help())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -76,9 +76,7 @@ pub fn image(args: &GenerateImage, console: &Console) -> Result<ExitCode> {
 
 fn settings(args: &GenerateImage) -> Result<ImageConfig> {
     let mut config = ImageConfig::default();
-    let seed = args.seed.map(|seed| format!("seed={seed}"));
-    let mut all = seed.into_iter().chain(args.settings.iter().cloned());
-    all.try_for_each(|flag| config.set(&flag)).map_err(|e| UsageError(e.to_string()))?;
+    args.chosen.apply(None, &mut config)?;
     config.check().map_err(|e| UsageError(e.to_string()))?;
     Ok(config)
 }
