@@ -150,7 +150,7 @@ fn grids_over_squares_and_repeating_grids_have_the_gradients_of_central_differen
         };
         let mut gradient = vec![0.0; table.len()];
         let batch = SampleGradients { positions: &x, encoding: (&upstream, rows), through_jacobian: None };
-        grid.accumulate_dense(&[batch], &mut gradient);
+        grid.accumulate(&[batch], grid.levels().len(), &mut gradient);
         for i in (0..table.len()).step_by(5) {
             // The loss is linear in the table, so the step may be large.
             let want = slope(&table, i, 1.0, loss);

@@ -46,7 +46,7 @@ impl Descent {
     pub fn step(&mut self, field: &mut Field, samples: &[SampleGradients<'_>], of_decoder: &[&[f32]], rates: Rates) {
         self.steps += 1;
         self.of_table.par_chunks_mut(1 << 14).for_each(|part| part.fill(0.0));
-        field.grid.accumulate_dense(samples, &mut self.of_table);
+        field.grid.accumulate(samples, field.grid.levels().len(), &mut self.of_table);
         adam::step(&mut field.table, &self.of_table, &mut self.table, &SETTINGS, rates.features, self.steps);
         let mut sum = vec![0.0; field.parameters.len()];
         for gradient in of_decoder {

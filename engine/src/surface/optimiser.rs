@@ -4,19 +4,18 @@ use super::config::Rates;
 use super::field::Field;
 use crate::Result;
 use crate::train::{CheckpointReader, CheckpointWriter};
-use rayon::prelude::*;
 use tessera_kernels::adam::{self, AdamSettings, Moments, SparseMoments};
-use tessera_kernels::hash_grid::{FEATURES, HashGrid, LevelGradient};
+use tessera_kernels::hash_grid::FEATURES;
 
 pub(super) const SETTINGS: AdamSettings = AdamSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-15 };
 
 /// What descending remembers, and the tables' gradients.
 #[derive(Clone, Debug)]
 pub(super) struct Optimiser {
-    /// For each level, zero between steps.
-    pub gradients: Vec<LevelGradient>,
+    /// `[entries, 2]` of the grid for distances, zero between steps.
+    pub gradient: Vec<f32>,
     /// The same of the grid for colours.
-    pub colour_gradients: Vec<LevelGradient>,
+    pub colour_gradient: Vec<f32>,
     table: SparseMoments,
     colour_table: SparseMoments,
     distance: Moments,
@@ -27,8 +26,8 @@ pub(super) struct Optimiser {
 impl Optimiser {
     pub fn new(field: &Field) -> Self {
         Self {
-            gradients: field.grid.zero_gradients(),
-            colour_gradients: field.colour_grid.zero_gradients(),
+            gradient: vec![0.0; FEATURES * field.grid.entries()],
+            colour_gradient: vec![0.0; FEATURES * field.colour_grid.entries()],
             table: SparseMoments::zeros(field.grid.entries(), FEATURES),
             colour_table: SparseMoments::zeros(field.colour_grid.entries(), FEATURES),
             distance: Moments::zeros(field.distance.weights()),
@@ -47,11 +46,9 @@ impl Optimiser {
         let of_variance = std::slice::from_mut(&mut parameters.variance);
         adam::step(of_variance, variance, &mut self.variance, &SETTINGS, rates.variance as f32, t);
 
-        let gradients = &mut self.gradients;
-        step_table(&field.grid, &mut parameters.table, gradients, &mut self.table, rate);
-        let gradients = &mut self.colour_gradients;
-        let rate = rates.colour as f32;
-        step_table(&field.colour_grid, &mut parameters.colour_table, gradients, &mut self.colour_table, rate);
+        adam::step_pairs(&mut parameters.table, &mut self.gradient, &mut self.table, &SETTINGS, rate);
+        let (colours, gradient) = (&mut parameters.colour_table, &mut self.colour_gradient);
+        adam::step_pairs(colours, gradient, &mut self.colour_table, &SETTINGS, rates.colour as f32);
     }
 
     pub fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) {
@@ -86,32 +83,4 @@ impl Optimiser {
         }
         Ok(())
     }
-}
-
-/// Changes what a step touched of a grid's table, and sets its gradient back to zero.
-fn step_table(
-    grid: &HashGrid,
-    table: &mut [f32],
-    gradients: &mut [LevelGradient],
-    moments: &mut SparseMoments,
-    rate: f32,
-) {
-    let (mut table, mut steps) = (table, moments.steps.as_mut_slice());
-    let (mut first, mut second) = (moments.first.as_mut_slice(), moments.second.as_mut_slice());
-    let mut levels = Vec::with_capacity(gradients.len());
-    for (level, gradient) in grid.levels().iter().zip(gradients) {
-        let rows = level.size as usize;
-        levels.push((
-            table.split_off_mut(..FEATURES * rows).unwrap_or_default(),
-            first.split_off_mut(..FEATURES * rows).unwrap_or_default(),
-            second.split_off_mut(..FEATURES * rows).unwrap_or_default(),
-            steps.split_off_mut(..rows).unwrap_or_default(),
-            gradient,
-        ));
-    }
-    levels.into_par_iter().rev().with_max_len(1).for_each(|(table, first, second, steps, gradient)| {
-        let LevelGradient { values, touched } = gradient;
-        adam::step_touched::<FEATURES>(table, values, touched, [first, second], steps, &SETTINGS, rate);
-        touched.clear();
-    });
 }

@@ -194,7 +194,7 @@ impl SurfaceTraining {
                 through_jacobian: Some((&chunk.sensitivity, encoded, &chunk.v)),
             })
             .collect();
-        field.grid.accumulate(&batches, field.active_levels, &mut self.optimiser.gradients);
+        field.grid.accumulate(&batches, field.active_levels, &mut self.optimiser.gradient);
         drop(batches);
         let rows = field.colour_encoded();
         let chunks = self.groups.iter().flat_map(|group| &group.chunks[..group.used]);
@@ -207,7 +207,7 @@ impl SurfaceTraining {
             })
             .collect();
         let levels = field.colour_grid.levels().len();
-        field.colour_grid.accumulate(&batches, levels, &mut self.optimiser.colour_gradients);
+        field.colour_grid.accumulate(&batches, levels, &mut self.optimiser.colour_gradient);
         drop(batches);
         let total = |of: fn(&Group) -> &Vec<f32>| {
             let mut sum = of(&self.groups[0]).clone();

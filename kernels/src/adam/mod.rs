@@ -15,7 +15,7 @@ pub mod cuda;
 pub mod packed;
 mod sparse;
 
-pub use sparse::{SparseMoments, step_listed, step_touched};
+pub use sparse::{SparseMoments, step_listed, step_pairs};
 
 use crate::dispatch;
 use crate::image_loss::rows::{load, store};

@@ -1,7 +1,7 @@
-//! The gradient of a level's table.
+//! The gradient of the table.
 
 use super::encode::{lanes, put};
-use super::{FEATURES, HashGrid, Level};
+use super::{FEATURES, HashGrid};
 use crate::dispatch;
 use crate::mlp::{BLOCK, Rows};
 use crate::simd::Lanes;
@@ -19,99 +19,39 @@ pub struct SampleGradients<'a> {
     pub through_jacobian: Option<(&'a [f32], Rows, &'a [f32])>,
 }
 
-/// The gradient of one level, sparse: most entries are far from all samples.
-#[derive(Clone, Debug, Default)]
-pub struct LevelGradient {
-    /// `[size, 2]`, zero except at what was touched.
-    pub values: Vec<f32>,
-    /// The entries that are not zero, some of them perhaps twice, in the order in which samples met them.
-    pub touched: Vec<u32>,
-}
-
-impl LevelGradient {
-    /// Sets what was touched back to zero.
-    pub fn clear(&mut self) {
-        for entry in self.touched.drain(..) {
-            self.values[FEATURES * entry as usize..][..FEATURES].fill(0.0);
-        }
-    }
-}
-
 impl HashGrid {
-    /// Zero gradients for all levels.
-    pub fn zero_gradients(&self) -> Vec<LevelGradient> {
-        let zero =
-            |level: &Level| LevelGradient { values: vec![0.0; FEATURES * level.size as usize], touched: Vec::new() };
-        self.levels.iter().map(zero).collect()
-    }
-
-    /// Adds the gradients of batches of samples to those of the first `active` levels. Each level is summed by one thread in the order of
-    /// samples.
-    ///
-    /// # Panics
-    /// When there are not as many gradients as levels.
-    pub fn accumulate(&self, batches: &[SampleGradients<'_>], active: usize, gradients: &mut [LevelGradient]) {
-        assert_eq!(gradients.len(), self.levels.len(), "a gradient for each level");
-        // The finest first: they take longest.
-        self.levels.par_iter().zip(gradients).enumerate().take(active).rev().with_max_len(1).for_each(
-            |(l, (_, gradient))| {
-                for batch in batches {
-                    accumulate(self, l, batch, gradient);
-                }
-            },
-        );
-    }
-}
-
-impl HashGrid {
-    /// As [`HashGrid::accumulate`] for all levels, without a list of what was touched: for batches that touch almost every entry. `gradient` is
-    /// that of the whole table, `[entries, 2]`.
+    /// Adds the gradients of batches of samples to those of the first `active` levels in `gradient`, that of the whole table, `[entries, 2]`.
+    /// Each level is summed by one thread in the order of samples.
     ///
     /// # Panics
     /// When the gradient is of another size than the table.
-    pub fn accumulate_dense(&self, batches: &[SampleGradients<'_>], mut gradient: &mut [f32]) {
+    pub fn accumulate(&self, batches: &[SampleGradients<'_>], active: usize, mut gradient: &mut [f32]) {
         assert_eq!(gradient.len(), FEATURES * self.entries(), "the gradient of another table");
         let mut levels = Vec::with_capacity(self.levels.len());
-        for level in &self.levels {
+        for level in self.levels.iter().take(active) {
             levels.extend(gradient.split_off_mut(..FEATURES * level.size as usize));
         }
+        // The finest first: they take longest.
         levels.into_par_iter().enumerate().rev().with_max_len(1).for_each(|(l, values)| {
-            batches.iter().for_each(|batch| add_all(self, l, batch, values));
+            batches.iter().for_each(|batch| accumulate(self, l, batch, values));
         });
     }
 }
 
 dispatch! {
-    fn accumulate(grid: &HashGrid, l: usize, batch: &SampleGradients<'_>, gradient: &mut LevelGradient)
-        = accumulate_kernel;
-    fn add_all(grid: &HashGrid, l: usize, batch: &SampleGradients<'_>, values: &mut [f32]) = add_all_kernel;
+    fn accumulate(grid: &HashGrid, l: usize, batch: &SampleGradients<'_>, values: &mut [f32]) = accumulate_kernel;
 }
 
 #[inline(always)]
-fn accumulate_kernel<V: Lanes>(grid: &HashGrid, l: usize, batch: &SampleGradients<'_>, gradient: &mut LevelGradient) {
-    let LevelGradient { values, touched } = gradient;
+fn accumulate_kernel<V: Lanes>(grid: &HashGrid, l: usize, batch: &SampleGradients<'_>, values: &mut [f32]) {
     match grid.dimensions {
-        2 => accumulate_in::<V, 2>(grid, l, batch, values, Some(touched)),
-        _ => accumulate_in::<V, 3>(grid, l, batch, values, Some(touched)),
+        2 => accumulate_in::<V, 2>(grid, l, batch, values),
+        _ => accumulate_in::<V, 3>(grid, l, batch, values),
     }
 }
 
 #[inline(always)]
-fn add_all_kernel<V: Lanes>(grid: &HashGrid, l: usize, batch: &SampleGradients<'_>, values: &mut [f32]) {
-    match grid.dimensions {
-        2 => accumulate_in::<V, 2>(grid, l, batch, values, None),
-        _ => accumulate_in::<V, 3>(grid, l, batch, values, None),
-    }
-}
-
-#[inline(always)]
-fn accumulate_in<V: Lanes, const D: usize>(
-    grid: &HashGrid,
-    l: usize,
-    batch: &SampleGradients<'_>,
-    values: &mut [f32],
-    mut touched: Option<&mut Vec<u32>>,
-) {
+fn accumulate_in<V: Lanes, const D: usize>(grid: &HashGrid, l: usize, batch: &SampleGradients<'_>, values: &mut [f32]) {
     let (upstream, rows) = batch.encoding;
     for (block, positions) in batch.positions.chunks_exact(D * BLOCK).enumerate() {
         let corners = grid.levels[l].corners::<D>(positions, grid.smooth);
@@ -152,32 +92,17 @@ fn accumulate_in<V: Lanes, const D: usize>(
                 put(share[1], &mut shares[corner][1], group);
             }
         }
-        scatter::<D>(&corners.entries, &shares, values, touched.as_deref_mut());
+        scatter::<D>(&corners.entries, &shares, values);
     }
 }
 
 #[inline(always)]
-fn scatter<const D: usize>(
-    entries: &[[u32; BLOCK]; 8],
-    shares: &[[[f32; BLOCK]; FEATURES]; 8],
-    values: &mut [f32],
-    mut touched: Option<&mut Vec<u32>>,
-) {
+fn scatter<const D: usize>(entries: &[[u32; BLOCK]; 8], shares: &[[[f32; BLOCK]; FEATURES]; 8], values: &mut [f32]) {
     for i in 0..BLOCK {
         for corner in 0..1 << D {
-            let share = [shares[corner][0][i], shares[corner][1][i]];
-            let entry = entries[corner][i];
-            let sum = &mut values[FEATURES * entry as usize..][..FEATURES];
-            if let Some(touched) = &mut touched {
-                if share == [0.0; 2] {
-                    continue;
-                }
-                if sum == [0.0; 2] {
-                    touched.push(entry);
-                }
-            }
-            sum[0] += share[0];
-            sum[1] += share[1];
+            let sum = &mut values[FEATURES * entries[corner][i] as usize..][..FEATURES];
+            sum[0] += shares[corner][0][i];
+            sum[1] += shares[corner][1][i];
         }
     }
 }

@@ -26,7 +26,7 @@ pub mod cuda;
 mod encode;
 mod second_order;
 
-pub use accumulate::{LevelGradient, SampleGradients};
+pub use accumulate::SampleGradients;
 pub use encode::{product, transposed_product};
 
 use crate::mlp::BLOCK;

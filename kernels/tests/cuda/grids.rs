@@ -106,7 +106,7 @@ fn table_gradient(of: &HashGrid, places: &[f32], upstream: &[f32]) -> Vec<f32> {
         let encoding = (&encoding[..], Rows::all(width));
         let mut part = vec![0.0; sums.len()];
         let batch = SampleGradients { positions: &positions, encoding, through_jacobian: None };
-        of.accumulate_dense(&[batch], &mut part);
+        of.accumulate(&[batch], of.levels().len(), &mut part);
         sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
     }
     sums.into_iter().map(|sum| sum as f32).collect()

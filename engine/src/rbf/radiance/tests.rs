@@ -72,7 +72,7 @@ fn gradients(radiance: &Radiance, rays: &[TrainingRay]) -> (f64, Vec<f32>, Vec<f
     let share = 1.0 / (3 * rays.len()) as f32;
     group.learn(radiance, rays, share);
     let mut of_table = vec![0.0; radiance.field.table.len()];
-    radiance.field.grid.accumulate_dense(&[group.samples_of(radiance)], &mut of_table);
+    radiance.field.grid.accumulate(&[group.samples_of(radiance)], radiance.field.grid.levels().len(), &mut of_table);
     (group.squared_error * f64::from(share), of_table, group.of_decoder.clone())
 }
 
