@@ -61,7 +61,12 @@ fn children(cells: &[[u16; 3]]) -> Vec<[u16; 3]> {
 /// Distances at the middles of cells.
 fn distances<D: Distances>(field: &D, cells: &[[u16; 3]], side: usize) -> Vec<f32> {
     let middles: Vec<[f32; 3]> = cells.iter().map(|c| c.map(|x| (f32::from(x) + 0.5) / side as f32)).collect();
-    let chunks = middles.par_chunks(CHUNK).map_init(D::Scratch::default, |scratch, places| {
+    distances_at(field, &middles)
+}
+
+/// Distances at many places.
+pub fn distances_at<D: Distances>(field: &D, places: &[[f32; 3]]) -> Vec<f32> {
+    let chunks = places.par_chunks(CHUNK).map_init(D::Scratch::default, |scratch, places| {
         let mut distances = Vec::with_capacity(places.len());
         field.append(scratch, places, &mut distances);
         distances

@@ -13,7 +13,7 @@ mod parts;
 mod simplify;
 pub mod texture;
 
-pub use cells::cells_near;
+pub use cells::{cells_near, distances_at};
 pub use simplify::simplified;
 
 use parts::{used, without_small_parts};

@@ -60,6 +60,7 @@ impl Surface {
             backdrop.save(checkpoint);
         }
         checkpoint.u64("occupancy", &[self.occupancy.bits().len()], self.occupancy.bits());
+        checkpoint.u64("solid", &[self.occupancy.solid().len()], self.occupancy.solid());
         checkpoint.state("variance", &parameters.variance)?;
         checkpoint.state("sharpness", &self.sharpness)?;
         checkpoint.state("active_levels", &self.field.active_levels)?;
@@ -88,7 +89,10 @@ impl Surface {
         self.time = checkpoint.state("time").unwrap_or_default();
         self.backdrop = Backdrop::load(checkpoint, &self.scene_from_world)?;
         let bits = checkpoint.u64("occupancy")?;
+        // Files from before rays ended in what is solid have none.
+        let solid = if checkpoint.shape("solid").is_some() { checkpoint.u64("solid")? } else { Vec::new() };
         self.occupancy = OccupancyGrid::from_bits(self.config.occupancy_resolution, bits)
+            .and_then(|grid| grid.with_solid(solid))
             .ok_or_else(|| checkpoint.unfit("occupancy"))?;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The gradient of the table.
 
-use super::encode::{lanes, put};
+use super::encode::lanes;
 use super::{FEATURES, HashGrid};
 use crate::dispatch;
 use crate::mlp::{BLOCK, Rows};
@@ -52,11 +52,10 @@ fn accumulate_kernel<V: Lanes>(grid: &HashGrid, l: usize, batch: &SampleGradient
 
 #[inline(always)]
 fn accumulate_in<V: Lanes, const D: usize>(grid: &HashGrid, l: usize, batch: &SampleGradients<'_>, values: &mut [f32]) {
+    let values = values.as_chunks_mut::<FEATURES>().0;
     let (upstream, rows) = batch.encoding;
     for (block, positions) in batch.positions.chunks_exact(D * BLOCK).enumerate() {
         let corners = grid.levels[l].corners::<D>(positions, grid.smooth);
-        // `[corner][feature][sample]`
-        let mut shares = [[[0.0f32; BLOCK]; FEATURES]; 8];
         for group in 0..BLOCK / 8 {
             // The third axis of a square has no weight but one.
             let mut far = [V::all(1.0); 3];
@@ -88,21 +87,8 @@ fn accumulate_in<V: Lanes, const D: usize>(grid: &HashGrid, l: usize, batch: &Sa
                     let s = signed[0].mul_add(yz, signed[1].mul_add(xz, signed[2] * xy));
                     share = [u[0].mul_add(s, share[0]), u[1].mul_add(s, share[1])];
                 }
-                put(share[0], &mut shares[corner][0], group);
-                put(share[1], &mut shares[corner][1], group);
+                V::add_to_pairs(values, corners.entries[corner].as_chunks().0[group], share);
             }
-        }
-        scatter::<D>(&corners.entries, &shares, values);
-    }
-}
-
-#[inline(always)]
-fn scatter<const D: usize>(entries: &[[u32; BLOCK]; 8], shares: &[[[f32; BLOCK]; FEATURES]; 8], values: &mut [f32]) {
-    for i in 0..BLOCK {
-        for corner in 0..1 << D {
-            let sum = &mut values[FEATURES * entries[corner][i] as usize..][..FEATURES];
-            sum[0] += shares[corner][0][i];
-            sum[1] += shares[corner][1][i];
         }
     }
 }

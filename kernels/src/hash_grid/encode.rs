@@ -71,10 +71,10 @@ fn encode_in<V: Lanes, const D: usize>(
 ) {
     let width = grid.width();
     for (l, level) in grid.levels.iter().enumerate() {
-        let entries = &table[FEATURES * level.offset..][..FEATURES * level.size as usize];
+        let entries = &table.as_chunks::<FEATURES>().0[level.offset..][..level.size as usize];
         for (block, positions) in positions.chunks_exact(D * BLOCK).enumerate() {
             let features = &mut out[rows.at(block, FEATURES * l)..][..FEATURES * BLOCK];
-            let slopes = jacobian
+            let mut slopes = jacobian
                 .as_deref_mut()
                 .map(|j| &mut j[(block * width + FEATURES * l) * D * BLOCK..][..D * FEATURES * BLOCK]);
             if l >= active {
@@ -83,31 +83,32 @@ fn encode_in<V: Lanes, const D: usize>(
                 continue;
             }
             let corners = level.corners::<D>(positions, grid.smooth);
-            let values = gather::<D>(entries, &corners);
-            for f in 0..FEATURES {
-                let out = &mut features[f * BLOCK..][..BLOCK];
-                interpolate::<V, D>(&values[f], &corners, out);
-            }
-            if let Some(slopes) = slopes {
-                for f in 0..FEATURES {
-                    differentiate::<V, D>(&values[f], &corners, &mut slopes[f * D * BLOCK..][..D * BLOCK]);
+            for group in 0..BLOCK / 8 {
+                let values = gather::<V, D>(entries, &corners, group);
+                for (f, out) in features.chunks_exact_mut(BLOCK).enumerate() {
+                    put(interpolate::<V, D>(&values[f], &corners, group), out, group);
+                }
+                if let Some(slopes) = slopes.as_deref_mut() {
+                    for (f, out) in slopes.chunks_exact_mut(D * BLOCK).enumerate() {
+                        differentiate::<V, D>(&values[f], &corners, out, group);
+                    }
                 }
             }
         }
     }
 }
 
-/// `[feature][corner][sample]`.
+/// `[feature][corner]`, for lanes `group`.
 #[inline(always)]
-pub(super) fn gather<const D: usize>(entries: &[f32], corners: &Corners) -> [[[f32; BLOCK]; 8]; FEATURES] {
-    let mut values = [[[0.0; BLOCK]; 8]; FEATURES];
+pub(super) fn gather<V: Lanes, const D: usize>(
+    entries: &[[f32; FEATURES]],
+    corners: &Corners,
+    group: usize,
+) -> [[V; 8]; FEATURES] {
+    let mut values = [[V::all(0.0); 8]; FEATURES];
     for corner in 0..1 << D {
-        for i in 0..BLOCK {
-            let entry = FEATURES * corners.entries[corner][i] as usize;
-            let entry = &entries[entry..entry + FEATURES];
-            values[0][corner][i] = entry[0];
-            values[1][corner][i] = entry[1];
-        }
+        let pair = V::pairs_at(entries, corners.entries[corner].as_chunks().0[group]);
+        (0..FEATURES).for_each(|f| values[f][corner] = pair[f]);
     }
     values
 }
@@ -133,40 +134,31 @@ fn mix<V: Lanes>(near: V, far: V, f: V) -> V {
 }
 
 #[inline(always)]
-fn interpolate<V: Lanes, const D: usize>(values: &[[f32; BLOCK]; 8], corners: &Corners, out: &mut [f32]) {
-    for group in 0..BLOCK / 8 {
-        let [x, y] = each!(2, |a| lanes::<V>(&corners.weights[a][1], group));
-        let v = |c: usize| lanes::<V>(&values[c], group);
-        let mut value = mix(mix(v(0), v(1), x), mix(v(2), v(3), x), y);
-        if D == 3 {
-            let far = mix(mix(v(4), v(5), x), mix(v(6), v(7), x), y);
-            value = mix(value, far, lanes::<V>(&corners.weights[2][1], group));
-        }
-        put(value, out, group);
+fn interpolate<V: Lanes, const D: usize>(v: &[V; 8], corners: &Corners, group: usize) -> V {
+    let [x, y] = each!(2, |a| lanes::<V>(&corners.weights[a][1], group));
+    let value = mix(mix(v[0], v[1], x), mix(v[2], v[3], x), y);
+    if D == 2 {
+        return value;
     }
+    let far = mix(mix(v[4], v[5], x), mix(v[6], v[7], x), y);
+    mix(value, far, lanes::<V>(&corners.weights[2][1], group))
 }
 
 /// The derivatives of an interpolated feature along each axis.
 #[inline(always)]
-fn differentiate<V: Lanes, const D: usize>(values: &[[f32; BLOCK]; 8], corners: &Corners, out: &mut [f32]) {
-    for group in 0..BLOCK / 8 {
-        let [x, y, z] = each!(3, |a| lanes::<V>(&corners.weights[a][1], group));
-        let [sx, sy, sz] = each!(3, |a| lanes::<V>(&corners.slopes[a], group));
-        let mut v = [V::all(0.0); 8];
-        for c in 0..1 << D {
-            v[c] = lanes::<V>(&values[c], group);
-        }
-        let mut dx = mix(v[1] - v[0], v[3] - v[2], y);
-        let mut dy = mix(v[2] - v[0], v[3] - v[1], x);
-        if D == 3 {
-            dx = mix(dx, mix(v[5] - v[4], v[7] - v[6], y), z);
-            dy = mix(dy, mix(v[6] - v[4], v[7] - v[5], x), z);
-            let dz = mix(mix(v[4] - v[0], v[5] - v[1], x), mix(v[6] - v[2], v[7] - v[3], x), y);
-            put(dz * sz, &mut out[2 * BLOCK..], group);
-        }
-        put(dx * sx, &mut out[..BLOCK], group);
-        put(dy * sy, &mut out[BLOCK..2 * BLOCK], group);
+fn differentiate<V: Lanes, const D: usize>(v: &[V; 8], corners: &Corners, out: &mut [f32], group: usize) {
+    let [x, y, z] = each!(3, |a| lanes::<V>(&corners.weights[a][1], group));
+    let [sx, sy, sz] = each!(3, |a| lanes::<V>(&corners.slopes[a], group));
+    let mut dx = mix(v[1] - v[0], v[3] - v[2], y);
+    let mut dy = mix(v[2] - v[0], v[3] - v[1], x);
+    if D == 3 {
+        dx = mix(dx, mix(v[5] - v[4], v[7] - v[6], y), z);
+        dy = mix(dy, mix(v[6] - v[4], v[7] - v[5], x), z);
+        let dz = mix(mix(v[4] - v[0], v[5] - v[1], x), mix(v[6] - v[2], v[7] - v[3], x), y);
+        put(dz * sz, &mut out[2 * BLOCK..], group);
     }
+    put(dx * sx, &mut out[..BLOCK], group);
+    put(dy * sy, &mut out[BLOCK..2 * BLOCK], group);
 }
 
 /// `Jᵀ u` in the cube: `[blocks, 3, 16]` from a Jacobian of [`HashGrid::encode`] and the rows of `vector` that `rows` means.

@@ -45,13 +45,13 @@ fn second_order_kernel<V: Lanes>(
     out: &mut [f32],
 ) {
     for (l, level) in grid.levels.iter().enumerate() {
-        let entries = &table[FEATURES * level.offset..][..FEATURES * level.size as usize];
+        let entries = &table.as_chunks::<FEATURES>().0[level.offset..][..level.size as usize];
         for (block, positions) in positions.as_chunks::<{ 3 * BLOCK }>().0.iter().enumerate() {
             let corners = level.corners::<3>(positions, grid.smooth);
-            let values = gather::<3>(entries, &corners);
             let v = &v[3 * block * BLOCK..][..3 * BLOCK];
             let out = &mut out[3 * block * BLOCK..][..3 * BLOCK];
             for group in 0..BLOCK / 8 {
+                let values = gather::<V, 3>(entries, &corners, group);
                 let v = each!(3, |a| lanes::<V>(&v[a * BLOCK..][..BLOCK], group));
                 let slope = each!(3, |a| lanes::<V>(&corners.slopes[a], group));
                 let curvature = each!(3, |a| lanes::<V>(&corners.curvatures[a], group));
@@ -63,8 +63,7 @@ fn second_order_kernel<V: Lanes>(
                     let w = each!(3, |a| lanes::<V>(&corners.weights[a][corner >> a & 1], group));
                     let d = each!(3, |a| sign[a] * slope[a]);
                     let dd = each!(3, |a| sign[a] * curvature[a]);
-                    let value = |f: usize| lanes::<V>(&values[f][corner], group);
-                    let value = u[0] * value(0) + u[1] * value(1);
+                    let value = u[0] * values[0][corner] + u[1] * values[1][corner];
                     let (xy, xz, yz) = (d[0] * d[1] * w[2], d[0] * w[1] * d[2], w[0] * d[1] * d[2]);
                     let (xx, yy, zz) = (dd[0] * w[1] * w[2], w[0] * dd[1] * w[2], w[0] * w[1] * dd[2]);
                     sums[0] = sums[0] + value * (xx * v[0] + xy * v[1] + xz * v[2]);

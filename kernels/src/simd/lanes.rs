@@ -30,6 +30,31 @@ pub trait Lanes: Real {
     /// # Safety
     /// All the addresses must be valid for reading.
     unsafe fn gather(base: *const f32, offsets: [u32; 8], shift: u32) -> Self;
+    /// The first and the second numbers of eight pairs; a place beyond the last pair is taken for the last one.
+    ///
+    /// # Panics
+    /// When there are no pairs.
+    #[inline(always)]
+    fn pairs_at(pairs: &[[f32; 2]], at: [u32; 8]) -> [Self; 2] {
+        let last = pairs.len() - 1;
+        let found = at.map(|i| pairs[(i as usize).min(last)]);
+        [Self::from_array(found.map(|pair| pair[0])), Self::from_array(found.map(|pair| pair[1]))]
+    }
+    /// Adds the lanes of both groups to eight pairs, one after the other, so that one may be meant twice; a place beyond the last pair is taken for
+    /// the last one.
+    ///
+    /// # Panics
+    /// When there are no pairs.
+    #[inline(always)]
+    fn add_to_pairs(pairs: &mut [[f32; 2]], at: [u32; 8], [first, second]: [Self; 2]) {
+        let last = pairs.len() - 1;
+        let (first, second) = (first.to_array(), second.to_array());
+        for i in 0..8 {
+            let pair = &mut pairs[(at[i] as usize).min(last)];
+            pair[0] += first[i];
+            pair[1] += second[i];
+        }
+    }
     /// Rounded towards minus infinity.
     fn floor(self) -> Self;
     /// Rounded towards plus infinity.
@@ -211,16 +236,30 @@ mod tests {
         assert!(r < 3e-7, "fast_recip is off by {r}");
     }
 
+    fn pairs_are_found_and_added_to<V: Lanes>() {
+        let mut pairs: Vec<[f32; 2]> = (0..20).map(|i| [i as f32, -2.0 * i as f32]).collect();
+        let at = [3, 19, 0, 7, 7, 40, u32::MAX, 1];
+        let [first, second] = V::pairs_at(&pairs, at).map(V::to_array);
+        assert_eq!(first, [3.0, 19.0, 0.0, 7.0, 7.0, 19.0, 19.0, 1.0]);
+        assert_eq!(second, first.map(|x| -2.0 * x));
+        V::add_to_pairs(&mut pairs, at, [V::iota(), V::all(100.0)]);
+        // 7 is meant twice, the last one three times.
+        assert_eq!((pairs[7], pairs[19]), ([7.0 + 3.0 + 4.0, 186.0], [19.0 + 1.0 + 5.0 + 6.0, 262.0]));
+        assert_eq!((pairs[0], pairs[2], pairs[3]), ([2.0, 100.0], [2.0, -4.0], [3.0, 94.0]));
+    }
+
     #[test]
-    fn portable_functions_are_accurate() {
+    fn portable_lanes_are_accurate() {
         functions_are_accurate::<Portable>();
+        pairs_are_found_and_added_to::<Portable>();
     }
 
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn avx2_functions_are_accurate() {
+    fn avx2_lanes_are_accurate() {
         if crate::simd::best_backend() == crate::simd::Backend::Avx2 {
             functions_are_accurate::<crate::simd::Avx2>();
+            pairs_are_found_and_added_to::<crate::simd::Avx2>();
         }
     }
 }

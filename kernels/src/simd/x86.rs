@@ -109,6 +109,24 @@ impl Real for Avx2 {
     }
 }
 
+impl Avx2 {
+    /// Places among `count`, of which there is at least one; the last one for what lies beyond it.
+    ///
+    /// # Safety
+    /// The processor has AVX2.
+    #[inline(always)]
+    unsafe fn places(count: usize, at: [u32; 8]) -> [u32; 8] {
+        let last = u32::try_from(count - 1).unwrap_or(u32::MAX);
+        let mut places = [0; 8];
+        unsafe {
+            let at = _mm256_loadu_si256(at.as_ptr().cast());
+            let within = _mm256_min_epu32(at, _mm256_set1_epi32(last.cast_signed()));
+            _mm256_storeu_si256(places.as_mut_ptr().cast(), within);
+        }
+        places
+    }
+}
+
 impl Lanes for Avx2 {
     #[inline(always)]
     fn all(value: f32) -> Self {
@@ -141,6 +159,42 @@ impl Lanes for Avx2 {
         unsafe {
             let indices = _mm256_loadu_si256(offsets.as_ptr().cast());
             Self(_mm256_i32gather_ps::<4>(base.add(shift as usize), indices))
+        }
+    }
+    #[inline(always)]
+    fn pairs_at(pairs: &[[f32; 2]], at: [u32; 8]) -> [Self; 2] {
+        assert!(!pairs.is_empty(), "no pairs");
+        // SAFETY: places are at most that of the last pair.
+        unsafe {
+            let places = Self::places(pairs.len(), at);
+            let two = |i: usize| {
+                let at = |i: usize| pairs.as_ptr().add(places[i] as usize).cast::<f64>();
+                _mm_castpd_ps(_mm_loadh_pd(_mm_load_sd(at(i)), at(i + 1)))
+            };
+            let (a, b) = (_mm256_set_m128(two(4), two(0)), _mm256_set_m128(two(6), two(2)));
+            [Self(_mm256_shuffle_ps::<0b10_00_10_00>(a, b)), Self(_mm256_shuffle_ps::<0b11_01_11_01>(a, b))]
+        }
+    }
+    #[inline(always)]
+    fn add_to_pairs(pairs: &mut [[f32; 2]], at: [u32; 8], [first, second]: [Self; 2]) {
+        assert!(!pairs.is_empty(), "no pairs");
+        // SAFETY: places are at most that of the last pair.
+        unsafe {
+            let places = Self::places(pairs.len(), at);
+            let (low, high) = (_mm256_unpacklo_ps(first.0, second.0), _mm256_unpackhi_ps(first.0, second.0));
+            let quarters = [
+                _mm256_castps256_ps128(low),
+                _mm256_castps256_ps128(high),
+                _mm256_extractf128_ps::<1>(low),
+                _mm256_extractf128_ps::<1>(high),
+            ];
+            for (i, two) in quarters.into_iter().enumerate() {
+                for (place, pair) in [(places[2 * i], two), (places[2 * i + 1], _mm_movehl_ps(two, two))] {
+                    let at = pairs.as_mut_ptr().add(place as usize).cast::<f64>();
+                    let sum = _mm_add_ps(_mm_castpd_ps(_mm_load_sd(at)), pair);
+                    _mm_store_sd(at, _mm_castps_pd(sum));
+                }
+            }
         }
     }
     #[inline(always)]
