@@ -25,7 +25,7 @@ crate::config! {
         /// Find how the object as a whole has moved before its surface learns from the photos of a moment; only where photos are cut out.
         whole_motion: bool = true,
         /// Samples along rays that a step aims at; the number of rays follows from it.
-        samples: usize = 32_768,
+        samples: usize = 65_536,
         /// Longest side, in pixels, to which photos are reduced; 0 keeps their size.
         resolution: u32 = 1600,
         /// Hold out every so many photos for testing; 0 trains on all that the capture does not itself hold out.
@@ -81,6 +81,8 @@ crate::config! {
         sharpness: f64 = 20.0,
         /// The same where splats have found out about where the surface is.
         guided_sharpness: f64 = 128.0,
+        /// The same for moments after the first, at most: the less sharp they begin, the farther parts are followed that move by themselves.
+        moment_sharpness: f64 = 128.0,
         /// The least sharpness at the last step; before it, the least one grows from the first.
         final_sharpness: f64 = 800.0,
         /// Share of the steps until opacity follows from the cosine alone.
@@ -125,12 +127,12 @@ pub struct Rates {
 /// When there is no such preset.
 pub fn preset(name: &str) -> crate::Result<&'static str> {
     match name {
-        "fast" => {
-            Ok("guide_steps = 1000\nsteps = 1500\nresolution = 800\nfinest_resolution = 512\ncolour_width = 32\n")
-        }
+        "fast" => Ok(
+            "guide_steps = 1000\nsteps = 1500\nsamples = 32768\nresolution = 800\nfinest_resolution = 512\ncolour_width = 32\n",
+        ),
         "balanced" => Ok(""),
         "quality" => {
-            Ok("steps = 15000\nsamples = 65536\nlog2_table = 19\nfinest_resolution = 2048\nray_steps = 1024\n")
+            Ok("steps = 15000\nsamples = 131072\nlog2_table = 19\nfinest_resolution = 2048\nray_steps = 1024\n")
         }
         _ => Err(crate::Error::setting(format!("there is no preset '{name}'; known are fast, balanced and quality"))),
     }
@@ -193,10 +195,11 @@ impl SurfaceConfig {
         let rates = self.rate > 0.0 && self.variance_rate >= 0.0 && self.rate_decay > 0.0 && self.rate_decay <= 1.0;
         require(rates, "learning rates must be positive, and rate_decay at most 1")?;
         let sharp = |first: f64| first >= 1.0 && self.final_sharpness >= first && self.final_sharpness <= 1e5;
-        let sharp = sharp(self.sharpness) && sharp(self.guided_sharpness);
+        let sharp = sharp(self.sharpness) && sharp(self.guided_sharpness) && self.moment_sharpness >= 1.0;
         require(
             sharp,
-            "sharpness and guided_sharpness must be at least 1, and final_sharpness between the larger one and 100000",
+            "sharpness, guided_sharpness and moment_sharpness must be at least 1, and final_sharpness between the larger one of the first two \
+             and 100000",
         )?;
         require(self.guide_splats >= 100, "guide_splats must be at least 100")?;
         require((16..=512).contains(&self.occupancy_resolution), "occupancy_resolution must lie between 16 and 512")?;

@@ -47,3 +47,30 @@ impl Distances for Field {
         out.extend((0..places.len()).map(|i| self.distance_of(tile, i)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::surface::SurfaceConfig;
+    use tessera_kernels::occupancy::MarchedRay;
+
+    #[test]
+    fn the_inside_of_a_sphere_is_solid_and_its_far_side_is_not_looked_at() {
+        let field = Field::new(&SurfaceConfig::default());
+        let (resolution, radius, reach) = (64, 0.3, WIDTHS / 200.0);
+        let grid = occupied(&field, resolution, 200.0);
+        // Training begins with a sphere to within 0.02, and cells are looked at by their middles.
+        let off = 0.02 + 3.0f32.sqrt() / resolution as f32;
+        for cell in 0..resolution.pow(3) {
+            let place = grid.coordinates(cell).map(|x| (x as f32 + 0.5) / resolution as f32 - 0.5);
+            let distance = place.iter().map(|x| x * x).sum::<f32>().sqrt() - radius;
+            let solid = grid.solid()[cell / 64] >> (cell % 64) & 1 == 1;
+            assert!(!solid || distance < off - reach, "a solid cell at distance {distance}");
+            assert!(solid || distance > -reach - off, "a cell at distance {distance} is not solid");
+        }
+        let ray = MarchedRay::clipped([0.45, 0.52, -1.0], [0.0, 0.0, 1.0], [[0.0; 3], [1.0; 3]]).expect("it hits");
+        let mut ts = Vec::new();
+        grid.march(&ray, 0.005, 0.5, usize::MAX, &mut ts);
+        assert!(!ts.is_empty() && ts.iter().all(|t| *t < 1.5), "the far side is looked at: {ts:?}");
+    }
+}

@@ -162,15 +162,18 @@ impl SequenceTraining {
             // Where it was, and where it would be if it went on as before.
             moved = alignment.find(&[now, now * before.inverse() * now])?;
         }
-        let sharpness = f64::from(self.training.surface.sharpness);
+        let sharpness = f64::from(self.training.surface.sharpness).min(self.config.moment_sharpness);
         self.begin(self.at + 1, moved, sharpness)
     }
 
-    /// Trains on a moment, at which the object is somewhere and as sharp as before.
+    /// Trains on a moment, at which the object is somewhere and first as sharp as said: what a blurred surface shows reaches farther, to where
+    /// parts have gone that move by themselves.
     fn begin(&mut self, moment: usize, object_from_scene: Isometry3<f64>, sharpness: f64) -> Result<()> {
         let capture = of_moment(&self.capture, &self.moments[moment], &object_from_scene);
         let config = self.config.of_later_moments(sharpness);
         self.training = SurfaceTraining::continued(&capture, &config, self.training.surface.clone())?;
+        let variance = &mut self.training.surface.field.parameters.variance;
+        *variance = variance.min((sharpness.ln() / 10.0) as f32);
         self.training.surface.time = Some(self.moments[moment].time);
         self.object_from_scene = [object_from_scene, self.object_from_scene[0]];
         self.at = moment;
@@ -341,7 +344,7 @@ impl Method for SequenceTraining {
 }
 
 impl SurfaceConfig {
-    /// How a moment after the first is trained, whose surface begins as sharp as that before it was.
+    /// How a moment after the first is trained, whose surface begins as sharp as said.
     fn of_later_moments(&self, sharpness: f64) -> Self {
         let sharpness = sharpness.max(1.0);
         Self {
