@@ -82,7 +82,7 @@ crate::config! {
         /// The same where splats have found out about where the surface is.
         guided_sharpness: f64 = 128.0,
         /// The same for moments after the first, at most: the less sharp they begin, the farther parts are followed that move by themselves.
-        moment_sharpness: f64 = 128.0,
+        moment_sharpness: f64 = 64.0,
         /// The least sharpness at the last step; before it, the least one grows from the first.
         final_sharpness: f64 = 800.0,
         /// Share of the steps until opacity follows from the cosine alone.
