@@ -6,7 +6,7 @@ use crate::report::{bytes, count, count_of};
 use crate::settings::{self, Settings};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
-use tessera_engine::blocks::TILES_FOLDER;
+use tessera_engine::blocks::{TILES_FOLDER, find_points};
 use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::format::stream::{SplatHeader, collect};
 use tessera_engine::datasets::format::{self, SplatFormat};
@@ -190,6 +190,23 @@ pub fn up_of_mesh(mesh: &Mesh, file: &Path) -> [f64; 3] {
     let is_gltf = ["glb", "gltf"].iter().any(|gltf| extension.eq_ignore_ascii_case(gltf));
     let is_down = mesh.triangles.is_empty() && !is_gltf;
     [0.0, if is_down { -1.0 } else { 1.0 }, 0.0]
+}
+
+/// Finds points for a capture that is to be divided into blocks and has none, and says so.
+///
+/// # Errors
+/// When none can be found.
+pub fn complete_points(capture: &mut Capture, settings: &Settings, console: &Console) -> Result<()> {
+    let test_every = match settings {
+        Settings::Blocks(config) => config.splats.test_every,
+        Settings::Anchors(config) => config.test_every,
+        _ => return Ok(()),
+    };
+    if let Some(found) = find_points(capture, test_every)? {
+        let found = count(found as u128);
+        console.note(format_args!("the capture has no sparse points: a plane sweep over its photos found {found}"));
+    }
+    Ok(())
 }
 
 /// Opens a posed capture and says what it is.

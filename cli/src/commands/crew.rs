@@ -4,7 +4,7 @@ use crate::args::Reconstruct;
 use crate::commands::helpers::{Helpers, Rank};
 use crate::commands::reconstruct::Job;
 use crate::console::{Console, INTERRUPTED, UsageError};
-use crate::inputs::open_capture;
+use crate::inputs::{complete_points, open_capture};
 use crate::interrupt;
 use crate::settings::{self, Settings};
 use anyhow::{Context, Result};
@@ -85,9 +85,11 @@ pub fn lead(job: &Job<'_>, config: &AnchorsConfig, rank: Rank, console: &Console
 }
 
 fn with(job: &Job<'_>, config: &AnchorsConfig, mut ranks: Ranks, console: &Console) -> Result<Outcome> {
-    let prepared = RunFolder::check(job.output, job.existing)
-        .map_err(anyhow::Error::from)
-        .and_then(|()| open_capture(job.capture, job.skipping, console));
+    let prepared = RunFolder::check(job.output, job.existing).map_err(anyhow::Error::from).and_then(|()| {
+        let mut capture = open_capture(job.capture, job.skipping, console)?;
+        complete_points(&mut capture, job.settings, console)?;
+        Ok(capture)
+    });
     let capture = prepared.inspect_err(|error| ranks.give_up(&format!("{error:#}")))?;
     let mut training = AnchorTraining::among(&capture, config, ranks, job.output)?;
     drop(capture);
@@ -126,10 +128,14 @@ fn prepare(
 ) -> Result<(tessera_engine::datasets::capture::Capture, AnchorsConfig)> {
     let resumed = if args.resume { Some(RunFolder::read_config(output)?) } else { None };
     let settings = settings::for_run(args.method, &args.choices, resumed.as_ref(), console)?;
-    let Settings::Anchors(config) = settings else { anyhow::bail!("rank 0 trains anchors, and this process does not") };
+    let Settings::Anchors(config) = &settings else {
+        anyhow::bail!("rank 0 trains anchors, and this process does not")
+    };
     let path = args.capture.clone().or_else(|| resumed.as_ref().map(|run| run.capture.clone()));
     let path = path.context("name the capture")?;
-    Ok((open_capture(&path, args.skipping.or_of(resumed.as_ref()), console)?, config))
+    let mut capture = open_capture(&path, args.skipping.or_of(resumed.as_ref()), console)?;
+    complete_points(&mut capture, &settings, console)?;
+    Ok((capture, config.clone()))
 }
 
 #[cfg(test)]

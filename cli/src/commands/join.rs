@@ -6,7 +6,7 @@
 use crate::args::Reconstruct;
 use crate::commands::reconstruct::chosen;
 use crate::console::{Console, INTERRUPTED};
-use crate::inputs::{Run, open_capture};
+use crate::inputs::{Run, complete_points, open_capture};
 use crate::interrupt;
 use crate::progress::TrainingProgress;
 use crate::report::count;
@@ -53,7 +53,8 @@ pub fn run(args: &Reconstruct, output: &Path, waits: bool, console: &Console) ->
     };
     let path = run.capture();
     let skipping = args.skipping.or_of(Some(&run.config));
-    let capture = open_capture(&path, skipping, console)?;
+    let mut capture = open_capture(&path, skipping, console)?;
+    complete_points(&mut capture, &run.settings, console)?;
     let device = chosen(args.device, console)?;
     let [checkpoint_every, eval_every, preview_every] = run.settings.intervals();
     let options = RunOptions {

@@ -3,7 +3,7 @@
 use crate::args::{Method, Plan as Arguments};
 use crate::commands::reconstruct::chosen;
 use crate::console::{Console, UsageError};
-use crate::inputs::open_capture;
+use crate::inputs::{complete_points, open_capture};
 use crate::report::{Facts, Table, bytes, count, count_of, duration};
 use crate::settings::{self, Settings};
 use anyhow::{Context, Result, bail};
@@ -25,7 +25,8 @@ pub fn run(args: &Arguments, console: &Console) -> Result<()> {
     }
     let settings = settings::for_run(Some(Method::Blocks), &args.choices, None, console)?;
     let Settings::Blocks(config) = &settings else { bail!("blocks have settings of their own") };
-    let capture = open_capture(&args.capture, args.skipping, console)?;
+    let mut capture = open_capture(&args.capture, args.skipping, console)?;
+    complete_points(&mut capture, &settings, console)?;
     let device = chosen(args.device, console)?;
     let plan = Plan::of(&capture, config)?;
     if let Some(map) = &args.map {

@@ -6,7 +6,7 @@ use crate::commands::helpers::{Helpers, Rank, Workers};
 use crate::commands::view::live::{self, Watched};
 use crate::commands::{crew, join, serve};
 use crate::console::{Console, INTERRUPTED, UsageError};
-use crate::inputs::{FOUND_POSES, open_capture};
+use crate::inputs::{FOUND_POSES, complete_points, open_capture};
 use crate::interrupt;
 use crate::progress::{PhotosProgress, TrainingProgress};
 use crate::report::{Facts, borders_text, count, duration};
@@ -284,10 +284,11 @@ impl Job<'_> {
 
     fn train_watched(&self, console: &Console, watcher: Option<&mpsc::Sender<Update>>) -> Result<Outcome> {
         // Poses for photos go into the run folder; a posed capture that is refused shall leave no folder behind.
-        let (folder, capture) = match photos::is_photos_or_video(self.capture) {
+        let (folder, mut capture) = match photos::is_photos_or_video(self.capture) {
             true => self.find_poses(console).map(|(folder, capture)| (Some(folder), capture))?,
             false => (None, open_capture(self.capture, self.skipping, console)?),
         };
+        complete_points(&mut capture, self.settings, console)?;
         let options = self.options();
         let mut training = match self.settings {
             Settings::Blocks(config) => {
@@ -381,9 +382,18 @@ impl Job<'_> {
         let folder = RunFolder::create(self.output, self.existing)?;
         let mut progress = PhotosProgress::new(console);
         let work = self.output.join(FOUND_POSES);
-        match photos::reconstruct_poses(self.capture, &work, &mut |event| progress.show(event)) {
+        let mut left_out = None;
+        let mut show = |event: photos::Progress| {
+            let is_left_out = event.stage == photos::Stage::FindPoses && event.done < event.total;
+            left_out = is_left_out.then(|| event.total - event.done);
+            progress.show(event);
+        };
+        match photos::reconstruct_poses(self.capture, &work, &mut show) {
             Ok(posed) => {
                 drop(progress);
+                if let Some(photos) = left_out {
+                    console.warn(format_args!("COLMAP found no poses for {photos} of the photos, which are not used"));
+                }
                 Ok((folder, open_capture(&posed, self.skipping, console)?))
             }
             Err(error) => {

@@ -46,6 +46,17 @@ pub struct Capture {
     pub warnings: Vec<String>,
 }
 
+impl Capture {
+    /// The mean colour of its sparse points, in [0, 1], and never near black or white; grey where there are none.
+    pub fn mean_colour(&self) -> [f32; 3] {
+        let mean = |c: usize| {
+            self.points.iter().map(|point| f64::from(point.colour[c])).sum::<f64>() / self.points.len() as f64
+        };
+        let colour = std::array::from_fn(|c| (mean(c) / 255.0).clamp(0.1, 0.9) as f32);
+        if self.points.is_empty() { [0.5; 3] } else { colour }
+    }
+}
+
 /// One photo and what belongs to it.
 #[derive(Clone, Debug)]
 pub struct Frame {

@@ -2,6 +2,7 @@
 
 use crate::blocks::{Division, MAX_BLOCKS};
 use crate::splats::MaskUse;
+use crate::splats::appearance::AppearanceModel;
 use serde::{Deserialize, Serialize};
 use tessera_kernels::anchor_decoder::AnchorDecoder;
 
@@ -98,6 +99,8 @@ crate::config! {
         grow_threshold: f32 = 2e-4,
         /// Anchors are removed whose Gaussians' opacities sum up to less than this.
         min_opacity: f32 = 0.005,
+        /// Colour differences between photos that are learned beside the scene: none, exposure or bilateral_grid.
+        appearance: AppearanceModel = AppearanceModel::None,
         /// Steps between checkpoints; 0 keeps only the last one.
         checkpoint_every: u64 = 1000,
         /// Steps between evaluations on the held-out photos; 0 evaluates only at the end.

@@ -38,6 +38,8 @@ pub(super) enum Order {
     Load(u64),
     /// Write the splats of your blocks.
     Bake,
+    /// Say what the transforms of your blocks' photos multiply a colour by.
+    Gains,
     /// Say how long you have waited.
     Account,
     /// Go; the run is complete, or it was stopped.
@@ -131,6 +133,11 @@ impl AnchorTraining {
                 Order::Bake => {
                     let baked = self.bake_own();
                     self.answer(baked.map(|_| 0))?;
+                }
+                Order::Gains => {
+                    let mut parcel = Parcel::default();
+                    self.put_gains(&mut parcel);
+                    self.ranks.get_mut().report(&parcel.finish())?;
                 }
                 Order::Account => {
                     let mut parcel = Parcel::default();
@@ -230,6 +237,10 @@ impl AnchorTraining {
         let name = name_of("block", block.number);
         block.model.save(&name, checkpoint);
         block.statistics.save(&name, checkpoint);
+        if let Some(appearance) = &block.appearance {
+            let state = appearance.state();
+            checkpoint.f32(&format!("{name}.appearance"), &[state.len()], state);
+        }
         checkpoint.state(&format!("{name}.sampler"), &block.sampler.state())?;
         checkpoint.state(&format!("{name}.progress"), &(block.steps, block.quality))?;
         match self.decoder_kept_with(block.number) {
@@ -281,10 +292,51 @@ impl AnchorTraining {
         let name = name_of("block", block.number);
         block.model.load(&name, checkpoint)?;
         block.statistics.load(&name, block.model.len(), self.config.offsets, checkpoint)?;
+        // A resumed run may change whether transforms are learned; then they begin anew.
+        if let (Some(appearance), Ok(state)) = (&mut block.appearance, checkpoint.f32(&format!("{name}.appearance"))) {
+            let _restored = appearance.restore(&state);
+        }
         let sampler: SamplerState = checkpoint.state(&format!("{name}.sampler"))?;
         block.sampler = Sampler::restore(block.frames.len(), sampler);
         (block.steps, block.quality) = checkpoint.state(&format!("{name}.progress"))?;
         Ok(())
+    }
+
+    /// At rank 0: for each block of the plan and each of its photos, what the photo's transform multiplies a typical colour by.
+    pub(super) fn gains_of_all(&self) -> Result<Vec<Vec<[f64; 3]>>> {
+        let mut parcel = Parcel::default();
+        self.put_gains(&mut parcel);
+        let mut messages = vec![parcel.finish()];
+        if self.is_shared() {
+            self.order(&Order::Gains)?;
+            messages.extend(self.ranks.borrow_mut().collect(Instant::now())?);
+        }
+        let mut gains = vec![Vec::new(); self.plan.blocks.len()];
+        for message in &messages {
+            let mut contents = Contents::new(message);
+            for _ in 0..contents.u64()? {
+                let (number, photos) = (contents.u64()?, contents.u64()?);
+                let mut of_block = Vec::new();
+                for _ in 0..photos {
+                    of_block.push([contents.f64()?, contents.f64()?, contents.f64()?]);
+                }
+                if let Some(gains) = gains.get_mut(number as usize) {
+                    *gains = of_block;
+                }
+            }
+        }
+        Ok(gains)
+    }
+
+    fn put_gains(&self, parcel: &mut Parcel) {
+        let colour = self.capture.mean_colour();
+        parcel.u64(self.blocks.len() as u64);
+        for block in &self.blocks {
+            let gains = block.appearance.as_ref().map_or_else(Vec::new, |appearance| appearance.gains(colour));
+            parcel.u64(block.number as u64);
+            parcel.u64(gains.len() as u64);
+            gains.into_iter().flatten().for_each(|gain| parcel.f64(gain));
+        }
     }
 
     /// At rank 0: has all ranks write the splats of their blocks, and says where all of them are.

@@ -1,6 +1,7 @@
 //! Decoded Gaussians as the splats that the rasteriser takes, and its gradient back.
 
 use crate::Result;
+use crate::blocks::Tint;
 use crate::exchange::{Contents, Parcel};
 use tessera_kernels::anchor_decoder::{GaussianGradients, Gaussians};
 use tessera_kernels::splat::spherical_harmonics::Y0;
@@ -36,6 +37,21 @@ impl DrawnSplats {
             (o / (1.0 - o)).ln()
         }));
         self.sh0.extend(made.colours.iter().map(|c| (c - 0.5) / Y0 as f32));
+    }
+
+    pub fn len(&self) -> usize {
+        self.opacity_logits.len()
+    }
+
+    /// Multiplies the colours of all from number `from` on.
+    pub fn tint(&mut self, from: usize, tint: &Tint) {
+        if *tint == [1.0; 3] {
+            return;
+        }
+        let gain = tint.map(|gain| gain as f32);
+        for colour in self.sh0[3 * from..].chunks_exact_mut(3) {
+            colour.iter_mut().zip(gain).for_each(|(c, gain)| *c = gain * *c + 0.5 * (gain - 1.0) / Y0 as f32);
+        }
     }
 
     fn fields(&mut self) -> [&mut Vec<f32>; 5] {

@@ -37,13 +37,16 @@ pub use config::{AnchorsConfig, Sharing, preset};
 pub use crew::Ending;
 
 use crate::blocks::weights::Quality;
-use crate::blocks::{BorderReport, PLAN_FILE, Plan, TILES_FOLDER, evaluate_borders, merge, write_joined};
+use crate::blocks::{
+    BorderReport, Gains, PLAN_FILE, Plan, TILES_FOLDER, Tint, apply, evaluate_borders, merge, tints, write_joined,
+};
 use crate::config::Config;
 use crate::evaluate::{EvalOptions, EvalReport, evaluate_painter};
 use crate::exchange::{Ranks, fingerprint};
 use crate::frames::{FrameSet, Sampler};
 use crate::render::{Painter, SplatPainter, to_image};
 use crate::splats::NEAR;
+use crate::splats::appearance::{Appearance, AppearanceModel};
 use crate::target::with_masks;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use crate::{Error, Result};
@@ -87,6 +90,8 @@ struct Block {
     steps: u64,
     /// How well it shows its photos, over the last steps.
     quality: Option<Quality>,
+    /// The colour transforms of its photos.
+    appearance: Option<Appearance>,
 }
 
 /// What all ranks know of each block.
@@ -137,6 +142,8 @@ pub struct AnchorTraining {
     /// Whether the user has asked this rank to stop, and whether all will.
     is_asked_to_stop: bool,
     stops: bool,
+    /// What the colours of each block of the plan are multiplied by, so that all are equally bright.
+    tints: Vec<Tint>,
     /// The finished scene, a cloud for each block.
     baked: Vec<SplatCloud>,
     facts: Vec<(&'static str, String)>,
@@ -210,6 +217,7 @@ impl AnchorTraining {
             kept: None,
             is_asked_to_stop: false,
             stops: false,
+            tints: vec![[1.0; 3]; plan.blocks.len()],
             baked: Vec::new(),
             facts: Vec::new(),
             held_out,
@@ -262,7 +270,19 @@ impl AnchorTraining {
     /// What draws all blocks as they are.
     fn painter(&self) -> AnchorPainter<'_> {
         let settings = render_settings(self.config.background);
-        AnchorPainter::new(self.parts(), &self.ranks, self.config.decoder(), self.capture.scene_from_world, settings)
+        let (decoder, scene_from_world) = (self.config.decoder(), self.capture.scene_from_world);
+        AnchorPainter::new(self.parts(), &self.tints, &self.ranks, decoder, scene_from_world, settings)
+    }
+
+    /// Makes all blocks equally bright, as photos that belong to several of them say.
+    fn find_tints(&mut self) -> Result<()> {
+        if self.config.appearance != AppearanceModel::None {
+            let gains = self.gains_of_all()?;
+            let blocks = self.plan.blocks.iter().zip(&gains);
+            let of_blocks: Vec<_> = blocks.map(|(block, gains)| Gains { photos: &block.photos, gains }).collect();
+            self.tints = tints(&of_blocks);
+        }
+        Ok(())
     }
 
     /// The splats that come nearest to what the decoder makes of each block of this rank.
@@ -343,7 +363,8 @@ fn with_photos(
         let mut statistics = Statistics::default();
         statistics.resize(model.len(), config.offsets);
         let sampler = Sampler::new(frames.len(), config.seed.wrapping_add(number as u64));
-        Block { number, model, statistics, frames, sampler, steps: 0, quality: None }
+        let appearance = Appearance::new(config.appearance, frames.len());
+        Block { number, model, statistics, frames, sampler, steps: 0, quality: None, appearance }
     };
     let (_, test) = capture.split_indices((config.test_every > 0).then_some(config.test_every));
     let test = if leads { test } else { Vec::new() };
@@ -374,15 +395,20 @@ impl Method for AnchorTraining {
         let sets = self.blocks.iter().map(|block| &block.frames).chain([&self.held_out]);
         let pixels = sets.clone().flat_map(FrameSet::views).map(|v| v.width * v.height).max().unwrap_or(0);
         let photos: usize = sets.flat_map(FrameSet::views).map(|v| 3 * v.width * v.height).sum();
-        MemoryPlan::default()
-            .with(
-                "anchors",
-                (anchors * AnchorModel::bytes(self.config.decoder())) as u64,
-                format!("{most} in each of {blocks} blocks"),
-            )
-            .with("Gaussians", (most * offsets * GAUSSIAN_BYTES) as u64, "of the block whose turn it is")
-            .with("activations", (80 * pixels) as u64, format!("largest photo has {pixels} pixels"))
-            .with("photos", photos.min(self.config.image_cache_mb << 20) as u64, "8 bits a channel")
+        let photos_of_blocks = self.blocks.iter().map(|block| block.frames.len()).sum();
+        let appearance = Appearance::bytes(self.config.appearance, photos_of_blocks);
+        let mut plan = MemoryPlan::default();
+        if appearance > 0 {
+            plan = plan.with("appearance", appearance as u64, "a colour transform for each photo of each block");
+        }
+        plan.with(
+            "anchors",
+            (anchors * AnchorModel::bytes(self.config.decoder())) as u64,
+            format!("{most} in each of {blocks} blocks"),
+        )
+        .with("Gaussians", (most * offsets * GAUSSIAN_BYTES) as u64, "of the block whose turn it is")
+        .with("activations", (80 * pixels) as u64, format!("largest photo has {pixels} pixels"))
+        .with("photos", photos.min(self.config.image_cache_mb << 20) as u64, "8 bits a channel")
     }
 
     fn memory_remedy(&self) -> &'static str {
@@ -403,6 +429,7 @@ impl Method for AnchorTraining {
         if self.held_out.is_empty() {
             return Ok(None);
         }
+        self.find_tints()?;
         let background = self.config.background;
         let mut painter = self.painter();
         let report = evaluate_painter(&self.held_out, "test", background, &mut painter, &mut |_, _| {})?;
@@ -423,11 +450,16 @@ impl Method for AnchorTraining {
     }
 
     fn settle(&mut self) -> Result<()> {
+        let is_complete = self.done == self.total_steps();
+        if is_complete {
+            self.find_tints()?;
+        }
         if self.is_shared() {
             return self.keep_all();
         }
-        if self.done == self.total_steps() && self.baked.is_empty() {
+        if is_complete && self.baked.is_empty() {
             self.baked = self.bake();
+            self.baked.iter_mut().zip(&self.blocks).for_each(|(cloud, block)| apply(&self.tints[block.number], cloud));
         }
         Ok(())
     }
@@ -473,7 +505,7 @@ impl Method for AnchorTraining {
         if !self.is_shared() {
             return write_joined(&self.baked, &self.plan, &scene, tiles.as_deref());
         }
-        merge(&self.bake_all()?, &self.plan, &scene, tiles.as_deref())
+        merge(&self.bake_all()?, &self.tints, &self.plan, &scene, tiles.as_deref())
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {

@@ -5,6 +5,7 @@ use super::crew::Order;
 use super::drawing::DrawnSplats;
 use super::model::AnchorModel;
 use super::sight::seen;
+use crate::blocks::Tint;
 use crate::exchange::{Contents, Parcel, Ranks};
 use crate::render::Painter;
 use crate::{Error, Result};
@@ -53,6 +54,8 @@ pub(super) fn decoded(parts: &[Part<'_>], decoding: &mut Decoding, view: &View) 
 #[derive(Debug)]
 pub(super) struct AnchorPainter<'a> {
     parts: Vec<Part<'a>>,
+    /// Of all blocks of the plan.
+    tints: &'a [Tint],
     ranks: &'a RefCell<Ranks>,
     scene_from_world: Similarity,
     settings: RenderSettings,
@@ -65,6 +68,7 @@ pub(super) struct AnchorPainter<'a> {
 impl<'a> AnchorPainter<'a> {
     pub fn new(
         parts: Vec<Part<'a>>,
+        tints: &'a [Tint],
         ranks: &'a RefCell<Ranks>,
         decoder: AnchorDecoder,
         scene_from_world: Similarity,
@@ -72,7 +76,7 @@ impl<'a> AnchorPainter<'a> {
     ) -> Self {
         let (decoding, rasterizer) = (Decoding::new(decoder), Rasterizer::new());
         let (splats, failure) = (DrawnSplats::default(), None);
-        Self { parts, ranks, scene_from_world, settings, decoding, splats, rasterizer, failure }
+        Self { parts, tints, ranks, scene_from_world, settings, decoding, splats, rasterizer, failure }
     }
 
     /// Whether all blocks were in all pictures.
@@ -87,7 +91,11 @@ impl<'a> AnchorPainter<'a> {
     fn gather(&mut self, view: &View) -> Result<()> {
         let mut ranks = self.ranks.borrow_mut();
         if ranks.size() == 1 {
-            self.parts.iter().for_each(|part| part.decode(view, &mut self.decoding, &mut self.splats));
+            for part in &self.parts {
+                let before = self.splats.len();
+                part.decode(view, &mut self.decoding, &mut self.splats);
+                self.splats.tint(before, &self.tints[part.number]);
+            }
             return Ok(());
         }
         ranks.tell(&Order::Draw(*view).to_bytes())?;
@@ -97,7 +105,10 @@ impl<'a> AnchorPainter<'a> {
         for message in std::iter::once(&ours).chain(&theirs) {
             let mut contents = Contents::new(message);
             for _ in 0..contents.u64()? {
-                blocks.push((contents.u64()?, DrawnSplats::take(&mut contents)?));
+                let number = contents.u64()?;
+                let mut splats = DrawnSplats::take(&mut contents)?;
+                splats.tint(0, self.tints.get(number as usize).unwrap_or(&[1.0; 3]));
+                blocks.push((number, splats));
             }
         }
         blocks.sort_by_key(|(number, _)| *number);

@@ -16,6 +16,7 @@ use crate::Result;
 use crate::blocks::weights::{Quality, weights};
 use crate::exchange::TreeSum;
 use crate::frames::{FrameTarget, TrainingFrame};
+use crate::splats::appearance::{Appearance, Planes};
 use crate::splats::schedule::downscale_at;
 use crate::train::StepReport;
 use tessera_kernels::anchor_decoder::{AnchorGradients, Decoding, GaussianGradients, Gaze, Keep, consistency};
@@ -35,6 +36,9 @@ pub(super) struct Bench {
     loss: ImageLoss,
     target: FrameTarget,
     v_rgb: Vec<f32>,
+    /// The picture as the photo would have taken it, and the gradient of the picture before that.
+    taken: Vec<f32>,
+    v_drawn: Vec<f32>,
     /// The anchors that were decoded.
     chosen: Vec<u32>,
 }
@@ -52,19 +56,31 @@ impl Bench {
             loss: ImageLoss::new(),
             target: FrameTarget::default(),
             v_rgb: Vec::new(),
+            taken: Vec::new(),
+            v_drawn: Vec::new(),
             chosen: Vec::new(),
         }
     }
 
     /// Draws what has been decoded and compares it with the photo. The gradient is that of `weight` times the loss.
-    fn compare(&mut self, frame: &TrainingFrame, config: &AnchorsConfig, weight: f32) -> LossValues {
+    fn compare(
+        &mut self,
+        frame: &TrainingFrame,
+        mut appearance: Option<&mut Appearance>,
+        config: &AnchorsConfig,
+        weight: f32,
+    ) -> LossValues {
         let (view, settings) = (&frame.view, render_settings(config.background));
         self.splats.clear();
         self.splats.extend(self.student.gaussians());
         let rendering = self.rasterizer.forward(&self.splats.splats(), view, &settings);
         self.target.fill(frame, config.background);
+        let planes = Planes { width: view.width, height: view.height, rgb: &rendering.rgb };
+        if let Some(appearance) = &mut appearance {
+            appearance.apply(frame.index, planes, &mut self.taken);
+        }
         let pair = ImagePair {
-            image: &rendering.rgb,
+            image: if appearance.is_some() { &self.taken } else { &rendering.rgb },
             target: &self.target.picture.rgb,
             weight: self.target.picture.weight.as_deref(),
             width: view.width,
@@ -74,6 +90,10 @@ impl Bench {
         let loss = LossSettings { ssim_weight: config.ssim_weight, padding: Padding::Same };
         let values = self.loss.loss_and_gradient(&pair, &loss, &mut self.v_rgb, None);
         self.v_rgb.iter_mut().for_each(|v| *v *= weight);
+        if let Some(appearance) = &mut appearance {
+            appearance.backward(frame.index, planes, &self.v_rgb, &mut self.v_drawn);
+            std::mem::swap(&mut self.v_rgb, &mut self.v_drawn);
+        }
         let gradient = RenderingGradient { rgb: &self.v_rgb, alpha: None, depth: None, score: None };
         self.rasterizer.backward(&self.splats.splats(), view, &settings, &gradient, &mut self.of_splats);
         gradient_of_gaussians(self.student.gaussians(), &self.of_splats, &mut self.of_gaussians);
@@ -213,7 +233,10 @@ impl AnchorTraining {
         let chosen = seen(&frame.view, &block.model, None);
         let gaze = Gaze::From(frame.view.position());
         bench.student.forward(&student.parameters, &block.model.anchors(), &chosen, gaze, Keep::Opaque);
-        let values = bench.compare(frame, config, weight);
+        let values = bench.compare(frame, block.appearance.as_mut(), config, weight);
+        if let Some(appearance) = &mut block.appearance {
+            appearance.step(frame.index, block.steps as f32 / config.steps as f32);
+        }
         let made = bench.student.gaussians();
         let mut loss = f64::from(weight * values.loss);
         loss += add_volumes(made, weight * config.volume_weight, &mut bench.of_gaussians);

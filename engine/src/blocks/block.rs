@@ -2,6 +2,7 @@
 
 use super::cells::Cell;
 use super::ground::Ground;
+use super::sky::Sky;
 use crate::Result;
 use crate::evaluate::EvalReport;
 use crate::frames::FrameSet;
@@ -26,6 +27,9 @@ pub trait BlockMethod: Method {
     /// The splats as they were at the last [`Method::settle`], in the capture's world.
     fn splats(&self) -> SplatCloud;
 
+    /// What the learned transform of each photo that it is trained on multiplies a colour by; none if none are learned.
+    fn photo_gains(&self, colour: [f32; 3]) -> Vec<[f64; 3]>;
+
     /// Compares the scene with photos.
     ///
     /// # Errors
@@ -36,6 +40,10 @@ pub trait BlockMethod: Method {
 impl BlockMethod for SplatTraining {
     fn splats(&self) -> SplatCloud {
         self.cloud().into_world()
+    }
+
+    fn photo_gains(&self, colour: [f32; 3]) -> Vec<[f64; 3]> {
+        self.photo_gains(colour)
     }
 
     fn compare(&mut self, frames: &FrameSet, split: &str) -> Result<EvalReport> {
@@ -56,8 +64,12 @@ pub(super) enum Goal {
 pub(super) struct BlockTraining<'a> {
     pub inner: &'a mut dyn BlockMethod,
     pub goal: Goal,
+    /// Its number in the plan.
+    pub number: usize,
     pub ground: &'a Ground,
     pub cell: &'a Cell,
+    /// What lies in no cell.
+    pub sky: Option<&'a Sky>,
     /// The photos by which it is compared with others.
     pub sample: FrameSet,
 }
@@ -114,14 +126,20 @@ impl Method for BlockTraining<'_> {
         self.inner.load(checkpoint)
     }
 
-    /// Of a complete block, the splats in its cell.
+    /// Of a complete block, the splats in its cell and in its part of the sky.
     fn export(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         if self.goal != Goal::End {
             return Ok(Vec::new());
         }
         let mut cloud = self.inner.splats();
-        let (ground, cell) = (self.ground, self.cell);
-        cloud.retain(|cloud, i| cell.contains(ground.place(cloud.means[i].map(f64::from)).0));
+        let (ground, cell, sky, number) = (self.ground, self.cell, self.sky, self.number);
+        cloud.retain(|cloud, i| {
+            let world = cloud.means[i].map(f64::from);
+            match sky.and_then(|sky| sky.owner(world)) {
+                Some(owner) => owner == number,
+                None => cell.contains(ground.place(world).0),
+            }
+        });
         let path = folder.join(SCENE_FILE);
         write_splats(&path, &cloud, true)?;
         Ok(vec![path])

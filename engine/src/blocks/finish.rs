@@ -2,10 +2,11 @@
 
 use super::block::SCENE_FILE;
 use super::borders::{BorderReport, evaluate_borders};
-use super::ledger::Ledger;
+use super::ledger::{Finished, Ledger};
 use super::merge::{TILES_FOLDER, merge};
 use super::plan::Plan;
 use super::run::BlocksJob;
+use super::tint::{Gains, tints};
 use crate::Result;
 use crate::evaluate::{EvalOptions, EvalReport, evaluate_capture, split_indices};
 use crate::render::SplatPainter;
@@ -38,8 +39,14 @@ pub(super) fn finish(
     let blocks: Vec<PathBuf> = (0..plan.blocks.len()).map(|block| ledger.folder(block).join(SCENE_FILE)).collect();
     let scene = folder.path().join(SCENE_FILE);
     let tiles = job.config.division.tiles.then(|| folder.path().join(TILES_FOLDER));
-    let outputs = merge(&blocks, plan, &scene, tiles.as_deref())?;
     let finished: Vec<_> = ledger.records()?.into_iter().filter_map(|record| record.finished).collect();
+    let gains: Vec<_> = plan
+        .blocks
+        .iter()
+        .zip(&finished)
+        .map(|(block, Finished { gains, .. })| Gains { photos: &block.photos, gains })
+        .collect();
+    let outputs = merge(&blocks, &tints(&gains), plan, &scene, tiles.as_deref())?;
     let steps = finished.iter().map(|block| block.steps).sum();
     let seconds = finished.iter().map(|block| block.seconds).sum();
     let count: u64 = finished.iter().map(|block| block.splats).sum();

@@ -29,7 +29,7 @@ pub struct Record {
 }
 
 /// A complete block.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
     /// Steps that it was trained for.
     pub steps: u64,
@@ -37,6 +37,9 @@ pub struct Finished {
     pub seconds: f64,
     /// Splats in its cell.
     pub splats: u64,
+    /// What the learned transforms of its photos, in the plan's order, multiply a typical colour by; none if none are learned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gains: Vec<[f64; 3]>,
 }
 
 /// Who trains a block, or did last.
@@ -125,6 +128,6 @@ impl Ledger {
     /// Steps of a block that are safe on the disk.
     pub fn steps(&self, block: usize, record: &Record) -> u64 {
         let checkpointed = || RunFolder::newest_step(self.folder(block)).unwrap_or(0);
-        record.finished.map_or_else(checkpointed, |finished| finished.steps)
+        record.finished.as_ref().map_or_else(checkpointed, |finished| finished.steps)
     }
 }

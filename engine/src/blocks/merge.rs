@@ -1,27 +1,36 @@
 //! From the blocks' splats to one scene, a chunk at a time: memory does not grow with the scene.
 
 use super::plan::Plan;
+use super::tint::Tint;
 use crate::Result;
 use std::path::{Path, PathBuf};
 use tessera_datasets::format::stream::{CHUNK_SPLATS, SplatHeader, SplatSink};
 use tessera_datasets::format::{Existing, WriteOptions, create_splats, open_splats};
 use tessera_datasets::scene::SplatCloud;
+use tessera_kernels::splat::spherical_harmonics::Y0;
 
 /// The scene in levels of detail, in the run folder.
 pub const TILES_FOLDER: &str = "scene.tiles";
 
-/// Joins the splats of all blocks, which have been cut to their cells, in the order of the plan. With `tiles`, the scene is also
-/// written in levels of detail. Returns what was written.
+/// Joins the splats of all blocks, which have been cut to their cells, in the order of the plan and each in its tint. With `tiles`,
+/// the scene is also written in levels of detail. Returns what was written.
 ///
 /// # Errors
 /// When a block cannot be read or the disk refuses.
-pub(crate) fn merge(blocks: &[PathBuf], plan: &Plan, scene: &Path, tiles: Option<&Path>) -> Result<Vec<PathBuf>> {
+pub(crate) fn merge(
+    blocks: &[PathBuf],
+    tints: &[Tint],
+    plan: &Plan,
+    scene: &Path,
+    tiles: Option<&Path>,
+) -> Result<Vec<PathBuf>> {
     let header = joined_header(blocks)?;
     let mut outputs = Outputs::begin(&header, plan, scene, tiles)?;
     let mut chunk = header.empty_cloud(CHUNK_SPLATS);
-    for block in blocks {
+    for (block, tint) in blocks.iter().zip(tints) {
         let mut source = open_splats(block)?;
         while source.next_chunk(&mut chunk)? {
+            apply(tint, &mut chunk);
             outputs.put(&chunk)?;
         }
     }
@@ -50,6 +59,22 @@ pub(crate) fn write_joined(
         }
     }
     outputs.finish()
+}
+
+/// Multiplies the colours of splats.
+pub(crate) fn apply(tint: &Tint, cloud: &mut SplatCloud) {
+    if *tint == [1.0; 3] {
+        return;
+    }
+    let gain = tint.map(|gain| gain as f32);
+    // Colours are harmonics and one half.
+    let offset = gain.map(|gain| 0.5 * (gain - 1.0) / Y0 as f32);
+    for colour in &mut cloud.sh0 {
+        *colour = std::array::from_fn(|c| gain[c] * colour[c] + offset[c]);
+    }
+    for colour in cloud.sh_rest.chunks_exact_mut(3) {
+        colour.iter_mut().zip(gain).for_each(|(value, gain)| *value *= gain);
+    }
 }
 
 /// The files that a joined scene is written to.

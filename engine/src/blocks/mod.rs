@@ -24,9 +24,12 @@ mod ledger;
 mod map;
 mod merge;
 mod plan;
+mod points;
 mod relay;
 mod run;
 mod sight;
+mod sky;
+mod tint;
 pub mod weights;
 
 #[cfg(test)]
@@ -42,6 +45,8 @@ pub use ground::Ground;
 pub use ledger::{BLOCKS_FOLDER, Finished, Ledger, Record};
 pub use map::draw_map;
 pub use merge::TILES_FOLDER;
-pub(crate) use merge::{merge, write_joined};
+pub(crate) use merge::{apply, merge, write_joined};
 pub use plan::{Block, PLAN_FILE, Plan};
+pub use points::find_points;
 pub use run::{BlocksJob, BlocksRun, MAP_FILE, METHOD};
+pub(crate) use tint::{Gains, Tint, tints};

@@ -11,8 +11,11 @@ use super::ledger::{BLOCKS_FOLDER, Finished, Ledger, Record};
 use super::map::draw_map;
 use super::plan::{PLAN_FILE, Plan};
 use super::relay::Relay;
+use super::sky::Sky;
 use super::weights::{Quality, share_out, weights};
 use crate::config::Config;
+use crate::evaluate::EvalReport;
+use crate::splats::appearance::AppearanceModel;
 use crate::splats::{SplatTraining, SplatsConfig};
 use crate::train::{self, Event, Existing, Outcome, RunFolder, RunOptions};
 use crate::{Error, Result};
@@ -105,7 +108,8 @@ impl<'a> BlocksRun<'a> {
         let Self { job, plan } = self;
         let ledger = Ledger::new(output, plan.blocks.len());
         let relay = Relay::new(job.config.splats.steps * plan.blocks.len() as u64);
-        Crew { job, plan, ledger, relay }
+        let sky = job.config.splats.sky.then(|| Sky::of(job.capture, plan));
+        Crew { job, plan, sky, ledger, relay }
     }
 
     /// What is done.
@@ -157,6 +161,7 @@ type Task = Option<(Goal, u64)>;
 struct Crew<'a> {
     job: &'a BlocksJob<'a>,
     plan: &'a Plan,
+    sky: Option<Sky>,
     ledger: Ledger,
     relay: Relay,
 }
@@ -177,7 +182,7 @@ impl Crew<'_> {
         }
         let steps = self.shared_out(&self.ledger.records()?);
         let task = |block: usize, record: &Record| {
-            let is_open = record.finished.is_none_or(|finished| finished.steps != steps[block]);
+            let is_open = record.finished.as_ref().is_none_or(|finished| finished.steps != steps[block]);
             is_open.then_some((Goal::End, steps[block]))
         };
         self.work_off(&task, events, stop)
@@ -257,12 +262,15 @@ impl Crew<'_> {
         self.ledger.sign(block)?;
         let part = self.plan.part(self.job.capture, block)?;
         let config = SplatsConfig { steps, ..self.job.config.splats.clone() };
-        let mut inner: Box<dyn BlockMethod> = Box::new(SplatTraining::on(self.job.device, &part, &config)?);
+        let shell = self.sky.as_ref().map(|sky| sky.shell);
+        let mut inner: Box<dyn BlockMethod> = Box::new(SplatTraining::beneath(shell, self.job.device, &part, &config)?);
         let mut training = BlockTraining {
             inner: inner.as_mut(),
             goal,
+            number: block,
             ground: &self.plan.ground,
             cell: &self.plan.blocks[block].cell,
+            sky: self.sky.as_ref(),
             sample: compared_photos(&part, config.resolution),
         };
         self.relay.begin(&self.ledger, block, self.plan.blocks[block].photos.len())?;
@@ -273,12 +281,16 @@ impl Crew<'_> {
         let record = match (outcome, goal) {
             (Outcome::Interrupted { step }, _) => return Ok(Some(self.relay.in_all(step))),
             (Outcome::Finished { report, .. }, Goal::Comparison(_)) => {
-                let compared = report.map(|report| Quality { psnr: report.psnr, ssim: report.ssim });
+                // Where photos have transforms of their own, a block is not weak for being drawn without them.
+                let is_corrected = config.appearance != AppearanceModel::None;
+                let psnr = |report: &EvalReport| if is_corrected { report.cc_psnr } else { report.psnr };
+                let compared = report.map(|report| Quality { psnr: psnr(&report), ssim: report.ssim });
                 Record { compared, ..record }
             }
             (Outcome::Finished { seconds, .. }, Goal::End) => {
                 let splats = open_splats(folder.path().join(SCENE_FILE))?.header().count;
-                Record { finished: Some(Finished { steps, seconds, splats }), ..record }
+                let gains = inner.photo_gains(self.job.capture.mean_colour());
+                Record { finished: Some(Finished { steps, seconds, splats, gains }), ..record }
             }
         };
         self.ledger.write(block, &record)?;

@@ -46,6 +46,8 @@ crate::config! {
         appearance: AppearanceModel = AppearanceModel::None,
         /// Correct the cameras' poses while training.
         refine_poses: bool = false,
+        /// Give the sky splats of its own, a shell far around all that is near, where photos show it.
+        sky: bool = false,
         /// What to begin with: auto, points, depth, sweep, both (points and sweep)
         /// or random.
         init: InitSource = InitSource::Auto,

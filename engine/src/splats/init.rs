@@ -7,6 +7,7 @@
 //!   completes sparse points and replaces them where there are none;
 //! - `hull`: surfaces of the visual hull when masks or alpha say where the object is;
 //! - `scatter`: random points along the rays of random pixels, when nothing else is found;
+//! - `sky`: a shell around all that is near;
 //! - `resting`: of cameras that stand still while something moves, what rests and what moves at a moment.
 //!
 //! A splat begins round, as large as the mean distance to its three nearest neighbours, in its point's colour. All is
@@ -19,6 +20,7 @@ mod neighbours;
 mod patches;
 mod resting;
 mod scatter;
+pub(crate) mod sky;
 mod sweep;
 mod views;
 
@@ -41,6 +43,8 @@ const MIN_SPARSE_POINTS: usize = 100;
 /// Points that we make when not told how many: this share of the splats that there may be, within limits.
 const MADE_SHARE: f64 = 0.3;
 const MADE_RANGE: (usize, usize) = (10_000, 60_000);
+/// One in so many splats may be one of the sky at first.
+const SKY_SHARE: usize = 10;
 
 /// What to begin with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,11 +80,14 @@ pub struct InitSettings {
     pub scale: f32,
     /// Degree of the spherical harmonics, 0 to 3; all but degree 0 begin as zero.
     pub sh_degree: u8,
+    /// Where the sky is, if it is to have splats of its own.
+    pub sky: Option<sky::Shell>,
 }
 
 impl Default for InitSettings {
     fn default() -> Self {
-        Self { source: InitSource::Auto, max_splats: 1_000_000, count: None, opacity: 0.1, scale: 1.0, sh_degree: 3 }
+        let (source, max_splats) = (InitSource::Auto, 1_000_000);
+        Self { source, max_splats, count: None, opacity: 0.1, scale: 1.0, sh_degree: 3, sky: None }
     }
 }
 
@@ -139,6 +146,8 @@ pub fn initial_splats(capture: &Capture, frames: &FrameSet, settings: &InitSetti
 
 fn splats_of(capture: &Capture, photos: &Photos<'_>, settings: &InitSettings, seed: u64) -> Result<SplatCloud> {
     let mut rng = Pcg64::new(u128::from(seed), 0x1417);
+    let of_sky = settings.sky.map_or(0, |_| settings.max_splats / SKY_SHARE);
+    let settings = &InitSettings { max_splats: settings.max_splats - of_sky, ..*settings };
     let made = settings
         .count
         .unwrap_or_else(|| ((settings.max_splats as f64 * MADE_SHARE) as usize).clamp(MADE_RANGE.0, MADE_RANGE.1));
@@ -164,6 +173,10 @@ fn splats_of(capture: &Capture, photos: &Photos<'_>, settings: &InitSettings, se
     }
     let mut cloud = to_splats(&points, settings);
     cloud.scene_from_world = capture.scene_from_world;
+    if let Some(shell) = &settings.sky {
+        let views = photos.views(&[])?;
+        sky::add_shell(shell, &capture.scene_from_world, &views, of_sky, &mut cloud);
+    }
     Ok(cloud)
 }
 
@@ -219,10 +232,25 @@ fn swept_points(views: &WorkingViews, count: usize, rng: &mut Pcg64) -> Vec<Colo
     points
 }
 
+/// Places in the scene that photos agree on, with their colours in [0, 1]: at most `count`, by a plane sweep.
+///
+/// # Errors
+/// When a photo cannot be read.
+pub(crate) fn found_points(frames: &FrameSet, count: usize, seed: u64) -> Result<Vec<([f32; 3], [f32; 3])>> {
+    let views = WorkingViews::load(frames, &[])?;
+    let mut rng = Pcg64::new(u128::from(seed), 0x1417);
+    let points = fusion::fused_points(&views, &sweep::depth_maps(&views), count, &mut rng);
+    Ok(points.into_iter().map(|point| (point.position, point.colour)).collect())
+}
+
 fn random_points(views: &WorkingViews, count: usize, rng: &mut Pcg64) -> Vec<ColouredPoint> {
     let masked = views.have_masks();
     let points = if masked { hull::surface_points(views, hull::AGREEMENT, count, rng) } else { Vec::new() };
     if points.is_empty() { scatter::frustum_points(views, count, rng) } else { points }
+}
+
+fn logit(opacity: f32) -> f32 {
+    (opacity / (1.0 - opacity)).ln()
 }
 
 fn to_splats(points: &[ColouredPoint], settings: &InitSettings) -> SplatCloud {
@@ -241,7 +269,7 @@ fn to_splats(points: &[ColouredPoint], settings: &InitSettings) -> SplatCloud {
         cloud.means.push(point.position);
         cloud.log_scales.push([(settings.scale.max(1e-6) * distance.clamp(low, high)).ln(); 3]);
         cloud.quats.push([1.0, 0.0, 0.0, 0.0]);
-        cloud.opacity_logits.push((opacity / (1.0 - opacity)).ln());
+        cloud.opacity_logits.push(logit(opacity));
         cloud.sh0.push(point.colour.map(|c| (c - 0.5) / SH_C0));
     }
     cloud.sh_rest.resize(3 * points.len() * SplatCloud::rest_coefficients(cloud.sh_degree), 0.0);

@@ -29,6 +29,7 @@ use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepR
 use appearance::Appearance;
 use density::DensityControl;
 use filter_3d::SamplingLimits;
+use init::sky::Shell;
 use init::{InitSettings, initial_splats};
 use machine::cpu::CpuMachine;
 use machine::device::DeviceMachine;
@@ -78,6 +79,16 @@ impl SplatTraining {
     /// # Errors
     /// Also when the device has too little memory or fails.
     pub fn on(device: Option<&Device>, capture: &Capture, config: &SplatsConfig) -> Result<Self> {
+        Self::beneath(config.sky.then(|| Shell::of(capture)), device, capture, config)
+    }
+
+    /// As [`SplatTraining::on`], beneath a sky that is that of a larger capture.
+    pub(crate) fn beneath(
+        sky: Option<Shell>,
+        device: Option<&Device>,
+        capture: &Capture,
+        config: &SplatsConfig,
+    ) -> Result<Self> {
         config.check()?;
         let capture = &*with_masks(capture, config.masks);
         let split = Split {
@@ -92,6 +103,7 @@ impl SplatTraining {
             count: (config.initial_splats > 0).then_some(config.initial_splats),
             opacity: config.initial_opacity,
             sh_degree: config.sh_degree,
+            sky,
             ..InitSettings::default()
         };
         let cloud = initial_splats(capture, &frames, &settings, config.seed)?;
@@ -135,6 +147,12 @@ impl SplatTraining {
     /// The corrected pose of the photo at position `i` of those that are trained on, from the scene to the camera, where poses are refined.
     pub fn refined_pose(&self, i: usize, given: &Pose) -> Option<Pose> {
         self.poses.as_ref().map(|poses| poses.corrected(i, given))
+    }
+
+    /// What the learned transform of each training photo multiplies a colour by, as it was at the last [`Method::settle`]; none if
+    /// none are learned.
+    pub fn photo_gains(&self, colour: [f32; 3]) -> Vec<[f64; 3]> {
+        self.appearance.as_ref().map_or_else(Vec::new, |appearance| appearance.gains(colour))
     }
 
     /// Compares the scene with photos, which the report calls `split`.

@@ -15,7 +15,7 @@ pub fn about(run: &Run) -> Result<(Facts, Value)> {
     let ledger = Ledger::new(&run.folder, plan.blocks.len());
     let records = ledger.records()?;
     let steps: Vec<u64> = records.iter().enumerate().map(|(block, record)| ledger.steps(block, record)).collect();
-    let finished: Vec<_> = records.iter().filter_map(|record| record.finished).collect();
+    let finished: Vec<_> = records.iter().filter_map(|record| record.finished.as_ref()).collect();
     let total = run.settings.steps() * records.len() as u64;
 
     let mut facts = Facts::default();
@@ -24,7 +24,7 @@ pub fn about(run: &Run) -> Result<(Facts, Value)> {
     for (number, (record, steps)) in records.iter().zip(&steps).enumerate() {
         let quality = record.compared.map(|q| format!("PSNR {:.2} dB when blocks were compared", q.psnr));
         let complete =
-            record.finished.map(|done| format!("{} splats in {}", count(done.splats), duration(done.seconds)));
+            record.finished.as_ref().map(|done| format!("{} splats in {}", count(done.splats), duration(done.seconds)));
         let photos = plan.blocks[number].photos.len();
         let parts = [Some(format!("{photos} photos, {} steps", count(*steps))), quality, complete];
         facts.add(format!("block {}", number + 1), parts.into_iter().flatten().collect::<Vec<_>>().join(", "));

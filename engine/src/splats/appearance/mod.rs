@@ -130,6 +130,17 @@ impl Appearance {
         if model == AppearanceModel::None { 0 } else { ColourGrids::bytes(grid_size(model), images) }
     }
 
+    /// What the transform of each image multiplies a colour by, on the mean over the picture.
+    pub fn gains(&self, colour: [f32; 3]) -> Vec<[f64; 3]> {
+        let parameters = self.parameters();
+        let gain = |image: usize| {
+            let affine = parameters.mean_affine(image);
+            let row = |c: usize| (0..3).map(|k| affine[4 * c + k] * colour[k]).sum::<f32>() + affine[4 * c + 3];
+            std::array::from_fn(|c| f64::from(row(c) / colour[c]))
+        };
+        (0..parameters.images()).map(gain).collect()
+    }
+
     /// Everything that changes in training.
     pub fn state(&self) -> Vec<f32> {
         self.parameters().state()

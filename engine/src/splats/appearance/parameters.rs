@@ -51,6 +51,11 @@ impl ImageParameters {
         &mut self.values[image * self.block..][..self.block]
     }
 
+    /// `[3, 4]`: what is done to colours on the mean over the picture.
+    pub(super) fn mean_affine(&self, image: usize) -> [f32; 12] {
+        std::array::from_fn(|k| self.image_means[image][k] - self.shared[k])
+    }
+
     /// How many images there are.
     pub(super) fn images(&self) -> usize {
         self.steps.len()
