@@ -1,6 +1,6 @@
 //! Telling the layouts apart by the files that each of them must have.
 
-use super::{Capture, colmap, hypernerf, idr, llff, photos, rig, transforms_json};
+use super::{Capture, colmap, hypernerf, idr, llff, photos, rig, strecha, transforms_json};
 use crate::files::Files;
 use crate::{DataError, Result};
 use std::path::Path;
@@ -16,7 +16,7 @@ struct Layout {
 
 /// In order of preference: when a folder holds several descriptions of the same photos, the ones that people write
 /// for training come before the ones from which they were made, and those with sparse points before those without.
-const LAYOUTS: [Layout; 10] = [
+const LAYOUTS: [Layout; 11] = [
     Layout {
         name: "nerfstudio or instant-ngp (transforms.json)",
         is_here: |files| files.exists("transforms.json"),
@@ -59,6 +59,7 @@ const LAYOUTS: [Layout; 10] = [
         is_here: |files| files.exists(llff::POSES) && !rig::is_neural_3d_video(files),
         load: llff::load,
     },
+    Layout { name: "Strecha's benchmark (NAME.camera)", is_here: strecha::is_here, load: strecha::load },
 ];
 
 /// How a capture is opened.

@@ -16,6 +16,7 @@ mod part;
 pub mod photos;
 mod problems;
 mod rig;
+mod strecha;
 mod times;
 mod transforms_json;
 

@@ -5,6 +5,7 @@ mod colmap;
 mod sharpness;
 mod video;
 
+use super::strecha;
 use crate::files::Files;
 use crate::video::is_video_name;
 use crate::{DataError, Result};
@@ -98,7 +99,10 @@ pub fn kind_of(path: &Path) -> Option<Kind> {
         return None;
     }
     let list = Files::open(path).ok()?.list().ok()?;
-    let has_poses = list.iter().any(|file| POSE_FILES.contains(&file.rsplit('/').next().unwrap_or(file)));
+    let is_of_poses = |file: &String| {
+        file.ends_with(strecha::ENDING) || POSE_FILES.contains(&file.rsplit('/').next().unwrap_or(file))
+    };
+    let has_poses = list.iter().any(is_of_poses);
     let has_photos = list.iter().any(|file| has_ending(file, &PHOTO_ENDINGS));
     (has_photos && !has_poses).then_some(Kind::Photos)
 }

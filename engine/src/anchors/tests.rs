@@ -43,6 +43,7 @@ fn config(sharing: Sharing) -> AnchorsConfig {
         refine_every: 5,
         test_every: 6,
         preview_every: 0,
+        appearance: AppearanceModel::Exposure,
         ..AnchorsConfig::default()
     }
 }

@@ -1,7 +1,9 @@
 //! A small terrain in blocks: what the plan says, and that a run ends the same however it was interrupted.
 
+use super::sky::Sky;
 use super::*;
 use crate::splats::SplatsConfig;
+use crate::splats::appearance::AppearanceModel;
 use crate::train::{Event, Existing, Outcome, RunFolder, RunOptions};
 use std::path::Path;
 use std::sync::LazyLock;
@@ -9,7 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 use tessera_datasets::capture::Capture;
 use tessera_datasets::format::{open_splats, read_splats};
+use tessera_datasets::scene::SplatCloud;
 use tessera_datasets::synthetic::{self, Options, SceneKind};
+use tessera_kernels::splat::spherical_harmonics::Y0;
 
 /// A flight over a small terrain, made once.
 fn terrain() -> Capture {
@@ -152,4 +156,80 @@ fn another_plan_is_not_mixed_into_a_run() {
     let job = BlocksJob { capture: &capture, config: &config, device: None, options: &options };
     let said = BlocksRun::prepare(job, &run, Existing::Resume).expect_err("three blocks are not two").to_string();
     assert!(said.contains("plan.json: is another plan") && said.contains("--force"), "{said}");
+}
+
+/// Trains to the end.
+fn train_all(folder: &Path, capture: &Capture, config: &BlocksConfig, existing: Existing) -> Ledger {
+    let options = RunOptions { capture: "terrain".into(), ..RunOptions::default() };
+    let job = BlocksJob { capture, config, device: None, options: &options };
+    let run = BlocksRun::prepare(job, folder, existing).expect("a plan");
+    let run_folder = RunFolder::create(folder, existing).expect("the folder is usable");
+    run.run(&run_folder, &mut |_| {}, &AtomicBool::new(false)).expect("nothing disturbs it");
+    Ledger::new(folder, run.plan().blocks.len())
+}
+
+#[test]
+fn the_sky_is_in_the_scene_once_and_each_direction_belongs_to_one_block() {
+    let capture = terrain();
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let mut config = config(3);
+    config.splats.sky = true;
+    let ledger = train_all(&root.path().join("run"), &capture, &config, Existing::Refuse);
+    let sky = Sky::of(&capture, &Plan::of(&capture, &config).expect("a plan"));
+    let mut far = 0;
+    for block in 0..3 {
+        let cloud = read_splats(ledger.folder(block).join("scene.ply")).expect("a block");
+        let owners: Vec<usize> = cloud.means.iter().filter_map(|mean| sky.owner(mean.map(f64::from))).collect();
+        far += owners.len();
+        assert!(owners.iter().all(|owner| *owner == block), "block {block} holds a part of another one's sky");
+    }
+    assert!(far > 20, "only {far} splats of the sky");
+    let joined = read_splats(root.path().join("run/scene.ply")).expect("a scene");
+    let of_sky = joined.means.iter().filter(|mean| sky.owner(mean.map(f64::from)).is_some()).count();
+    assert_eq!(of_sky, far, "joining changed the sky");
+}
+
+#[test]
+fn blocks_are_joined_as_bright_as_the_photos_say_that_they_share() {
+    let capture = terrain();
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let run = root.path().join("run");
+    let mut config = config(2);
+    config.splats.appearance = AppearanceModel::Exposure;
+    let ledger = train_all(&run, &capture, &config, Existing::Refuse);
+    let plan = Plan::of(&capture, &config).expect("a plan");
+    // As if photos were darker in the first block than in the second.
+    for (block, darker) in [(0, -0.2f64), (1, 0.2)] {
+        let mut record = ledger.record(block).expect("a record");
+        let finished = record.finished.as_mut().expect("complete");
+        assert_eq!(finished.gains.len(), plan.blocks[block].photos.len(), "a gain for each photo");
+        assert!(finished.gains.iter().flatten().all(|gain| (0.5..2.0).contains(gain)), "{finished:?}");
+        finished.gains.fill([darker.exp(); 3]);
+        ledger.write(block, &record).expect("writable");
+    }
+    train_all(&run, &capture, &config, Existing::Resume);
+
+    let joined = read_splats(run.join("scene.ply")).expect("a scene");
+    let parts = [0, 1].map(|block| read_splats(ledger.folder(block).join("scene.ply")).expect("a block"));
+    let colour = |cloud: &SplatCloud, i: usize| 0.5 + Y0 * f64::from(cloud.sh0[i][1]);
+    let gains =
+        [(&parts[0], 0), (&parts[1], parts[0].len())].map(|(part, begin)| colour(&joined, begin) / colour(part, 0));
+    assert!(((gains[0] / gains[1]).ln() + 0.4).abs() < 0.01, "{gains:?}");
+    let rest = [&joined, &parts[0]].map(|cloud| f64::from(cloud.sh_rest[1]));
+    assert!((rest[0] - gains[0] * rest[1]).abs() < 1e-5, "{rest:?} with {gains:?}");
+}
+
+#[test]
+fn points_are_found_where_a_capture_has_none_and_are_the_same_each_time() {
+    let whole = terrain();
+    let found = || {
+        let mut capture = Capture { points: Vec::new(), ..whole.clone() };
+        let count = find_points(&mut capture, 6).expect("photos agree on some").expect("it had none");
+        assert_eq!(count, capture.points.len());
+        capture
+    };
+    let capture = found();
+    assert_eq!(capture.points, found().points);
+    assert!(Plan::of(&capture, &config(3)).expect("a plan").blocks.iter().all(|block| block.points > 0));
+    assert_eq!(find_points(&mut terrain(), 6).expect("nothing to do"), None);
 }
