@@ -2,7 +2,7 @@
 //! text file `NAME.camera` (`0000.jpg.camera`) beside them or in a folder of its own. There are no points.
 //!
 //! A file is 26 numbers, row by row: K, a row that is not used (distortion, zero), the rotation whose columns are the camera's axes in the
-//! world, the camera's place, width and height. Pixels' centres are at whole numbers: the files do not say, but that is how the photos match.
+//! world, the camera's place, width and height. The files do not say where a pixel's centre is; it is taken to be at whole numbers.
 
 use super::assemble::{Draft, DraftFrame};
 use super::images::find_photos;
