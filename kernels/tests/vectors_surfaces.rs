@@ -105,7 +105,7 @@ fn grids_on_device(variant: &str, device: &Device) {
         let upstream = upload(device, &rows(&case.f32("v_encoding"), width, batch, 0));
         let meant = RowsIn { matrix: &upstream, first: 0 };
         let (mut of_places, mut gradient) = (zeros(3 * batch.stride), zeros(FEATURES * of.entries()));
-        grid.position_gradient(&stream, (&table, &x), batch, meant, &mut of_places).expect("gradients");
+        grid.position_gradient(&stream, (&table, &x), batch, usize::MAX, meant, &mut of_places).expect("gradients");
         case.compare("d_x", &columns(&of_places.read(&stream).expect("a copy"), 3, batch));
         grid.table_gradient(&stream, &x, batch, usize::MAX, meant, &mut gradient).expect("gradients");
         if case.has("d_params") {

@@ -1,6 +1,6 @@
-//! The same steps on a device: `adam.cu`, `listed.cu`.
+//! The same steps on a device: `adam.cu`, `listed.cu`, `touched.cu`.
 
-use super::sparse::{CORRECTED, corrections};
+use super::sparse::{CORRECTED, SparseMoments, corrections};
 use super::{AdamSettings, Update};
 use crate::device::{Buffer, Device, DeviceError, Joined, Kernel, Launch, Source, Stream};
 use crate::device_struct;
@@ -10,6 +10,8 @@ use bytemuck::{Pod, Zeroable};
 pub static ADAM: Source = Source::new("adam/adam.cu", include_str!("adam.cu"));
 /// `listed.cu`
 pub static LISTED: Source = Source::new("adam/listed.cu", include_str!("listed.cu"));
+/// `touched.cu`
+pub static TOUCHED: Source = Source::new("adam/touched.cu", include_str!("touched.cu"));
 
 /// The constants of one step, as `adam.cuh` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
@@ -122,14 +124,7 @@ impl ListedAdam {
     /// # Errors
     /// When it cannot be compiled, or there is not enough memory.
     pub fn new(device: &Device, settings: AdamSettings) -> Result<Self, DeviceError> {
-        let pairs = corrections(&settings, 1.0);
-        let [first, second] = [0, 1].map(|which| pairs.iter().map(move |pair| pair[which]));
-        let corrections: Vec<f32> = first.chain(second).collect();
-        Ok(Self {
-            kernel: device.kernel(&LISTED, "step_listed")?,
-            settings,
-            corrections: device.upload(&corrections, "Adam's corrections")?,
-        })
+        Ok(Self { kernel: device.kernel(&LISTED, "step_listed")?, settings, corrections: uploaded(device, &settings)? })
     }
 
     /// As [`super::step_listed`], and no value becomes less than `lowest`. Buffers may be larger than needed.
@@ -156,4 +151,95 @@ impl ListedAdam {
         let arguments = (tensor, rows, steps, count as u32, gradient, constants);
         self.kernel.launch(stream, Launch::linear(count * columns, 256), arguments)
     }
+}
+
+/// Adam for the rows of tensors `[rows, 2]` that have a gradient, each of which counts its own steps, on a device.
+pub struct TouchedAdam {
+    kernel: Kernel,
+    settings: AdamSettings,
+    /// `[2, CORRECTED]`
+    corrections: Buffer<f32>,
+}
+
+/// [`SparseMoments`] of a tensor `[rows, 2]` on a device.
+pub struct TouchedMoments {
+    first: Buffer<[f32; 2]>,
+    second: Buffer<[f32; 2]>,
+    steps: Buffer<u32>,
+}
+
+impl TouchedMoments {
+    /// A copy of `moments`.
+    ///
+    /// # Errors
+    /// When there is not enough memory.
+    pub fn upload(device: &Device, moments: &SparseMoments) -> Result<Self, DeviceError> {
+        let pairs = |values: &[f32]| device.upload(values.as_chunks().0, "Adam's moments");
+        Ok(Self {
+            first: pairs(&moments.first)?,
+            second: pairs(&moments.second)?,
+            steps: device.upload(&moments.steps, "Adam's moments")?,
+        })
+    }
+
+    /// Bytes for so many rows.
+    pub fn bytes(rows: usize) -> usize {
+        20 * rows
+    }
+
+    /// As the CPU has them.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn read(&self, stream: &Stream) -> Result<SparseMoments, DeviceError> {
+        Ok(SparseMoments {
+            first: self.first.read(stream)?.into_flattened(),
+            second: self.second.read(stream)?.into_flattened(),
+            steps: self.steps.read(stream)?,
+        })
+    }
+}
+
+impl TouchedAdam {
+    /// Prepares the kernel.
+    ///
+    /// # Errors
+    /// When it cannot be compiled, or there is not enough memory.
+    pub fn new(device: &Device, settings: AdamSettings) -> Result<Self, DeviceError> {
+        Ok(Self {
+            kernel: device.kernel(&TOUCHED, "step_touched")?,
+            settings,
+            corrections: uploaded(device, &settings)?,
+        })
+    }
+
+    /// As [`super::step_touched`] for all rows that have a gradient, which is not changed.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// If the tensors differ in size.
+    pub fn step(
+        &self,
+        stream: &Stream,
+        params: &mut Buffer<[f32; 2]>,
+        gradient: &Buffer<[f32; 2]>,
+        moments: &mut TouchedMoments,
+        rate: f32,
+    ) -> Result<(), DeviceError> {
+        let rows = params.len();
+        assert!([gradient.len(), moments.first.len(), moments.steps.len()] == [rows; 3], "tensors of {rows} rows");
+        let AdamSettings { beta1, beta2, epsilon } = self.settings;
+        let tensor = Joined((params, &mut moments.first, &mut moments.second, &mut moments.steps, gradient));
+        let constants = Joined((&self.corrections, CORRECTED as u32, beta1, beta2, epsilon, rate));
+        self.kernel.launch(stream, Launch::linear(rows, 256), (tensor, rows as u32, constants))
+    }
+}
+
+/// What moments are corrected with by the number of steps, `[2, CORRECTED]`.
+fn uploaded(device: &Device, settings: &AdamSettings) -> Result<Buffer<f32>, DeviceError> {
+    let pairs = corrections(settings, 1.0);
+    let [first, second] = [0, 1].map(|which| pairs.iter().map(move |pair| pair[which]));
+    device.upload(&first.chain(second).collect::<Vec<f32>>(), "Adam's corrections")
 }

@@ -124,12 +124,33 @@ impl<T: Element> Buffer<T> {
     /// # Panics
     /// If they do not fit.
     pub fn write_from(&mut self, values: &mut Pinned<T>, stream: &Stream) -> Result<(), DeviceError> {
-        assert!(values.len <= self.len, "{} elements do not fit into {}", values.len, self.len);
-        if values.len == 0 {
+        self.write_first_from(values, values.len, stream)
+    }
+
+    /// As [`Buffer::write_from`], the first `count` of `values`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// If they do not fit, or there are fewer.
+    pub fn write_first_from(
+        &mut self,
+        values: &mut Pinned<T>,
+        count: usize,
+        stream: &Stream,
+    ) -> Result<(), DeviceError> {
+        assert!(
+            count <= self.len && count <= values.len,
+            "{count} elements of {} do not fit into {}",
+            values.len,
+            self.len
+        );
+        if count == 0 {
             return Ok(());
         }
-        let bytes = values.len * size_of::<T>();
-        // SAFETY: the ranges are the two allocations; `values` waits for the event before it changes or goes.
+        let bytes = count * size_of::<T>();
+        // SAFETY: the ranges are parts of the two allocations; `values` waits for the event before it changes or goes.
         unsafe { self.device.backend().copy_in(self.address, values.memory.cast(), bytes, stream.handle())? };
         values.mark_used(stream)
     }

@@ -111,7 +111,7 @@ fn without_comments(text: &str) -> String {
 }
 
 /// Files that sources include, by the names that they include them with.
-pub static HEADERS: [Source; 17] = [
+pub static HEADERS: [Source; 19] = [
     Source::new("device/cuda.cuh", include_str!("cuda.cuh")),
     Source::new("device/half.cuh", include_str!("half.cuh")),
     Source::new("device/matrix.cuh", include_str!("matrix.cuh")),
@@ -121,6 +121,8 @@ pub static HEADERS: [Source; 17] = [
     Source::new("camera_projection/lens.cuh", include_str!("../camera_projection/lens.cuh")),
     Source::new("gaussian4d/cuda/gaussian4d.cuh", include_str!("../gaussian4d/cuda/gaussian4d.cuh")),
     Source::new("image_loss/loss.cuh", include_str!("../image_loss/loss.cuh")),
+    Source::new("occupancy/ray.cuh", include_str!("../occupancy/ray.cuh")),
+    Source::new("sdf_render/cuda/target.cuh", include_str!("../sdf_render/cuda/target.cuh")),
     Source::new("sort/scan.cuh", include_str!("../sort/scan.cuh")),
     Source::new("splat/cuda/harmonics.cuh", include_str!("../splat/cuda/harmonics.cuh")),
     Source::new("splat/cuda/parameters.cuh", include_str!("../splat/cuda/parameters.cuh")),
@@ -132,10 +134,11 @@ pub static HEADERS: [Source; 17] = [
 ];
 
 /// Every source of this crate.
-pub static SOURCES: [&Source; 25] = [
+pub static SOURCES: [&Source; 33] = [
     &super::SELF_TEST,
     &crate::adam::cuda::ADAM,
     &crate::adam::cuda::LISTED,
+    &crate::adam::cuda::TOUCHED,
     &crate::camera_projection::cuda::SELF_TEST,
     &crate::colour_grid::cuda::COLOUR_GRID,
     &crate::gaussian4d::cuda::SLICE,
@@ -143,9 +146,16 @@ pub static SOURCES: [&Source; 25] = [
     &crate::image_loss::cuda::DEPTH,
     &crate::image_loss::cuda::SSIM,
     &crate::image_loss::cuda::SUMS,
+    &crate::mlp::cuda::MLP,
+    &crate::occupancy::cuda::CELLS,
+    &crate::occupancy::cuda::MARCH,
     &crate::rbf::cuda::COST,
     &crate::rbf::cuda::DECODER,
     &crate::rbf::cuda::SPATIAL,
+    &crate::sdf_render::cuda::BLEND,
+    &crate::sdf_render::cuda::CONDITIONS,
+    &crate::sdf_render::cuda::LOOK,
+    &crate::sdf_render::cuda::OPACITY,
     &crate::sort::cuda::RADIX,
     &crate::sort::cuda::SCAN,
     &crate::sparse_attention::cuda::ATTENTION,

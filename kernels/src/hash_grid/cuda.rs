@@ -80,7 +80,27 @@ struct GridShape {
     stride: u32,
     sum_bits: u32,
 }
-device_struct!(GridLevel, GridShape);
+
+/// As `grid.cu` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+struct ThroughShape {
+    first_order: u32,
+    most_slope: f32,
+}
+device_struct!(GridLevel, GridShape, ThroughShape);
+
+/// What samples in the cube say about a table, all `[rows, stride]`: as [`super::SampleGradients`].
+pub struct Upstream<'a> {
+    /// ∂L/∂e of the first [`Upstream::first_order`] samples.
+    pub encoding: RowsIn<'a>,
+    /// How many samples have one.
+    pub first_order: usize,
+    /// `u`.
+    pub u: RowsIn<'a>,
+    /// `v = ∂L/∂(Jᵀ u)`, `[3, stride]`.
+    pub v: &'a Buffer<f32>,
+}
 
 /// A grid on a device, with the sums that gradients of its table are made from.
 pub struct Grid {
@@ -90,6 +110,10 @@ pub struct Grid {
     largest_upstream: Kernel,
     accumulate: Kernel,
     table_gradient: Kernel,
+    largest_through: Kernel,
+    accumulate_through: Kernel,
+    transposed_product: Kernel,
+    product: Kernel,
     levels: Buffer<GridLevel>,
     /// `[levels]`.
     largest: Buffer<u32>,
@@ -127,6 +151,10 @@ impl Grid {
             largest_upstream: kernel("largest_upstream")?,
             accumulate: over("accumulate")?,
             table_gradient: kernel("table_gradient")?,
+            largest_through: kernel("largest_through")?,
+            accumulate_through: kernel("accumulate_through")?,
+            transposed_product: kernel("transposed_product")?,
+            product: kernel("product")?,
             largest: device.zeros(levels.len(), PURPOSE)?,
             levels: device.upload(&levels, PURPOSE)?,
             sums: device.zeros(FEATURES * of.entries(), PURPOSE)?,
@@ -167,7 +195,7 @@ impl Grid {
         self.encode.launch(stream, self.each_level(batch.samples), arguments)
     }
 
-    /// `Jᵀ u`: the gradient of positions, `[D, stride]`, from that of encodings, without a Jacobian in memory.
+    /// `Jᵀ u`: the gradient of positions, `[D, stride]`, from that of encodings of the first `active` levels, without a Jacobian in memory.
     ///
     /// # Errors
     /// When the device fails.
@@ -179,6 +207,7 @@ impl Grid {
         stream: &Stream,
         (table, positions): (&Buffer<f32>, &Buffer<f32>),
         batch: Batch,
+        active: usize,
         upstream: RowsIn<'_>,
         out: &mut Buffer<f32>,
     ) -> Result<(), DeviceError> {
@@ -186,7 +215,7 @@ impl Grid {
         batch.check(upstream.matrix.len(), upstream.first, self.of.width(), "gradients of encodings");
         batch.check(out.len(), 0, self.of.dimensions, "gradients of positions");
         let upstream = upstream.matrix.at(upstream.first * batch.stride);
-        let arguments = (table, positions, &self.levels, self.shape(batch, usize::MAX), upstream, out);
+        let arguments = (table, positions, &self.levels, self.shape(batch, active), upstream, out);
         self.differentiate.launch(stream, Launch::linear(batch.samples, THREADS), arguments)
     }
 
@@ -216,6 +245,104 @@ impl Grid {
         let (upstream, each) = (upstream.matrix.at(start), self.each_level(batch.samples));
         let arguments = (positions, &self.levels, shape, upstream, &self.largest, &mut self.sums);
         self.accumulate.launch(stream, each, arguments)?;
+        self.finish_gradient(stream, shape, gradient)
+    }
+
+    /// The gradient of the table, `[entries, 2]`, from what reaches the encodings of the first `active` levels in the cube and what reaches them through the
+    /// Jacobian.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// When buffers do not fit each other.
+    pub fn table_gradient_through(
+        &mut self,
+        stream: &Stream,
+        positions: &Buffer<f32>,
+        batch: Batch,
+        active: usize,
+        upstream: &Upstream<'_>,
+        gradient: &mut Buffer<f32>,
+    ) -> Result<(), DeviceError> {
+        let Upstream { encoding, first_order, u, v } = upstream;
+        self.check(gradient, positions, batch);
+        assert_eq!(self.of.dimensions, 3, "the second order is that of a grid over the cube");
+        assert!(*first_order <= batch.samples, "{first_order} of {} samples", batch.samples);
+        batch.check(encoding.matrix.len(), encoding.first, self.of.width(), "gradients of encodings");
+        batch.check(u.matrix.len(), u.first, self.of.width(), "sensitivities of encodings");
+        batch.check(v.len(), 0, 3, "gradients of slopes");
+        let shape = self.shape(batch, active);
+        let most_slope = if self.of.smooth { 1.5 } else { 1.0 };
+        let through = ThroughShape { first_order: *first_order as u32, most_slope };
+        let [encoding, u] = [encoding, u].map(|rows| (rows.matrix, rows.first * batch.stride));
+        self.largest.clear(stream)?;
+        let each = self.each_level(batch.samples.div_ceil(LOOKED_AT));
+        let arguments = (&self.levels, shape, through, encoding.0.at(encoding.1), u.0.at(u.1), *v, &mut self.largest);
+        self.largest_through.launch(stream, each, arguments)?;
+        let (encoding, u) = (encoding.0.at(encoding.1), u.0.at(u.1));
+        let each = self.each_level(batch.samples);
+        let arguments = (positions, &self.levels, shape, through, encoding, u, *v, &self.largest, &mut self.sums);
+        self.accumulate_through.launch(stream, each, arguments)?;
+        self.finish_gradient(stream, shape, gradient)
+    }
+
+    /// `Jᵀ u` in the cube: `[3, stride]` from a Jacobian of [`Grid::encode`].
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// When buffers do not fit each other.
+    pub fn transposed_product(
+        &self,
+        stream: &Stream,
+        jacobian: &Buffer<f32>,
+        u: RowsIn<'_>,
+        batch: Batch,
+        out: &mut Buffer<f32>,
+    ) -> Result<(), DeviceError> {
+        let width = self.of.width();
+        batch.check(jacobian.len(), 0, 3 * width, "Jacobians");
+        batch.check(u.matrix.len(), u.first, width, "what they are multiplied with");
+        batch.check(out.len(), 0, 3, "products");
+        let (samples, stride) = (batch.samples as u32, batch.stride as u32);
+        let arguments = (jacobian, u.matrix.at(u.first * batch.stride), width as u32, samples, stride, out);
+        self.transposed_product.launch(stream, Launch::linear(batch.samples, THREADS), arguments)
+    }
+
+    /// `J v` in the cube for `v`, `[3, stride]`, into the rows of `out` that are meant.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// When buffers do not fit each other.
+    pub fn product(
+        &self,
+        stream: &Stream,
+        jacobian: &Buffer<f32>,
+        v: &Buffer<f32>,
+        batch: Batch,
+        out: RowsOut<'_>,
+    ) -> Result<(), DeviceError> {
+        let width = self.of.width();
+        batch.check(jacobian.len(), 0, 3 * width, "Jacobians");
+        batch.check(v.len(), 0, 3, "what they are multiplied with");
+        batch.check(out.matrix.len(), out.first, width, "products");
+        let each = Launch::grid([batch.samples.div_ceil(THREADS as usize) as u32, width as u32, 1], [THREADS, 1, 1]);
+        let (samples, stride) = (batch.samples as u32, batch.stride as u32);
+        let out = out.matrix.at_mut(out.first * batch.stride);
+        self.product.launch(stream, each, (jacobian, v, samples, stride, out))
+    }
+
+    /// From the sums to the gradient.
+    fn finish_gradient(
+        &mut self,
+        stream: &Stream,
+        shape: GridShape,
+        gradient: &mut Buffer<f32>,
+    ) -> Result<(), DeviceError> {
         let most = self.of.levels.iter().map(|l| l.size as usize).max().unwrap_or(0);
         let each = self.each_level(FEATURES * most);
         let arguments = (&mut self.sums, &self.levels, shape, &self.largest, gradient);

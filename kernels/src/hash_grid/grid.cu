@@ -279,6 +279,74 @@ extern "C" __global__ void __launch_bounds__(256)
     accumulate<3>(positions, levels, shape, upstream, largest, sums);
 }
 
+// Upstream numbers in the cube that also come through the Jacobian: besides `first`, ∂L/∂e of the first `first_order` samples, `u`, and
+// v = ∂L/∂(Jᵀ u). `most_slope` is the largest ∂w/∂f. `hash_grid/cuda.rs` fills it.
+struct ThroughShape {
+    u32 first_order;
+    float most_slope;
+};
+
+// As `largest_upstream`, of no less than the sum of the sizes of a sample's parts of an entry.
+extern "C" __global__ void __launch_bounds__(256)
+    largest_through(const GridLevel* levels, GridShape shape, ThroughShape through, const float* first, const float* u,
+                    const float* v, u32* largest) {
+    const u32 l = blockIdx.y;
+    float most = 0.0f;
+    bool is_finite = true;
+    for (u32 i = global_thread(); i < shape.samples; i += gridDim.x * blockDim.x) {
+        float along = 0.0f;
+        for (u32 a = 0; a < 3; a++) along += fabsf(v[(u64)a * shape.stride + i]);
+        // Near and far corners add up to twice the slope along each axis.
+        along *= 2.0f * through.most_slope * levels[l].scale;
+        for (u32 f = 0; f < 2; f++) {
+            const u64 at = (u64)(2 * l + f) * shape.stride + i;
+            const float size = fabsf(u[at]) * along + (i < through.first_order ? fabsf(first[at]) : 0.0f);
+            is_finite = is_finite && __float_as_uint(size) < NOT_FINITE;
+            most = fmaxf(most, size);
+        }
+    }
+    const u32 bits = warp_max(is_finite ? __float_as_uint(most) : NOT_FINITE);
+    if (threadIdx.x % WARP == 0 && bits > 0) atomicMax(&largest[l], bits);
+}
+
+// As `accumulate_cube`, with the second order: ∂L/∂θ[corner] += first Π_a w_a + u Σ_a v_a w'_a Π_{b≠a} w_b.
+extern "C" __global__ void __launch_bounds__(256)
+    accumulate_through(const float* positions, const GridLevel* levels, GridShape shape, ThroughShape through,
+                       const float* first, const float* u, const float* v, const u32* largest, u64* sums) {
+    const u32 sample = global_thread(), l = blockIdx.y;
+    if (sample >= shape.samples || l >= shape.active || largest[l] >= NOT_FINITE) return;
+    const GridLevel level = levels[l];
+    const Around<3> at = around<3>(level, shape, positions, sample);
+    const int bits = unit_bits(largest[l], shape);
+    float e[2] = {0.0f, 0.0f}, up[2], along[3];
+#pragma unroll
+    for (u32 f = 0; f < 2; f++) {
+        const u64 row = (u64)(2 * l + f) * shape.stride + sample;
+        if (sample < through.first_order) e[f] = first[row];
+        up[f] = u[row];
+    }
+#pragma unroll
+    for (u32 a = 0; a < 3; a++) along[a] = v[(u64)a * shape.stride + sample] * at.slopes[a];
+#pragma unroll
+    for (u32 corner = 0; corner < 8; corner++) {
+        float w[3], signs[3];
+#pragma unroll
+        for (u32 a = 0; a < 3; a++) {
+            const bool is_far = (corner >> a & 1) != 0;
+            w[a] = is_far ? at.far[a] : 1.0f - at.far[a];
+            signs[a] = is_far ? along[a] : -along[a];
+        }
+        const float weight = w[0] * w[1] * w[2];
+        const float slope = signs[0] * (w[1] * w[2]) + signs[1] * (w[0] * w[2]) + signs[2] * (w[0] * w[1]);
+        u64* place = sums + 2ull * (level.offset + at.entries[corner]);
+#pragma unroll
+        for (u32 f = 0; f < 2; f++) {
+            const float units = ldexpf(fmaf(up[f], slope, e[f] * weight), bits);
+            if (units != 0.0f) atomicAdd(place + f, (u64)llrintf(units));
+        }
+    }
+}
+
 // From sums to the gradient, [entries, 2]; sums become zero again. A thread takes a number of the level that y says. Where an upstream number
 // was not finite, neither is the gradient.
 extern "C" __global__ void __launch_bounds__(256)
@@ -290,4 +358,32 @@ extern "C" __global__ void __launch_bounds__(256)
     const bool is_broken = l < shape.active && largest[l] >= NOT_FINITE;
     gradient[at] = is_broken ? __uint_as_float(0x7fc00000u) : sum;
     sums[at] = 0;
+}
+
+// Jᵀ u in the cube, [3, stride], from a Jacobian, [3 rows, stride], and `u`, [rows, stride]. A thread takes a sample.
+extern "C" __global__ void __launch_bounds__(256)
+    transposed_product(const float* jacobian, const float* u, u32 rows, u32 samples, u32 stride, float* out) {
+    const u32 sample = global_thread();
+    if (sample >= samples) return;
+    float sums[3] = {};
+    for (u32 f = 0; f < rows; f++) {
+        const float of_row = u[(u64)f * stride + sample];
+#pragma unroll
+        for (u32 a = 0; a < 3; a++) sums[a] = fmaf(of_row, jacobian[(u64)(3 * f + a) * stride + sample], sums[a]);
+    }
+#pragma unroll
+    for (u32 a = 0; a < 3; a++) out[(u64)a * stride + sample] = sums[a];
+}
+
+// J v in the cube, [rows, stride], for `v`, [3, stride]. A thread takes a sample of the row that y says.
+extern "C" __global__ void __launch_bounds__(256)
+    product(const float* jacobian, const float* v, u32 samples, u32 stride, float* out) {
+    const u32 sample = global_thread();
+    if (sample >= samples) return;
+    float sum = 0.0f;
+#pragma unroll
+    for (u32 a = 0; a < 3; a++) {
+        sum = fmaf(jacobian[(u64)(3 * blockIdx.y + a) * stride + sample], v[(u64)a * stride + sample], sum);
+    }
+    out[(u64)blockIdx.y * stride + sample] = sum;
 }

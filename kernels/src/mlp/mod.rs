@@ -19,6 +19,7 @@
 //! flows back.
 
 mod blocks;
+pub mod cuda;
 mod passes;
 
 pub use blocks::{BLOCK, Rows, blocks_for, from_blocks, to_blocks};

@@ -4,6 +4,8 @@
 //! begins, jittered, where they enter; a step whose middle lies in an empty cell is skipped together with all others in it, and where a block of 8³
 //! cells is empty, with all others in that. Cells may be solid too: nothing passes them, and a ray ends at the first one.
 
+pub mod cuda;
+
 use std::ops::Range;
 
 /// Cells per side of a block.

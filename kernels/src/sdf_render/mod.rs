@@ -13,6 +13,7 @@
 
 mod alpha;
 mod composite;
+pub mod cuda;
 
 pub use alpha::{AlphaPartials, alpha};
 pub use composite::{Blended, Ray, RayGradient, blend, blend_backward, weights};

@@ -5,9 +5,9 @@ use crate::scenes::fresh_rng;
 use crate::{assert_close, assert_rounded, stream};
 use rand::{Rng, RngExt};
 use tessera_kernels::device::Device;
-use tessera_kernels::hash_grid::cuda::{Batch, Grid, RowsIn, RowsOut};
+use tessera_kernels::hash_grid::cuda::{Batch, Grid, RowsIn, RowsOut, Upstream};
 use tessera_kernels::hash_grid::{
-    FEATURES, FactorLevel, GridSpec, HashGrid, Interpolation, LevelScale, SampleGradients,
+    FEATURES, FactorLevel, GridSpec, HashGrid, Interpolation, LevelScale, SampleGradients, product, transposed_product,
 };
 use tessera_kernels::mlp::{BLOCK, Rows, blocks_for, from_blocks, to_blocks};
 
@@ -89,7 +89,7 @@ pub fn encodings_are_those_of_the_cpu(device: &Device) {
             let u = upload(device, &rows(&upstream, width, BATCH, FIRST));
             let mut of_places = device.zeros::<f32>(d * BATCH.stride, "gradients").expect("memory");
             let meant = RowsIn { matrix: &u, first: FIRST };
-            grid.position_gradient(&stream, on_device, BATCH, meant, &mut of_places).expect("gradients");
+            grid.position_gradient(&stream, on_device, BATCH, usize::MAX, meant, &mut of_places).expect("gradients");
             // At most eight such terms.
             let of_places = of_places.read(&stream).expect("a copy");
             assert_close("gradients of places", &of_places, &rows(&expected, d, BATCH, 0), 1e-5);
@@ -171,4 +171,90 @@ pub fn sizes_do_not_matter_to_sums_and_broken_numbers_are_seen(device: &Device) 
         assert!(if l == 1 || l == 2 { is_broken } else { is_whole }, "level {l}");
     }
     assert!(compute(&vec![1.0; upstream.len()]).iter().all(|g| g.is_finite()), "nothing stays behind");
+}
+
+pub fn second_orders_are_those_of_the_cpu(device: &Device) {
+    let (mut rng, stream) = (fresh_rng(), stream(device));
+    let n = BATCH.samples;
+    for of in grids().into_iter().filter(|of| of.dimensions() == 3) {
+        let width = of.width();
+        let (table, x) = (random(&mut rng, FEATURES * of.entries()), places(&mut rng, 3));
+        let (u, v) = (random(&mut rng, n * width), random(&mut rng, n * 3));
+        // The samples of rays come first, and others have no first order.
+        let first_order = 200;
+        let mut e = random(&mut rng, n * width);
+        e[first_order * width..].fill(0.0);
+
+        let (blocks, rows_of) = (blocks_for(n), Rows::all(width));
+        let (mut encoding, mut jacobian) = (vec![0.0; blocks * width * BLOCK], vec![0.0; blocks * 3 * width * BLOCK]);
+        let (positions, in_blocks) = (to_blocks(&x, 3), [to_blocks(&e, width), to_blocks(&u, width)]);
+        let v_blocks = to_blocks(&v, 3);
+        of.encode(&table, &positions, usize::MAX, (&mut encoding, rows_of), Some(&mut jacobian));
+        let (mut along, mut transposed) = (vec![0.0; encoding.len()], vec![0.0; positions.len()]);
+        product(&jacobian, &v_blocks, width, (&mut along, rows_of));
+        transposed_product(&jacobian, &in_blocks[1], rows_of, width, &mut transposed);
+        // Sums over blocks of sixteen samples, these in double precision, and the same of sizes: |e| + 2 s |u| |v|.
+        let (mut expected, mut sizes) = (vec![0.0f64; table.len()], vec![0.0f64; table.len()]);
+        for block in 0..blocks {
+            let part = |values: &[f32], rows: usize| values[block * rows * BLOCK..][..rows * BLOCK].to_vec();
+            let (x, e, u, v) =
+                (part(&positions, 3), part(&in_blocks[0], width), part(&in_blocks[1], width), part(&v_blocks, 3));
+            let mut sum = |out: &mut Vec<f64>, e: &[f32], u: &[f32], v: &[f32]| {
+                let batch =
+                    SampleGradients { positions: &x, encoding: (e, rows_of), through_jacobian: Some((u, rows_of, v)) };
+                let mut gradient = vec![0.0; table.len()];
+                of.accumulate_dense(&[batch], &mut gradient);
+                out.iter_mut().zip(gradient).for_each(|(out, g)| *out += f64::from(g));
+            };
+            sum(&mut expected, &e, &u, &v);
+            let mut size = e.clone();
+            for i in 0..BLOCK {
+                let all: f32 = (0..3).map(|a| v[a * BLOCK + i].abs()).sum();
+                for f in 0..width {
+                    size[f * BLOCK + i] =
+                        e[f * BLOCK + i].abs() + 3.0 * of.levels()[f / FEATURES].scale * u[f * BLOCK + i].abs() * all;
+                }
+            }
+            // All corners of a cell, not only those that the weights favour.
+            for (l, level) in of.levels().iter().enumerate() {
+                let most: f64 = (0..BLOCK)
+                    .flat_map(|i| (0..FEATURES).map(move |f| (FEATURES * l + f) * BLOCK + i))
+                    .map(|at| f64::from(size[at]))
+                    .sum();
+                let part = FEATURES * level.offset..FEATURES * (level.offset + level.size as usize);
+                sizes[part].iter_mut().for_each(|s| *s += most);
+            }
+        }
+        let mut grid = Grid::new(device, &of).expect("kernels");
+        let [x, e, u, v] = [(&x, 3, 0), (&e, width, FIRST), (&u, width, FIRST), (&v, 3, 0)]
+            .map(|(values, columns, first)| upload(device, &rows(values, columns, BATCH, first)));
+        let mut compute = || {
+            let mut gradient = upload(device, &vec![f32::NAN; table.len()]);
+            let encoding = RowsIn { matrix: &e, first: FIRST };
+            let upstream = Upstream { encoding, first_order, u: RowsIn { matrix: &u, first: FIRST }, v: &v };
+            grid.table_gradient_through(&stream, &x, BATCH, usize::MAX, &upstream, &mut gradient).expect("a gradient");
+            gradient.read(&stream).expect("a copy")
+        };
+        let (found, again) = (compute(), compute());
+        assert!(found.iter().zip(&again).all(|(a, b)| a.to_bits() == b.to_bits()), "another order, other bits");
+        let [expected, sizes] =
+            [expected, sizes].map(|values| values.into_iter().map(|x| x as f32).collect::<Vec<_>>());
+        // A product of three weights, four additions, and sixteen samples that the CPU adds in single precision.
+        assert_rounded("the table's gradient", &found, &expected, &sizes, 24);
+
+        let t = upload(device, &table);
+        let mut out = device.zeros::<f32>(width * BATCH.stride, "encodings").expect("memory");
+        let mut slopes = device.zeros::<f32>(3 * width * BATCH.stride, "a Jacobian").expect("memory");
+        let meant = RowsOut { matrix: &mut out, first: 0 };
+        grid.encode(&stream, (&t, &x), BATCH, usize::MAX, meant, Some(&mut slopes)).expect("encodings");
+        let mut normals = device.zeros::<f32>(3 * BATCH.stride, "products").expect("memory");
+        let of_u = RowsIn { matrix: &u, first: FIRST };
+        grid.transposed_product(&stream, &slopes, of_u, BATCH, &mut normals).expect("products");
+        let expected = from_blocks(&transposed, Rows::all(3), 3, n);
+        assert_close("Jᵀ u", &normals.read(&stream).expect("a copy"), &rows(&expected, 3, BATCH, 0), 1e-5);
+        let meant = RowsOut { matrix: &mut out, first: 0 };
+        grid.product(&stream, &slopes, &v, BATCH, meant).expect("products");
+        let expected = from_blocks(&along, rows_of, width, n);
+        assert_close("J v", &out.read(&stream).expect("a copy"), &rows(&expected, width, BATCH, 0), 1e-5);
+    }
 }

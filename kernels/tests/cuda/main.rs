@@ -12,10 +12,12 @@ mod fields;
 mod gaussians_4d;
 mod grids;
 mod image_loss;
+mod networks;
 mod packed;
 mod primitives;
 mod rows;
 mod splats;
+mod surfaces;
 mod training;
 
 use tessera_kernels::device::{Device, Stream};
@@ -45,12 +47,16 @@ macro_rules! on_devices {
 }
 
 on_devices! {
-    primitives: adam_steps_as_on_the_cpu sorts_are_stable_and_complete sums_are_exclusive
+    primitives: adam_steps_as_on_the_cpu rows_that_are_touched_step_as_on_the_cpu sorts_are_stable_and_complete sums_are_exclusive
         points_project_as_on_the_cpu;
     attention: attention_is_that_of_the_cpu attention_has_the_same_bits_each_time;
     image_loss: losses_are_those_of_the_cpu;
     grids: encodings_are_those_of_the_cpu gradients_of_tables_are_those_of_the_cpu
+        second_orders_are_those_of_the_cpu
         sizes_do_not_matter_to_sums_and_broken_numbers_are_seen;
+    networks: networks_are_those_of_the_cpu products_are_about_as_exact_as_single_precision;
+    surfaces: rays_find_the_steps_of_the_cpu cells_near_a_surface_are_found_from_coarse_to_fine opacities_are_those_of_the_cpu
+        blended_rays_are_those_of_the_cpu;
     fields: decoders_are_those_of_the_cpu kernels_in_space_are_those_of_the_cpu costs_and_pixels_are_those_of_the_cpu;
     gaussians_4d: moments_are_drawn_as_on_the_cpu gradients_of_moments_are_those_of_the_cpu
         a_listed_descent_is_gradients_then_adam a_moment_without_room_is_not_trained_on an_empty_moment_changes_nothing;

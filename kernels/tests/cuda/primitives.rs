@@ -4,8 +4,8 @@ use crate::scenes::{cameras, fresh_rng};
 use crate::{assert_close, stream};
 use rand::RngExt;
 use tessera_camera::Pose;
-use tessera_kernels::adam::cuda::{Adam, AdamUpdate, Moments};
-use tessera_kernels::adam::{self, AdamSettings};
+use tessera_kernels::adam::cuda::{Adam, AdamUpdate, Moments, TouchedAdam, TouchedMoments};
+use tessera_kernels::adam::{self, AdamSettings, SparseMoments};
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::camera_projection::cuda::{Camera, SELF_TEST};
 use tessera_kernels::device::{Device, Launch};
@@ -37,6 +37,38 @@ pub fn adam_steps_as_on_the_cpu(device: &Device) {
         assert_close("first moments", &device_moments.first.read(&stream).expect("a copy"), &moments.first, 1e-6);
         assert_close("second moments", &device_moments.second.read(&stream).expect("a copy"), &moments.second, 1e-6);
     }
+}
+
+pub fn rows_that_are_touched_step_as_on_the_cpu(device: &Device) {
+    let (mut rng, stream) = (fresh_rng(), stream(device));
+    let settings = AdamSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-15 };
+    let adam = TouchedAdam::new(device, settings).expect("a kernel");
+    let rows = 700;
+    let mut params: Vec<f32> = (0..2 * rows).map(|_| rng.random_range(-1.0..1.0)).collect();
+    let mut moments = SparseMoments::zeros(rows, 2);
+    moments.steps[3] = u32::MAX - 1;
+    let mut on_device = device.upload(params.as_chunks().0, "parameters").expect("memory");
+    let mut device_moments = TouchedMoments::upload(device, &moments).expect("memory");
+    for _ in 0..4 {
+        let mut gradient = vec![0.0f32; 2 * rows];
+        let touched: Vec<u32> = (0..rows as u32).filter(|row| *row == 3 || rng.random_bool(0.4)).collect();
+        for &row in &touched {
+            gradient[2 * row as usize + 1] = rng.random_range(-1.0..1.0);
+            if rng.random_bool(0.5) {
+                gradient[2 * row as usize] = rng.random_range(-1.0..1.0);
+            }
+        }
+        let of_step = device.upload(gradient.as_chunks().0, "a gradient").expect("memory");
+        adam.step(&stream, &mut on_device, &of_step, &mut device_moments, 0.01).expect("a step");
+        let SparseMoments { first, second, steps } = &mut moments;
+        adam::step_touched::<2>(&mut params, &mut gradient, &touched, [first, second], steps, &settings, 0.01);
+    }
+    // Rounding of a dozen operations a step.
+    assert_close("params", on_device.read(&stream).expect("a copy").as_flattened(), &params, 1e-6);
+    let found = device_moments.read(&stream).expect("a copy");
+    assert_close("first moments", &found.first, &moments.first, 1e-6);
+    assert_close("second moments", &found.second, &moments.second, 1e-6);
+    assert_eq!(found.steps, moments.steps, "how many steps rows have taken");
 }
 
 pub fn sorts_are_stable_and_complete(device: &Device) {
