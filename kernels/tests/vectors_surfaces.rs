@@ -1,18 +1,22 @@
-//! Hash grids, networks with gradients of their gradients, and the blending of surfaces against golden vectors, on both kinds of SIMD lanes; grids on
-//! the emulator as well.
+//! Hash grids, networks with gradients of their gradients, and the blending of surfaces against golden vectors, on both kinds of SIMD lanes; all but
+//! gradients of places and of blended rays on the emulator as well.
 
 mod common;
 #[path = "cuda/rows.rs"]
 mod rows;
 
-use common::{Case, for_each_case, for_each_case_named};
+use common::{Case, for_each_case, for_each_case_named, for_each_case_of};
 use rows::{columns, rows, upload};
-use tessera_kernels::device::Device;
-use tessera_kernels::hash_grid::cuda::{Batch, Grid, RowsIn, RowsOut};
+use tessera_kernels::device::{Buffer, Device};
+use tessera_kernels::hash_grid::cuda::{Batch, Grid, RowsIn, RowsOut, Upstream};
 use tessera_kernels::hash_grid::{
     FEATURES, GridSpec, HashGrid, Interpolation, LevelScale, SampleGradients, product, transposed_product,
 };
+use tessera_kernels::mlp::cuda::{self, Pass};
 use tessera_kernels::mlp::{Activations, Mlp, Rows, blocks_for, from_blocks, to_blocks};
+use tessera_kernels::occupancy::MarchedRay;
+use tessera_kernels::occupancy::cuda::DeviceRay;
+use tessera_kernels::sdf_render::cuda::{Looks, Opacities, OpacitySettings};
 use tessera_kernels::sdf_render::{AlphaPartials, Ray, RayGradient, alpha, blend, blend_backward};
 use tessera_kernels::simd::{Backend, best_backend, select_backend};
 
@@ -114,10 +118,130 @@ fn grids_on_device(variant: &str, device: &Device) {
     });
 }
 
+/// What training needs: no gradients of places.
+fn networks_on_device(variant: &str, device: &Device) {
+    const OUTPUTS: [&str; 9] = ["eikonal", "sdf", "features", "normal", "loss_part", "d_W0", "d_W1", "d_W2", "d_grid"];
+    for_each_case_of("sdf_network", variant, Some(&OUTPUTS), |case| {
+        const INPUT: usize = 12; // 3 + 8, padded
+        let inputs = case.name.trim_end_matches("_eikonal_only");
+        let (of, mlp, weights) = sdf_network(case, inputs, INPUT);
+        let (table, x) = (case.f32_of(inputs, "grid"), case.f32_of(inputs, "x"));
+        let (n, layers) = (x.len() / 3, mlp.layers());
+        let (batch, stream) = (Batch::of(n), device.stream().expect("a stream"));
+        let in_rows = |values: &[f32], width: usize| upload(device, &rows(values, width, batch, 0));
+        let read = |buffer: &Buffer<f32>, width: usize| columns(&buffer.read(&stream).expect("a copy"), width, batch);
+        let zeros = |width: usize| device.zeros::<f32>(width * n, "a test").expect("memory");
+        let mut grid = Grid::new(device, &of).expect("kernels");
+        let mut network = cuda::Mlp::new(device, &mlp).expect("kernels");
+        let looks = Looks::new(device, 0, 0).expect("kernels");
+        let room = || cuda::Activations::new(device, &mlp, layers + 1, n).expect("memory");
+        let [mut h, mut d, mut b, mut f] = [room(), room(), room(), room()];
+        let (weights, table, x) = (upload(device, &weights), upload(device, &table), in_rows(&x, 3));
+        let (mut jacobian, mut normals) = (zeros(3 * of.width()), zeros(3));
+
+        looks.place_rows(&stream, &x, batch, &mut h.layers[0]).expect("places");
+        let out = RowsOut { matrix: &mut h.layers[0], first: 3 };
+        grid.encode(&stream, (&table, &x), batch, 4, out, Some(&mut jacobian)).expect("encodings");
+        network.forward(&stream, &weights, &mut h, batch).expect("a pass");
+        network.sensitivity(&stream, &weights, &h, 0, &mut b, batch).expect("a pass");
+        let of_encoding = RowsIn { matrix: &b.layers[0], first: 3 };
+        grid.transposed_product(&stream, &jacobian, of_encoding, batch, &mut normals).expect("normals");
+        looks.add_rows(&stream, &b.layers[0], batch, &mut normals).expect("normals");
+
+        let (features, normals) = (read(&h.layers[layers], 16), read(&normals, 3));
+        let length = |g: &[f32]| (g.iter().map(|x| x * x).sum::<f32>() + 1e-6).sqrt();
+        let eikonal = normals.chunks(3).map(|g| (length(g) - 1.0).powi(2)).sum::<f32>() / n as f32;
+        case.compare("eikonal", &[eikonal]);
+        let only_eikonal = case.name != inputs;
+        let eikonal_weight = if only_eikonal { case.f32("v_eikonal")[0] } else { 0.01 * case.f32("v_loss_part")[0] };
+        let (mut v, mut upstream) = (vec![0.0; 3 * n], vec![0.0; 16 * n]);
+        if !only_eikonal {
+            case.compare("sdf", &features.chunks(16).map(|f| f[0] - 0.1).collect::<Vec<_>>());
+            case.compare("features", &features);
+            case.compare("normal", &normals);
+            case.compare("loss_part", &[0.01 * eikonal]);
+            (v, upstream) = (case.f32("v_normal"), case.f32("v_features"));
+            upstream.chunks_mut(16).zip(case.f32("v_sdf")).for_each(|(u, v)| u[0] += v);
+        }
+        for (v, g) in v.chunks_mut(3).zip(normals.chunks(3)) {
+            let factor = eikonal_weight * 2.0 * (1.0 - 1.0 / length(g)) / n as f32;
+            v.iter_mut().zip(g).for_each(|(v, g)| *v += factor * g);
+        }
+        let (v, pass) = (in_rows(&v, 3), Pass { batch, scale: 16.0 });
+        d.layers[layers] = in_rows(&upstream, 16);
+        network.back(&stream, &weights, &h, &mut d, pass).expect("a pass");
+        looks.copy_rows(&stream, &v, batch, &mut f.layers[0]).expect("tangents");
+        let out = RowsOut { matrix: &mut f.layers[0], first: 3 };
+        grid.product(&stream, &jacobian, &v, batch, out).expect("tangents");
+        network.tangent(&stream, &weights, &h, &mut f, pass).expect("a pass");
+        let mut gradient = device.zeros::<f32>(mlp.weights(), "a test").expect("memory");
+        network.weight_gradient(&stream, &h, &d, pass, &mut gradient).expect("a gradient");
+        network.second_order_weight_gradient(&stream, (&b, &f), 0, pass, &mut gradient).expect("a gradient");
+        let gradient = gradient.read(&stream).expect("a copy");
+        let first: Vec<f32> = gradient[mlp.matrix(0)].chunks(INPUT).flat_map(|row| row[..11].to_vec()).collect();
+        case.compare("d_W0", &first);
+        (1..layers).for_each(|k| case.compare(&format!("d_W{k}"), &gradient[mlp.matrix(k)]));
+        let [encoding, u] = [&d, &b].map(|a| RowsIn { matrix: &a.layers[0], first: 3 });
+        let mut of_table = device.zeros::<f32>(FEATURES * of.entries(), "a test").expect("memory");
+        let upstream = Upstream { encoding, first_order: n, u, v: &v };
+        grid.table_gradient_through(&stream, &x, batch, 4, &upstream, &mut of_table).expect("a gradient");
+        case.compare("d_grid", &of_table.read(&stream).expect("a copy"));
+    });
+}
+
+/// Opacities, which have one step for all samples on a device.
+fn opacities_on_device(variant: &str, device: &Device) {
+    let outputs = ["alpha", "d_alpha_d_f", "d_alpha_d_cos", "d_alpha_d_delta", "d_alpha_d_inv_s"];
+    for_each_case_of("neus_alpha", variant, Some(&outputs), |case| {
+        let [f, cos, delta] = ["f", "cos", "delta"].map(|name| case.f32(name));
+        let (n, stream) = (f.len(), device.stream().expect("a stream"));
+        let composite = case.name.starts_with("composite");
+        let sharpness = if composite { (10.0 * case.f32("v")[0]).exp() } else { case.f32("inv_s")[0] };
+        let opacities = Opacities::new(device).expect("kernels");
+        // A ray along x, and normals as long along x as cosines are.
+        let along = MarchedRay { origin: [0.0; 3], direction: [1.0, 0.0, 0.0], near_far: [0.0, 1.0] };
+        let ray = upload(device, &[DeviceRay::new(Some(&along), 0.0)]);
+        let normals: Vec<f32> = cos.iter().flat_map(|cos| [*cos, 0.0, 0.0]).collect();
+        let batch = Batch::of(n);
+        let (f, normals) = (upload(device, &f), upload(device, &rows(&normals, 3, batch, 0)));
+        let ray_of = device.zeros::<u32>(n, "a test").expect("memory");
+        let mut out = device.zeros::<f32>(5 * n, "a test").expect("memory");
+        let mut steps = delta.clone();
+        steps.sort_by(f32::total_cmp);
+        steps.dedup();
+        let mut found = vec![0.0; 5 * n];
+        for step in steps {
+            let anneal = case.number("anneal") as f32;
+            let settings = OpacitySettings { sharpness, anneal, step, radius: 0.0 };
+            let given = ((&f, &normals), (&ray, &ray_of));
+            opacities.alphas(&stream, given.0, given.1, batch, settings, &mut out).expect("opacities");
+            let of_step = columns(&out.read(&stream).expect("a copy"), 5, batch);
+            let all = found.chunks_exact_mut(5).zip(of_step.chunks_exact(5)).zip(&delta);
+            all.filter(|(_, delta)| **delta == step).for_each(|((found, of_step), _)| found.copy_from_slice(of_step));
+        }
+        let row = |k: usize| found.chunks_exact(5).map(|sample| sample[k]).collect::<Vec<f32>>();
+        case.compare("alpha", &row(0));
+        if !composite {
+            let names = ["d_alpha_d_f", "d_alpha_d_cos", "d_alpha_d_delta", "d_alpha_d_inv_s"];
+            names.iter().enumerate().for_each(|(k, name)| case.compare(name, &row(k + 1)));
+        }
+    });
+}
+
 mod emulator {
     #[test]
     fn hash_grids_agree_in_first_order() {
         super::grids_on_device("emulator", &tessera_emulator::device());
+    }
+
+    #[test]
+    fn distance_networks_agree_through_the_normal() {
+        super::networks_on_device("emulator", &tessera_emulator::fast_device());
+    }
+
+    #[test]
+    fn opacities_agree() {
+        super::opacities_on_device("emulator", &tessera_emulator::fast_device());
     }
 }
 
@@ -130,6 +254,18 @@ mod gpu {
     fn hash_grids_agree_in_first_order() {
         super::grids_on_device("GPU", &super::opened::gpu());
     }
+
+    #[test]
+    #[ignore = "needs an NVIDIA GPU"]
+    fn distance_networks_agree_through_the_normal() {
+        super::networks_on_device("GPU", &super::opened::gpu());
+    }
+
+    #[test]
+    #[ignore = "needs an NVIDIA GPU"]
+    fn opacities_agree() {
+        super::opacities_on_device("GPU", &super::opened::gpu());
+    }
 }
 
 /// Columns of a `[out, columns]` matrix as a `[out, padded]` one.
@@ -138,24 +274,31 @@ fn padded(matrix: &[f32], columns: usize, padded: usize) -> Vec<f32> {
     matrix.chunks_exact(columns).flat_map(row).collect()
 }
 
+/// Grid, network and weights of a case of "sdf_network", whose first layer has `input` inputs, the last of them filling.
+fn sdf_network(case: &Case, inputs: &str, input: usize) -> (HashGrid, Mlp, Vec<f32>) {
+    let grid = HashGrid::new(&GridSpec {
+        levels: 4,
+        log2_table: 10,
+        base: 6,
+        growth: 1.6,
+        level_scale: LevelScale::Integer,
+        interpolation: Interpolation::Linear,
+    });
+    let layers = if inputs == "one_hidden" { 2 } else { 3 };
+    let mlp = Mlp::new(if layers == 2 { &[input, 64, 16] } else { &[input, 64, 64, 16] });
+    let mut weights = padded(&case.f32_of(inputs, "W0"), 11, input);
+    (1..layers).for_each(|k| weights.extend(case.f32_of(inputs, &format!("W{k}"))));
+    (grid, mlp, weights)
+}
+
 #[test]
 fn distance_networks_agree_through_the_normal() {
     on_all_lanes("sdf_network", |case| {
         const INPUT: usize = 12; // 3 + 8, padded
         let inputs = case.name.trim_end_matches("_eikonal_only");
         let input = |name: &str| case.f32_of(inputs, name);
-        let grid = HashGrid::new(&GridSpec {
-            levels: 4,
-            log2_table: 10,
-            base: 6,
-            growth: 1.6,
-            level_scale: LevelScale::Integer,
-            interpolation: Interpolation::Linear,
-        });
-        let layers = if inputs == "one_hidden" { 2 } else { 3 };
-        let mlp = Mlp::new(if layers == 2 { &[INPUT, 64, 16] } else { &[INPUT, 64, 64, 16] });
-        let mut weights = padded(&input("W0"), 11, INPUT);
-        (1..layers).for_each(|k| weights.extend(input(&format!("W{k}"))));
+        let (grid, mlp, weights) = sdf_network(case, inputs, INPUT);
+        let layers = mlp.layers();
         let (table, x) = (input("grid"), input("x"));
         let (n, width) = (x.len() / 3, grid.width());
         let (x, blocks, encoded) = (to_blocks(&x, 3), blocks_for(n), Rows { rows: INPUT, first: 3 });

@@ -17,15 +17,12 @@ const CHUNK: usize = 512;
 
 /// Which of `resolution³` cells may lie within `band` of the surface; never none.
 pub fn cells_near<D: Distances>(field: &D, resolution: usize, band: f32) -> Vec<[u16; 3]> {
-    let mut side = resolution;
-    while side > COARSE && side.is_multiple_of(2) {
-        side /= 2;
-    }
+    let mut side = coarsest(resolution);
     let mut cells: Vec<[u16; 3]> =
         (0..side.pow(3)).map(|i| [i % side, i / side % side, i / side.pow(2)].map(|x| x as u16)).collect();
     // Each level halves the cells of the one before it.
     loop {
-        if side > COARSE && FINE * band > 1.0 / side as f32 {
+        if !are_looked_at(side, band) {
             if side == resolution {
                 return cells;
             }
@@ -38,11 +35,9 @@ pub fn cells_near<D: Distances>(field: &D, resolution: usize, band: f32) -> Vec<
             let near = cells.iter().zip(&distances).filter(move |(_, d)| d.abs() <= limit).map(|(c, _)| *c);
             near.collect::<Vec<[u16; 3]>>()
         };
-        let mut kept = near(band + SLACK * 0.5 * 3.0f32.sqrt() / side as f32);
+        let mut kept = near(largest_distance(side, band));
         if kept.is_empty() {
-            let mut sorted: Vec<f32> = distances.iter().map(|d| d.abs()).collect();
-            let few = sorted.len() / 20;
-            kept = near(*sorted.select_nth_unstable_by(few, f32::total_cmp).1);
+            kept = near(distance_of_few(distances.iter().map(|d| d.abs()).collect()));
         }
         if side == resolution {
             return kept;
@@ -50,6 +45,31 @@ pub fn cells_near<D: Distances>(field: &D, resolution: usize, band: f32) -> Vec<
         side *= 2;
         cells = children(&kept);
     }
+}
+
+/// Cells a side with which looking begins.
+pub(crate) fn coarsest(resolution: usize) -> usize {
+    let mut side = resolution;
+    while side > COARSE && side.is_multiple_of(2) {
+        side /= 2;
+    }
+    side
+}
+
+/// Whether cells, so many a side, are looked at one by one; else all of them are kept.
+pub(crate) fn are_looked_at(side: usize, band: f32) -> bool {
+    side <= COARSE || FINE * band <= 1.0 / side as f32
+}
+
+/// How large the distance at a cell's middle may be.
+pub(crate) fn largest_distance(side: usize, band: f32) -> f32 {
+    band + SLACK * 0.5 * 3.0f32.sqrt() / side as f32
+}
+
+/// That of these distances, none of them negative, which only a few of them are below.
+pub(crate) fn distance_of_few(mut distances: Vec<f32>) -> f32 {
+    let few = distances.len() / 20;
+    *distances.select_nth_unstable_by(few, f32::total_cmp).1
 }
 
 /// The cells of half the size that make up these.

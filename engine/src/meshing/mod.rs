@@ -7,7 +7,7 @@
 //! - [`atlas`]: a mesh laid out flat; [`texture`]: what photos show of it; [`depth`]: what a camera sees of it.
 
 pub mod atlas;
-mod cells;
+pub(crate) mod cells;
 pub mod depth;
 mod parts;
 mod simplify;

@@ -53,6 +53,11 @@ impl RayDraw<'_> {
     }
 }
 
+/// The most rays of a step that wants so many samples.
+pub fn most_rays(wanted: usize) -> usize {
+    (wanted / 2).max(Pace::default().rays) + PHOTOS
+}
+
 /// How many rays a step has, by what earlier steps' rays had of samples.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Pace {

@@ -10,7 +10,7 @@ mod draw;
 pub mod paint;
 pub mod scene_box;
 
-pub use draw::{Pace, RayDraw};
+pub use draw::{Pace, RayDraw, most_rays};
 pub use scene_box::{BoxSettings, SceneBox};
 
 use crate::frames::TrainingFrame;

@@ -31,6 +31,11 @@ impl Appearance {
         photo * self.width..(photo + 1) * self.width
     }
 
+    /// All of them, `[photos, width]`.
+    pub fn codes(&self) -> &[f32] {
+        &self.codes
+    }
+
     /// Numbers of all codes together.
     pub fn len(&self) -> usize {
         self.codes.len()

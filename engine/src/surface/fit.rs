@@ -5,11 +5,13 @@ use super::config::Rates;
 use super::field::{DISTANCE_OUTPUTS, Field, at};
 use super::guide::fusion::DistanceGrid;
 use super::step::{GROUPS, Group, SAMPLES, eikonal, huber};
+use crate::Result;
 use crate::train::StepReport;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use tessera_kernels::mlp::BLOCK;
+use tessera_kernels::sdf_render::cuda::FitWeights;
 
 /// Share of the places that are near the surface.
 const NEAR: f64 = 0.5;
@@ -49,7 +51,10 @@ impl Pattern {
 
 impl SurfaceTraining {
     /// Takes the step number `step`, counted from 0, towards `pattern`.
-    pub(super) fn fit_step(&mut self, pattern: &Pattern, step: u64) -> StepReport {
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub(super) fn fit_step(&mut self, pattern: &Pattern, step: u64) -> Result<StepReport> {
         let field = &mut self.surface.field;
         field.active_levels = self.config.active_levels(0);
         let mut rng = Pcg64::seed_from_u64(self.config.seed ^ (step + 1).wrapping_mul(0xd134_2543_de82_ef95));
@@ -58,6 +63,16 @@ impl SurfaceTraining {
             (0..self.config.samples / 2).map(|_| pattern.draw(corners, &mut rng)).collect();
         let per_place = 1.0 / wanted.len() as f32;
         let eikonal_weight = self.config.eikonal_weight * per_place;
+        let fall = FALL.powf(step as f64 / self.config.fit_steps as f64);
+        let rise = ((step + 1) as f64 / RISE).min(1.0);
+        let rates = Rates { distance: rise * fall * self.config.rate, colour: 0.0, variance: 0.0 };
+        let report = |loss: f64| StepReport { loss, psnr: f64::NAN, count: wanted.len() as u64, count_name: "places" };
+        let radius = self.surface.field.radius;
+        self.ready_device()?;
+        if let Some(machine) = &mut self.machine {
+            let weights = FitWeights { radius, huber: HUBER, per_sample: per_place, eikonal: eikonal_weight };
+            return Ok(report(machine.fit(&self.surface.field, &wanted, weights, (&rates, step + 1))?));
+        }
         let field = &self.surface.field;
         let per_group = wanted.len().div_ceil(GROUPS).max(1);
         self.groups.resize_with(GROUPS, Group::default);
@@ -68,11 +83,8 @@ impl SurfaceTraining {
                 group.fit_places(field, wanted, per_place, eikonal_weight);
             }
         });
-        let fall = FALL.powf(step as f64 / self.config.fit_steps as f64);
-        let rise = ((step + 1) as f64 / RISE).min(1.0);
-        self.descend(&Rates { distance: rise * fall * self.config.rate, colour: 0.0, variance: 0.0 }, step);
-        let loss = self.groups.iter().map(|g| g.loss).sum::<f64>();
-        StepReport { loss, psnr: f64::NAN, count: wanted.len() as u64, count_name: "places" }
+        self.descend(&rates, step + 1);
+        Ok(report(self.groups.iter().map(|g| g.loss).sum::<f64>()))
     }
 }
 

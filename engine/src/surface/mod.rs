@@ -7,11 +7,13 @@
 //! - [`field`]: grid and networks; `optimiser`: how they descend.
 //! - [`trace`]: from rays ([`crate::rays`]) to samples; `occupied`: which cells these need not visit.
 //! - `step`: one training step; `smooth`: the condition on neighbouring normals; `appearance`: how photos differ; `painter`: pictures; [`mesh`]: the mesh.
+//! - `device`: the same steps on a GPU.
 //! - [`sequence`]: moving surfaces, one moment after the other.
 //! - [`Surface`]: what a finished training leaves.
 
 mod appearance;
 pub mod config;
+mod device;
 pub mod field;
 mod fit;
 pub mod guide;
@@ -40,6 +42,7 @@ use crate::splats::model::SplatModel;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use crate::{Error, Result};
 use appearance::Appearance;
+use device::{DeviceSurface, Size};
 use field::Field;
 use guide::backdrop::{Backdrop, BackdropPictures};
 use guide::fusion::DistanceGrid;
@@ -49,6 +52,7 @@ use tessera_datasets::camera::Pose;
 use tessera_datasets::capture::Capture;
 use tessera_datasets::format::{Existing, write_mesh};
 use tessera_datasets::image::Image8;
+use tessera_kernels::device::Device;
 use tessera_kernels::occupancy::OccupancyGrid;
 use tessera_kernels::splat::cuda::Precision;
 
@@ -85,21 +89,35 @@ pub struct SurfaceTraining {
     appearance: Appearance,
     pace: Pace,
     groups: Vec<step::Group>,
+    /// Where it is trained, if not on the CPU, and what is there once the surface is.
+    device: Option<Device>,
+    machine: Option<DeviceSurface>,
     warnings: Vec<String>,
 }
 
 impl SurfaceTraining {
-    /// Prepares training.
+    /// Prepares training on the CPU.
     ///
     /// # Errors
     /// When a setting is impossible, the capture has no photos to train on, no box around the surface can be found, or a photo cannot be
     /// read.
     pub fn new(capture: &Capture, config: &SurfaceConfig) -> Result<Self> {
+        Self::on(None, capture, config)
+    }
+
+    /// As [`SurfaceTraining::new`], on a device if one is given.
+    ///
+    /// # Errors
+    /// Also when the device has too little memory or fails.
+    pub fn on(device: Option<&Device>, capture: &Capture, config: &SurfaceConfig) -> Result<Self> {
         config.check()?;
         let capture = prepared(capture, config.masks, config.flip_cameras);
         let (frames, held_out) = FrameSet::split(&capture, &config.split())?;
         let (scene_box, warnings) = scene_box::find(&capture, &frames, config.box_settings())?;
         let field = Field::new(config);
+        if let Some(device) = device {
+            Size::new(config, frames.len()).check(device, &field, config)?;
+        }
         Ok(Self {
             optimiser: Optimiser::new(&field),
             appearance: Appearance::new(frames.len(), config.appearance),
@@ -116,6 +134,8 @@ impl SurfaceTraining {
             sampler: Sampler::new(frames.len(), config.seed),
             pace: Pace::default(),
             groups: Vec::new(),
+            device: device.cloned(),
+            machine: None,
             stage: if config.is_guided() { Stage::Guide(None) } else { Stage::Learn },
             backdrops: None,
             capture,
@@ -142,6 +162,8 @@ impl SurfaceTraining {
             sampler: Sampler::new(frames.len(), config.seed),
             pace: Pace::default(),
             groups: Vec::new(),
+            device: None,
+            machine: None,
             stage: Stage::Learn,
             backdrops: None,
             capture,
@@ -156,7 +178,28 @@ impl SurfaceTraining {
         Ok(training)
     }
 
-    /// The surface as it is.
+    /// Goes on where `before` is trained, with what it has there.
+    fn move_to_device_of(&mut self, before: &mut Self) {
+        (self.device, self.machine) = (before.device.take(), before.machine.take());
+        if let Some(machine) = &mut self.machine {
+            machine.changed();
+        }
+    }
+
+    /// What the device needs before a step.
+    fn ready_device(&mut self) -> Result<()> {
+        let Self { device: Some(device), surface, .. } = self else { return Ok(()) };
+        let machine = match &mut self.machine {
+            Some(machine) => machine,
+            none => {
+                let size = Size::new(&self.config, self.frames.len());
+                none.insert(DeviceSurface::new(device, &surface.field, &self.config, size)?)
+            }
+        };
+        machine.take_over(&surface.field, &self.optimiser, &surface.occupancy)
+    }
+
+    /// The surface as it was at the last [`Method::settle`] (on the CPU: as it is).
     pub fn surface(&self) -> &Surface {
         &self.surface
     }
@@ -170,11 +213,12 @@ impl SurfaceTraining {
         let config = guide::splats_config(&self.config);
         let mut capture = self.capture.clone();
         capture.frames.iter_mut().for_each(|frame| frame.depth = None);
-        Ok(Box::new(SplatTraining::new(&capture, &config)?))
+        Ok(Box::new(SplatTraining::on(self.device.as_ref(), &capture, &config)?))
     }
 
     /// From splats to what the field becomes, and to what is behind it.
-    fn take_over(&mut self, splats: &SplatTraining) -> Result<()> {
+    fn take_over(&mut self, splats: &mut SplatTraining) -> Result<()> {
+        splats.settle()?;
         for i in 0..self.frames.len() {
             if let Some(pose) = splats.refined_pose(i, self.frames.camera_from_scene(i)) {
                 self.frames.move_camera(i, pose);
@@ -227,6 +271,10 @@ impl Method for SurfaceTraining {
             .with("optimiser", 14 * values as u64, "gradients, moments and steps of the entries")
             .with("samples", 2 * samples * per_sample, format!("{samples} samples a step"))
             .with("photos", cache as u64, format!("{} photos, 8 bits a channel", self.frames.len()));
+        let plan = match &self.device {
+            Some(_) => Size::new(&self.config, self.frames.len()).add_to(plan, field, &self.config),
+            None => plan,
+        };
         if !self.config.is_guided() {
             return plan;
         }
@@ -250,7 +298,7 @@ impl Method for SurfaceTraining {
                     self.stage = Stage::Guide(Some(splats));
                     return report;
                 }
-                if let Err(error) = self.take_over(&splats) {
+                if let Err(error) = self.take_over(&mut splats) {
                     self.stage = Stage::Guide(Some(splats));
                     return Err(error);
                 }
@@ -259,7 +307,7 @@ impl Method for SurfaceTraining {
             Stage::Fit(pattern) if step < before => {
                 let report = self.fit_step(&pattern, step - guide_steps);
                 self.stage = Stage::Fit(pattern);
-                Ok(report)
+                report
             }
             Stage::Fit(_) | Stage::Learn => self.train_step(step - before),
         }
@@ -272,6 +320,7 @@ impl Method for SurfaceTraining {
         if self.held_out.is_empty() {
             return Ok(None);
         }
+        self.settle()?;
         let background = self.config.background;
         let mut painter = SurfacePainter::new(&self.surface, background);
         evaluate_painter(&self.held_out, "test", background, &mut painter, &mut |_, _| {}).map(Some)
@@ -281,10 +330,22 @@ impl Method for SurfaceTraining {
         if let Stage::Guide(Some(splats)) = &mut self.stage {
             return splats.preview();
         }
+        self.settle()?;
         let frames = if self.held_out.is_empty() { &self.frames } else { &self.held_out };
         let (width, height) = frames.size(0, 1);
         let view = frames.view(0, width.max(height).div_ceil(PREVIEW_SIDE));
         Ok(Some(to_image(SurfacePainter::new(&self.surface, self.config.background).draw(&view, false))))
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        if let Stage::Guide(Some(splats)) = &mut self.stage {
+            return splats.settle();
+        }
+        let Self { surface, optimiser, .. } = self;
+        match &mut self.machine {
+            Some(machine) => machine.settle(&mut surface.field, optimiser, &mut surface.occupancy),
+            None => Ok(()),
+        }
     }
 
     fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {
@@ -334,6 +395,9 @@ impl Method for SurfaceTraining {
         let sampler: SamplerState = checkpoint.state("sampler")?;
         self.sampler = Sampler::restore(self.frames.len(), sampler);
         self.pace = checkpoint.state("pace")?;
+        if let Some(machine) = &mut self.machine {
+            machine.changed();
+        }
         Ok(())
     }
 

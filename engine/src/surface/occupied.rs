@@ -9,7 +9,7 @@ use crate::meshing::{Distances, cells_near, distances_at};
 use tessera_kernels::occupancy::OccupancyGrid;
 
 /// Less than a hundredth of the density lies beyond so many widths.
-const WIDTHS: f32 = 5.0;
+pub(super) const WIDTHS: f32 = 5.0;
 
 /// The grid of `resolution` cells a side for the field as it is.
 pub fn occupied(field: &Field, resolution: usize, sharpness: f32) -> OccupancyGrid {

@@ -16,10 +16,10 @@ pub(super) struct Optimiser {
     pub gradient: Vec<f32>,
     /// The same of the grid for colours.
     pub colour_gradient: Vec<f32>,
-    table: SparseMoments,
-    colour_table: SparseMoments,
-    distance: Moments,
-    colour: Moments,
+    pub table: SparseMoments,
+    pub colour_table: SparseMoments,
+    pub distance: Moments,
+    pub colour: Moments,
     variance: Moments,
 }
 
@@ -36,19 +36,22 @@ impl Optimiser {
         }
     }
 
-    /// Changes all parameters by their step number `t`, counted from 1, against the gradients of the distance network, the colour network and
-    /// the variance.
-    pub fn step(&mut self, field: &mut Field, [distance, colour, variance]: [&[f32]; 3], rates: &Rates, t: u64) {
+    /// Changes all parameters but the variance by their step number `t`, counted from 1, against the gradients of the distance network and the
+    /// colour network.
+    pub fn step(&mut self, field: &mut Field, [distance, colour]: [&[f32]; 2], rates: &Rates, t: u64) {
         let rate = rates.distance as f32;
         let parameters = &mut field.parameters;
         adam::step(&mut parameters.distance, distance, &mut self.distance, &SETTINGS, rate, t);
         adam::step(&mut parameters.colour, colour, &mut self.colour, &SETTINGS, rates.colour as f32, t);
-        let of_variance = std::slice::from_mut(&mut parameters.variance);
-        adam::step(of_variance, variance, &mut self.variance, &SETTINGS, rates.variance as f32, t);
-
         adam::step_pairs(&mut parameters.table, &mut self.gradient, &mut self.table, &SETTINGS, rate);
         let (colours, gradient) = (&mut parameters.colour_table, &mut self.colour_gradient);
         adam::step_pairs(colours, gradient, &mut self.colour_table, &SETTINGS, rates.colour as f32);
+    }
+
+    /// Changes the variance by its step number `t`, counted from 1.
+    pub fn step_variance(&mut self, field: &mut Field, gradient: f32, rates: &Rates, t: u64) {
+        let variance = std::slice::from_mut(&mut field.parameters.variance);
+        adam::step(variance, &[gradient], &mut self.variance, &SETTINGS, rates.variance as f32, t);
     }
 
     pub fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) {

@@ -13,7 +13,7 @@ use std::ops::Range;
 /// How far the places of a pair are from each other, in sides of the cube; drawn evenly on a logarithmic scale.
 const REACH: [f32; 2] = [1.0 / 1024.0, 1.0 / 64.0];
 /// Rays less opaque than this meet no surface.
-const OPAQUE: f32 = 0.5;
+pub(super) const OPAQUE: f32 = 0.5;
 
 /// Which places are compared, and how much it matters.
 #[derive(Clone, Copy, Debug)]
@@ -24,17 +24,41 @@ pub(super) struct Smoothness {
     pub share: f64,
 }
 
+/// Where two places will be compared, if the ray for which it was drawn meets the surface.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PairDraw {
+    /// How far from each other.
+    pub reach: f32,
+    /// A vector that says in which direction.
+    pub towards: [f32; 3],
+}
+
+impl Smoothness {
+    /// For each of so many rays a pair, if one is drawn for it.
+    pub fn draw(&self, rays: usize, rng: &mut Pcg64) -> Vec<Option<PairDraw>> {
+        if self.weight <= 0.0 {
+            return vec![None; rays];
+        }
+        let [low, high] = REACH.map(f32::ln);
+        let mut draw = |_| {
+            rng.random_bool(self.share).then(|| PairDraw {
+                towards: std::array::from_fn(|_| rng.random_range(-1.0..1.0f32)),
+                reach: rng.random_range(low..=high).exp(),
+            })
+        };
+        (0..rays).map(&mut draw).collect()
+    }
+}
+
 impl Group {
-    /// Draws pairs where the traced rays meet the surface; `weights` are those of the samples.
-    pub(super) fn draw_pairs(&mut self, weights: &[f32], smoothness: &Smoothness, rng: &mut Pcg64) {
-        for span in &self.traced.spans {
-            if rng.random_bool(smoothness.share)
+    /// Places pairs where the traced rays meet the surface; `weights` are those of the samples.
+    pub(super) fn place_pairs(&mut self, weights: &[f32], draws: &[Option<PairDraw>]) {
+        for (span, draw) in self.traced.spans.iter().zip(draws) {
+            if let Some(PairDraw { reach, towards }) = draw
                 && let Some(i) = surface_sample(&self.traced, weights, span.clone())
             {
                 let place: [f32; 3] = std::array::from_fn(|k| self.traced.tile.positions[at(3, k, i)]);
-                let [low, high] = REACH.map(f32::ln);
-                let tangent = tangent(self.traced.tile.normal_of(i), rng);
-                let reach = rng.random_range(low..=high).exp();
+                let tangent = tangent(self.traced.tile.normal_of(i), *towards);
                 self.pairs.extend([place, std::array::from_fn(|k| place[k] + reach * tangent[k])]);
             }
         }
@@ -65,9 +89,8 @@ fn surface_sample(traced: &Traced, weights: &[f32], span: Range<usize>) -> Optio
     (opacity > OPAQUE && most < traced.ts.len()).then_some(most)
 }
 
-/// A random direction at right angles to a normal.
-fn tangent(normal: [f32; 3], rng: &mut Pcg64) -> [f32; 3] {
-    let other: [f32; 3] = std::array::from_fn(|_| rng.random_range(-1.0..1.0f32));
+/// A direction at right angles to a normal.
+fn tangent(normal: [f32; 3], other: [f32; 3]) -> [f32; 3] {
     let [a, b] = [normal, other];
     let cross = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
     let length = cross.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);

@@ -4,7 +4,7 @@
 use super::appearance::Appearance;
 use super::config::Rates;
 use super::field::{DISTANCE_OUTPUTS, Field, Tile, at, input_tangent};
-use super::smooth::Smoothness;
+use super::smooth::{PairDraw, Smoothness};
 use super::trace::{TraceSettings, Traced};
 use super::{SurfaceTraining, occupied, optimiser};
 use crate::Result;
@@ -27,17 +27,39 @@ pub(super) const SAMPLES: f64 = 256.0;
 /// For each sample along rays, so many random places.
 const RANDOM_PLACES: f64 = 0.125;
 /// From this difference of colours on the loss grows linearly.
-const HUBER: f32 = 0.1;
+pub(super) const HUBER: f32 = 0.1;
 
 /// What differs from step to step.
 #[derive(Clone, Copy)]
-struct Weights {
+pub(super) struct Weights {
     /// One over the number of rays.
-    per_ray: f32,
+    pub per_ray: f32,
     /// Of the eikonal condition, for each sample.
-    per_sample: f32,
-    mask: f32,
-    smoothness: Smoothness,
+    pub per_sample: f32,
+    pub mask: f32,
+    pub smoothness: Smoothness,
+}
+
+/// What a step learns from.
+#[derive(Clone, Copy)]
+pub(super) struct Drawn<'a> {
+    pub rays: &'a [TrainingRay],
+    /// Where the distance's gradient should have length 1.
+    pub places: &'a [[f32; 3]],
+    /// For each ray the pair that is drawn on it, if one is.
+    pub pairs: &'a [Option<PairDraw>],
+    pub settings: TraceSettings,
+    pub weights: Weights,
+}
+
+/// What a step found out.
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    pub loss: f64,
+    /// Of all rays' colours.
+    pub squared_error: f64,
+    /// As if each sample that was looked at cost a third of one that was learned from.
+    pub samples: usize,
 }
 
 /// What all rays of a step are learned from with.
@@ -88,7 +110,7 @@ pub(super) struct ChunkGradients {
 impl SurfaceTraining {
     /// Takes the step number `step`, counted from 0.
     pub(super) fn train_step(&mut self, step: u64) -> Result<StepReport> {
-        self.prepare(step);
+        self.prepare(step)?;
         let mut rng = Pcg64::seed_from_u64(self.config.seed ^ (step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let rays = self.draw_rays(&mut rng)?;
         let places: Vec<[f32; 3]> = {
@@ -108,6 +130,30 @@ impl SurfaceTraining {
             mask: self.config.mask_weight,
             smoothness: self.smoothness(rays.len()),
         };
+        let pairs = weights.smoothness.draw(rays.len(), &mut rng);
+        let (rates, t) = (self.config.rates(step), self.config.fitted() + step + 1);
+        let drawn = Drawn { rays: &rays, places: &places, pairs: &pairs, settings, weights };
+        let found = match &mut self.machine {
+            Some(machine) => {
+                let found = machine.learn(&self.surface.field, &drawn, self.appearance.codes(), (&rates, t))?;
+                self.learn_on_host(found.sharpness, &found.codes, &rates, t);
+                found.report
+            }
+            None => self.learn_on_cpu(&drawn, &rates, t),
+        };
+        self.keep_sharp(step);
+        self.pace.adapt(rays.len(), found.samples, self.config.samples);
+        let mse = found.squared_error / (3 * rays.len().max(1)) as f64;
+        Ok(StepReport {
+            loss: found.loss,
+            psnr: f64::from(psnr(mse as f32)),
+            count: rays.len() as u64,
+            count_name: "rays",
+        })
+    }
+
+    fn learn_on_cpu(&mut self, drawn: &Drawn<'_>, rates: &Rates, t: u64) -> Found {
+        let Drawn { rays, places, pairs, settings, weights } = *drawn;
         let per_chunk = ((SAMPLES / self.pace.samples_per_ray.max(0.1)) as usize).clamp(1, 1024);
         let context = Context {
             field: &self.surface.field,
@@ -121,41 +167,41 @@ impl SurfaceTraining {
         self.groups.resize_with(GROUPS, Group::default);
         self.groups.par_iter_mut().enumerate().with_max_len(1).for_each(|(g, group)| {
             group.clear(context.field, context.appearance.len());
-            let mut rng = Pcg64::seed_from_u64(
-                self.config.seed ^ ((step + 1) << 8 | g as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9),
-            );
             let part = |len: usize, size: usize| (g * size).min(len)..((g + 1) * size).min(len);
-            for rays in rays[part(rays.len(), rays_per_group)].chunks(per_chunk) {
-                group.learn_rays(&context, rays, &mut rng);
+            let of_group = part(rays.len(), rays_per_group);
+            let rays = rays[of_group.clone()].chunks(per_chunk);
+            for (rays, pairs) in rays.zip(pairs[of_group].chunks(per_chunk)) {
+                group.learn_rays(&context, rays, pairs);
             }
             for places in places[part(places.len(), places_per_group)].chunks(SAMPLES as usize) {
                 group.learn_places(context.field, places, &weights);
             }
         });
         let samples = self.groups.iter().map(|g| g.thirds).sum::<usize>() / 3;
-        self.descend(&self.config.rates(step), self.config.fitted() + step);
-        self.keep_sharp(step);
-        self.pace.adapt(rays.len(), samples, self.config.samples);
+        self.descend(rates, t);
         let sum = |of: fn(&Group) -> f64| self.groups.iter().map(of).sum::<f64>();
-        let mse = sum(|g| g.squared_error) / (3 * rays.len().max(1)) as f64;
-        Ok(StepReport {
-            loss: sum(|g| g.loss),
-            psnr: f64::from(psnr(mse as f32)),
-            count: rays.len() as u64,
-            count_name: "rays",
-        })
+        Found { loss: sum(|g| g.loss), squared_error: sum(|g| g.squared_error), samples }
     }
 
     /// What schedules change before a step.
-    fn prepare(&mut self, step: u64) {
+    fn prepare(&mut self, step: u64) -> Result<()> {
         let surface = &mut self.surface;
         surface.field.active_levels = self.config.active_levels(step);
         surface.sharpness = surface.field.sharpness().max(self.config.least_sharpness(step) as f32);
+        self.ready_device()?;
+        let Self { surface, machine, config, .. } = self;
         // Often while the shape forms, then less often.
         let every = if step < 512 { 32 } else { 128 };
         if step.is_multiple_of(every) {
-            surface.occupancy = occupied::occupied(&surface.field, self.config.occupancy_resolution, surface.sharpness);
+            match machine {
+                Some(machine) => machine.refresh(&surface.field, surface.sharpness)?,
+                None => {
+                    surface.occupancy =
+                        occupied::occupied(&surface.field, config.occupancy_resolution, surface.sharpness);
+                }
+            }
         }
+        Ok(())
     }
 
     /// How neighbouring normals are compared in a step of so many rays.
@@ -180,8 +226,8 @@ impl SurfaceTraining {
         draw.rays(&mut self.sampler, self.pace.rays, rng)
     }
 
-    /// Adds up what the groups found and changes the parameters; `steps` have been taken before.
-    pub(super) fn descend(&mut self, rates: &Rates, steps: u64) {
+    /// Adds up what the groups found and changes the parameters by their step number `t`, counted from 1.
+    pub(super) fn descend(&mut self, rates: &Rates, t: u64) {
         let field = &mut self.surface.field;
         let encoded = field.encoded();
         let batches: Vec<SampleGradients<'_>> = self
@@ -218,12 +264,19 @@ impl SurfaceTraining {
         };
         let (distance, colour, codes) = (total(|g| &g.distance), total(|g| &g.colour), total(|g| &g.codes));
         let by_sharpness: f64 = self.groups.iter().map(|g| g.variance).sum();
+        self.optimiser.step(field, [&distance, &colour], rates, t);
+        self.learn_on_host(by_sharpness, &codes, rates, t);
+    }
+
+    /// Step number `t`, counted from 1, of what a device does not learn: the variance, against the gradient by the sharpness, and the photos' codes.
+    fn learn_on_host(&mut self, by_sharpness: f64, codes: &[f32], rates: &Rates, t: u64) {
+        let field = &mut self.surface.field;
         // Where the schedule sets the sharpness the variance does not.
         let learned = field.sharpness() >= self.surface.sharpness;
         let variance = if learned { (10.0 * f64::from(self.surface.sharpness) * by_sharpness) as f32 } else { 0.0 };
-        self.optimiser.step(field, [&distance, &colour, &[variance]], rates, steps + 1);
+        self.optimiser.step_variance(field, variance, rates, t);
         if !codes.is_empty() {
-            self.appearance.step(&codes, &optimiser::SETTINGS, rates.colour as f32, steps + 1);
+            self.appearance.step(codes, &optimiser::SETTINGS, rates.colour as f32, t);
         }
     }
 
@@ -247,7 +300,7 @@ impl Group {
         (self.used, self.thirds) = (0, 0);
     }
 
-    fn learn_rays(&mut self, context: &Context<'_>, rays: &[TrainingRay], rng: &mut Pcg64) {
+    fn learn_rays(&mut self, context: &Context<'_>, rays: &[TrainingRay], pairs: &[Option<PairDraw>]) {
         let Context { field, occupancy, appearance, settings, weights } = context;
         self.rays.clear();
         self.rays.extend(rays.iter().map(|r| r.traced));
@@ -280,9 +333,7 @@ impl Group {
                 v.v[at(3, k, i)] = d_alphas[i] * by_cosine[i] * direction[k] + factor * normal[k];
             }
         }
-        if weights.smoothness.weight > 0.0 {
-            self.draw_pairs(&of_samples, &weights.smoothness, rng);
-        }
+        self.place_pairs(&of_samples, pairs);
         self.keep_gradients(field, v);
         if !self.pairs.is_empty() {
             self.learn_pairs(field, weights.smoothness.weight);

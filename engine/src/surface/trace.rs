@@ -7,9 +7,9 @@ use tessera_kernels::occupancy::OccupancyGrid;
 use tessera_kernels::sdf_render::{AlphaPartials, alpha, weights};
 
 /// Samples of a ray at most.
-const MAX_SAMPLES: usize = 2048;
+pub(super) const MAX_SAMPLES: usize = 2048;
 /// Samples less opaque than this are left out: a ray's worth of them hides nothing that eight bits could show.
-const INVISIBLE: f32 = 2e-5;
+pub(super) const INVISIBLE: f32 = 2e-5;
 
 /// How rays are looked along.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! The same steps on a device: `adam.cu`, `listed.cu`, `touched.cu`.
+//! The same steps on a device: `adam.cu`, `listed.cu`, `pairs.cu`.
 
 use super::sparse::{CORRECTED, SparseMoments, corrections};
 use super::{AdamSettings, Update};
@@ -10,8 +10,8 @@ use bytemuck::{Pod, Zeroable};
 pub static ADAM: Source = Source::new("adam/adam.cu", include_str!("adam.cu"));
 /// `listed.cu`
 pub static LISTED: Source = Source::new("adam/listed.cu", include_str!("listed.cu"));
-/// `touched.cu`
-pub static TOUCHED: Source = Source::new("adam/touched.cu", include_str!("touched.cu"));
+/// `pairs.cu`
+pub static PAIRS: Source = Source::new("adam/pairs.cu", include_str!("pairs.cu"));
 
 /// The constants of one step, as `adam.cuh` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
@@ -154,7 +154,7 @@ impl ListedAdam {
 }
 
 /// Adam for the rows of tensors `[rows, 2]` that have a gradient, each of which counts its own steps, on a device.
-pub struct TouchedAdam {
+pub struct PairsAdam {
     kernel: Kernel,
     settings: AdamSettings,
     /// `[2, CORRECTED]`
@@ -162,24 +162,20 @@ pub struct TouchedAdam {
 }
 
 /// [`SparseMoments`] of a tensor `[rows, 2]` on a device.
-pub struct TouchedMoments {
-    first: Buffer<[f32; 2]>,
-    second: Buffer<[f32; 2]>,
+pub struct PairMoments {
+    first: Buffer<f32>,
+    second: Buffer<f32>,
     steps: Buffer<u32>,
 }
 
-impl TouchedMoments {
-    /// A copy of `moments`.
+impl PairMoments {
+    /// Zeros for so many rows.
     ///
     /// # Errors
     /// When there is not enough memory.
-    pub fn upload(device: &Device, moments: &SparseMoments) -> Result<Self, DeviceError> {
-        let pairs = |values: &[f32]| device.upload(values.as_chunks().0, "Adam's moments");
-        Ok(Self {
-            first: pairs(&moments.first)?,
-            second: pairs(&moments.second)?,
-            steps: device.upload(&moments.steps, "Adam's moments")?,
-        })
+    pub fn zeros(device: &Device, rows: usize) -> Result<Self, DeviceError> {
+        let pairs = || device.zeros(2 * rows, "Adam's moments");
+        Ok(Self { first: pairs()?, second: pairs()?, steps: device.zeros(rows, "Adam's moments")? })
     }
 
     /// Bytes for so many rows.
@@ -187,33 +183,39 @@ impl TouchedMoments {
         20 * rows
     }
 
+    /// Takes over `moments`, and waits until that is done.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// When they have more rows.
+    pub fn write(&mut self, moments: &SparseMoments, stream: &Stream) -> Result<(), DeviceError> {
+        self.first.write(0, &moments.first, stream)?;
+        self.second.write(0, &moments.second, stream)?;
+        self.steps.write(0, &moments.steps, stream)
+    }
+
     /// As the CPU has them.
     ///
     /// # Errors
     /// When the device fails.
     pub fn read(&self, stream: &Stream) -> Result<SparseMoments, DeviceError> {
-        Ok(SparseMoments {
-            first: self.first.read(stream)?.into_flattened(),
-            second: self.second.read(stream)?.into_flattened(),
-            steps: self.steps.read(stream)?,
-        })
+        let (first, second) = (self.first.read(stream)?, self.second.read(stream)?);
+        Ok(SparseMoments { first, second, steps: self.steps.read(stream)? })
     }
 }
 
-impl TouchedAdam {
+impl PairsAdam {
     /// Prepares the kernel.
     ///
     /// # Errors
     /// When it cannot be compiled, or there is not enough memory.
     pub fn new(device: &Device, settings: AdamSettings) -> Result<Self, DeviceError> {
-        Ok(Self {
-            kernel: device.kernel(&TOUCHED, "step_touched")?,
-            settings,
-            corrections: uploaded(device, &settings)?,
-        })
+        Ok(Self { kernel: device.kernel(&PAIRS, "step_pairs")?, settings, corrections: uploaded(device, &settings)? })
     }
 
-    /// As [`super::step_touched`] for all rows that have a gradient, which is not changed.
+    /// As [`super::step_pairs`], but the gradient is not changed.
     ///
     /// # Errors
     /// When the device fails.
@@ -223,13 +225,13 @@ impl TouchedAdam {
     pub fn step(
         &self,
         stream: &Stream,
-        params: &mut Buffer<[f32; 2]>,
-        gradient: &Buffer<[f32; 2]>,
-        moments: &mut TouchedMoments,
+        params: &mut Buffer<f32>,
+        gradient: &Buffer<f32>,
+        moments: &mut PairMoments,
         rate: f32,
     ) -> Result<(), DeviceError> {
-        let rows = params.len();
-        assert!([gradient.len(), moments.first.len(), moments.steps.len()] == [rows; 3], "tensors of {rows} rows");
+        let rows = moments.steps.len();
+        assert!([params.len(), gradient.len(), moments.first.len()] == [2 * rows; 3], "tensors of {rows} rows");
         let AdamSettings { beta1, beta2, epsilon } = self.settings;
         let tensor = Joined((params, &mut moments.first, &mut moments.second, &mut moments.steps, gradient));
         let constants = Joined((&self.corrections, CORRECTED as u32, beta1, beta2, epsilon, rate));

@@ -138,7 +138,7 @@ pub static SOURCES: [&Source; 33] = [
     &super::SELF_TEST,
     &crate::adam::cuda::ADAM,
     &crate::adam::cuda::LISTED,
-    &crate::adam::cuda::TOUCHED,
+    &crate::adam::cuda::PAIRS,
     &crate::camera_projection::cuda::SELF_TEST,
     &crate::colour_grid::cuda::COLOUR_GRID,
     &crate::gaussian4d::cuda::SLICE,

@@ -101,6 +101,11 @@ impl Grid {
         8 * resolution.pow(3).div_ceil(64)
     }
 
+    /// Cells a side.
+    pub fn resolution(&self) -> usize {
+        self.resolution
+    }
+
     /// The grid as the CPU has it.
     ///
     /// # Errors
@@ -122,6 +127,14 @@ impl Grid {
     pub fn write(&mut self, grid: &OccupancyGrid, stream: &Stream) -> Result<(), DeviceError> {
         assert_eq!(grid.resolution(), self.resolution, "a grid of another resolution");
         self.bits.write(0, bytemuck::cast_slice(grid.bits()), stream)
+    }
+
+    /// Empties all cells.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn clear(&mut self, stream: &Stream) -> Result<(), DeviceError> {
+        self.bits.clear(stream)
     }
 
     /// Where the samples of each ray begin, in `starts`, `[rays + 1]`; the last says how many there are in all.
@@ -301,16 +314,6 @@ impl Cells {
         assert!(first + batch.samples <= self.len(), "{} cells are looked at", self.len());
         let [side, each, first, count] = [self.side, self.each, first, batch.samples].map(|n| n as u32);
         CellList { side, each, first, count, stride: batch.stride as u32 }
-    }
-}
-
-impl Grid {
-    /// Empties all cells.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn clear(&mut self, stream: &Stream) -> Result<(), DeviceError> {
-        self.bits.clear(stream)
     }
 }
 

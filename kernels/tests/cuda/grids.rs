@@ -203,7 +203,7 @@ pub fn second_orders_are_those_of_the_cpu(device: &Device) {
                 let batch =
                     SampleGradients { positions: &x, encoding: (e, rows_of), through_jacobian: Some((u, rows_of, v)) };
                 let mut gradient = vec![0.0; table.len()];
-                of.accumulate_dense(&[batch], &mut gradient);
+                of.accumulate(&[batch], usize::MAX, &mut gradient);
                 out.iter_mut().zip(gradient).for_each(|(out, g)| *out += f64::from(g));
             };
             sum(&mut expected, &e, &u, &v);

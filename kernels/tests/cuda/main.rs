@@ -47,7 +47,7 @@ macro_rules! on_devices {
 }
 
 on_devices! {
-    primitives: adam_steps_as_on_the_cpu rows_that_are_touched_step_as_on_the_cpu sorts_are_stable_and_complete sums_are_exclusive
+    primitives: adam_steps_as_on_the_cpu rows_with_a_gradient_step_as_on_the_cpu sorts_are_stable_and_complete sums_are_exclusive
         points_project_as_on_the_cpu;
     attention: attention_is_that_of_the_cpu attention_has_the_same_bits_each_time;
     image_loss: losses_are_those_of_the_cpu;

@@ -26,6 +26,7 @@ use tessera_datasets::camera::Similarity;
 use tessera_datasets::capture::{Capture, Frame};
 use tessera_datasets::format::{AtomicFile, Existing, write_mesh};
 use tessera_datasets::image::Image8;
+use tessera_kernels::device::Device;
 
 /// The folder in a run that holds a mesh for each moment.
 pub const MESHES: &str = "meshes";
@@ -83,11 +84,19 @@ impl SequenceTraining {
         config.frame_steps > 0 && times.any(|time| Some(time) != first)
     }
 
-    /// Prepares training.
+    /// Prepares training on the CPU.
     ///
     /// # Errors
     /// When some photos have no time or a moment has too few of them, and as [`SurfaceTraining::new`].
     pub fn new(capture: &Capture, config: &SurfaceConfig) -> Result<Self> {
+        Self::on(None, capture, config)
+    }
+
+    /// As [`SequenceTraining::new`], on a device if one is given.
+    ///
+    /// # Errors
+    /// Also when the device has too little memory or fails.
+    pub fn on(device: Option<&Device>, capture: &Capture, config: &SurfaceConfig) -> Result<Self> {
         if config.refine_poses {
             return Err(Error::setting(
                 "refine_poses is for things that do not move: give --set refine_poses=false, or --set frame_steps=0 to take all photos for \
@@ -113,7 +122,8 @@ impl SequenceTraining {
         }
         let capture = Capture { frames: Vec::new(), ..capture.clone() };
         let moments: Vec<Moment> = moments.into_values().collect();
-        let mut training = SurfaceTraining::new(&of_moment(&capture, &moments[0], &Isometry3::identity()), config)?;
+        let first = of_moment(&capture, &moments[0], &Isometry3::identity());
+        let mut training = SurfaceTraining::on(device, &first, config)?;
         training.surface.time = Some(moments[0].time);
         training.surface.scene_box = common_box(&capture, &moments, config, &training)?;
         Ok(Self {
@@ -150,6 +160,7 @@ impl SequenceTraining {
 
     /// Goes on to the next moment with the surface of this one.
     fn advance(&mut self) -> Result<()> {
+        self.training.settle()?;
         let next = &self.moments[self.at + 1];
         let [now, before] = self.object_from_scene;
         let mut moved = now;
@@ -171,7 +182,9 @@ impl SequenceTraining {
     fn begin(&mut self, moment: usize, object_from_scene: Isometry3<f64>, sharpness: f64) -> Result<()> {
         let capture = of_moment(&self.capture, &self.moments[moment], &object_from_scene);
         let config = self.config.of_later_moments(sharpness);
-        self.training = SurfaceTraining::continued(&capture, &config, self.training.surface.clone())?;
+        let mut training = SurfaceTraining::continued(&capture, &config, self.training.surface.clone())?;
+        training.move_to_device_of(&mut self.training);
+        self.training = training;
         let variance = &mut self.training.surface.field.parameters.variance;
         *variance = variance.min((sharpness.ln() / 10.0) as f32);
         self.training.surface.time = Some(self.moments[moment].time);
@@ -182,6 +195,7 @@ impl SequenceTraining {
 
     /// Keeps what came of a moment: its mesh, and how good it is.
     fn complete(&mut self) -> Result<()> {
+        self.training.settle()?;
         if let Some(report) = self.training.evaluate()? {
             self.report = joined(std::mem::take(&mut self.report), report);
         }
@@ -281,6 +295,10 @@ impl Method for SequenceTraining {
 
     fn preview(&mut self) -> Result<Option<Image8>> {
         self.training.preview()
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.training.settle()
     }
 
     fn save<'a>(&'a self, checkpoint: &mut CheckpointWriter<'a>) -> Result<()> {

@@ -6,15 +6,16 @@
 
 // `corrections` is [2, corrected]: for each number of steps, from 1, 1 / (1 - beta1^n) and 1 / sqrt(1 - beta2^n); those beyond the last are as the last.
 extern "C" __global__ void __launch_bounds__(256)
-    step_touched(float2* params, float2* first, float2* second, u32* steps, const float2* gradient, u32 rows,
-                 const float* corrections, u32 corrected, float beta1, float beta2, float epsilon, float rate) {
+    step_pairs(float* params, float* first, float* second, u32* steps, const float* gradient, u32 rows,
+               const float* corrections, u32 corrected, float beta1, float beta2, float epsilon, float rate) {
     const u32 row = global_thread();
     if (row >= rows) return;
-    const float2 g = gradient[row];
+    const float2 g = reinterpret_cast<const float2*>(gradient)[row];
     if (g.x == 0.0f && g.y == 0.0f) return;
     const u32 taken = steps[row] + (steps[row] != 0xffffffffu ? 1 : 0), place = min(taken, corrected) - 1;
     const float now = rate * corrections[place], root_correction = corrections[corrected + place];
-    float2 p = params[row], m = first[row], v = second[row];
+    float2 p = reinterpret_cast<float2*>(params)[row], m = reinterpret_cast<float2*>(first)[row];
+    float2 v = reinterpret_cast<float2*>(second)[row];
     m.x = beta1 * m.x + (1.0f - beta1) * g.x;
     m.y = beta1 * m.y + (1.0f - beta1) * g.y;
     v.x = beta2 * v.x + (1.0f - beta2) * g.x * g.x;
@@ -22,7 +23,7 @@ extern "C" __global__ void __launch_bounds__(256)
     p.x -= now * m.x / (sqrtf(v.x) * root_correction + epsilon);
     p.y -= now * m.y / (sqrtf(v.y) * root_correction + epsilon);
     steps[row] = taken;
-    params[row] = p;
-    first[row] = m;
-    second[row] = v;
+    reinterpret_cast<float2*>(params)[row] = p;
+    reinterpret_cast<float2*>(first)[row] = m;
+    reinterpret_cast<float2*>(second)[row] = v;
 }
