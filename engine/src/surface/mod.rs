@@ -302,6 +302,8 @@ impl Method for SurfaceTraining {
                     self.stage = Stage::Guide(Some(splats));
                     return Err(error);
                 }
+                // A device may have no room for both.
+                drop(splats);
                 self.step(step)
             }
             Stage::Fit(pattern) if step < before => {

@@ -1,6 +1,6 @@
 // One step of Adam for the rows of a tensor `[rows, 2]` whose gradient is not zero, each of which counts its own steps: `adam/sparse.rs` has the CPU's.
 //
-// Mapping: a thread takes a row. 8 bytes are read of every row, and 48 moved with about 25 operations for one that changes.
+// Mapping: a thread takes a row. 8 bytes are read of every row, and 56 more moved with about 25 operations for one that changes.
 
 #include "device/cuda.cuh"
 

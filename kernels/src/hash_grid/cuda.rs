@@ -5,7 +5,7 @@
 //!
 //! Counted for a sample and level in the cube: an encoding loads eight entries of eight bytes in random places and 12 bytes of position, and writes
 //! 8 bytes (24 more for the Jacobian), with about 110 operations; the gradient reads 20 bytes and adds sixteen integers of 8 bytes in random
-//! places. In the square it is half of both. An entry's gradient costs 40 bytes when sums are turned into it.
+//! places, 36 with the second order. In the square it is half of both. An entry's gradient costs 40 bytes when sums are turned into it.
 //!
 //! Gradients of tables are sums of 64-bit integers (`grid.cu` says in what unit), so they have the same bits in whatever order blocks run. A
 //! sample whose part is below 2^-(62 - log2 samples) of the level's largest does not count.

@@ -4,7 +4,7 @@
 //! each number and three products for one (`mlp.cu` says how exact that is), with sums in single precision.
 //!
 //! Counted for a sample and a layer of `o` by `i`: forward and back `6 o i` operations on the cores and `4 (o + i)` bytes, `4 o` more where a gate is
-//! looked at; gradients of weights `6 o i` operations and `4 (o i / 32 + o i / 64)` bytes, most of them from the caches. Weights cost 8 bytes for each
+//! looked at; gradients of weights `6 o i` operations and `4 (o i / 32 + o i / 16)` bytes, most of them from the caches. Weights cost 8 bytes for each
 //! of at most 128 parts of the samples.
 
 use super::Mlp as Shape;

@@ -1,6 +1,6 @@
 // Blending the samples of rays, comparing what they see, and the gradients of both: `sdf_render/composite.rs` and `engine/src/surface/step.rs` do the same.
 //
-// Mapping: a thread takes a ray and goes along its samples, front to back forwards, back to front backwards. A sample is 20 bytes forwards and 36
+// Mapping: a thread takes a ray and goes along its samples, front to back forwards, back to front backwards. A sample is 20 bytes forwards and 48
 // backwards; neighbouring rays' samples lie behind each other, so the caches see whole lines of them. Sums over rays are those of blocks, then of
 // blocks in order and in double precision.
 

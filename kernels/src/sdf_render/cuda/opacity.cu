@@ -1,7 +1,7 @@
 // Opacities of samples, and which of them anybody sees: `sdf_render/alpha.rs` and `engine/src/surface/trace.rs` do the same.
 //
 // Mapping: opacities and what is gathered are a thread for each sample, with samples side by side; who is seen is found by a thread for each ray, which
-// goes along its samples. 52 bytes and about 80 operations for an opacity, 4 bytes twice for a sample of a ray, 68 for one that is kept.
+// goes along its samples. 52 bytes and about 80 operations for an opacity, 4 bytes twice for a sample of a ray, 76 for one that is kept.
 
 #include "occupancy/ray.cuh"
 
