@@ -3,8 +3,8 @@
 //! Rays find the same steps as on the CPU, in the order of rays. Counted for a ray of `n` steps in occupied cells: 36 bytes of the ray and a word of the
 //! grid for each step that is looked at, twice, and 16 bytes for each of the `n`.
 
-use super::{MarchedRay, OccupancyGrid};
-use crate::device::{Buffer, Device, DeviceError, Kernel, Launch, Source, Stream};
+use super::{MarchedRay, OccupancyGrid, SIDE};
+use crate::device::{Buffer, Device, DeviceError, Joined, Kernel, Launch, Source, Stream};
 use crate::device_struct;
 use crate::hash_grid::cuda::Batch;
 use crate::sort::cuda::Scan;
@@ -78,6 +78,10 @@ pub struct Grid {
     scan: Scan,
     resolution: usize,
     bits: Buffer<u32>,
+    /// Cells that nothing passes.
+    solid: Buffer<u32>,
+    /// Blocks with cells that are occupied or solid.
+    blocks: Buffer<u32>,
 }
 
 impl Grid {
@@ -86,19 +90,23 @@ impl Grid {
     /// # Errors
     /// When kernels cannot be compiled, or there is not enough memory.
     pub fn new(device: &Device, grid: &OccupancyGrid) -> Result<Self, DeviceError> {
-        let words: &[u32] = bytemuck::cast_slice(grid.bits());
+        let words: &[u32] = bytemuck::cast_slice(&grid.bits);
+        let mut solid = device.zeros(words.len(), PURPOSE)?;
+        solid.write(0, bytemuck::cast_slice(&grid.solid), &device.stream()?)?;
         Ok(Self {
             count_steps: device.kernel(&MARCH, "count_steps")?,
             place_steps: device.kernel(&MARCH, "place_steps")?,
             scan: Scan::new(device)?,
             resolution: grid.resolution(),
             bits: device.upload(words, PURPOSE)?,
+            solid,
+            blocks: device.upload(bytemuck::cast_slice(&grid.blocks), PURPOSE)?,
         })
     }
 
     /// Bytes of a grid.
     pub fn bytes(resolution: usize) -> usize {
-        8 * resolution.pow(3).div_ceil(64)
+        16 * resolution.pow(3).div_ceil(64) + 8 * resolution.div_ceil(SIDE).pow(3).div_ceil(64)
     }
 
     /// Cells a side.
@@ -111,10 +119,18 @@ impl Grid {
     /// # Errors
     /// When the device fails.
     pub fn read(&self, stream: &Stream) -> Result<OccupancyGrid, DeviceError> {
-        let words = self.bits.read(stream)?;
-        let pairs = words.as_chunks::<2>().0.iter();
-        let bits = pairs.map(|[low, high]| u64::from(*high) << 32 | u64::from(*low)).collect();
-        Ok(OccupancyGrid::from_bits(self.resolution, bits).unwrap_or_else(|| OccupancyGrid::full(self.resolution)))
+        let words = |buffer: &Buffer<u32>| -> Result<Vec<u64>, DeviceError> {
+            let words = buffer.read(stream)?;
+            let pairs = words.as_chunks::<2>().0.iter();
+            Ok(pairs.map(|[low, high]| u64::from(*high) << 32 | u64::from(*low)).collect())
+        };
+        let (bits, mut solid) = (words(&self.bits)?, words(&self.solid)?);
+        if solid.iter().all(|word| *word == 0) {
+            solid.clear();
+        }
+        let grid = OccupancyGrid::from_bits(self.resolution, bits).and_then(|grid| grid.with_solid(solid));
+        // The kernels set no bits of cells that are not there.
+        Ok(grid.unwrap_or_else(|| OccupancyGrid::full(self.resolution)))
     }
 
     /// Takes over the cells of `grid`, and waits until that is done.
@@ -126,7 +142,10 @@ impl Grid {
     /// When it has another resolution.
     pub fn write(&mut self, grid: &OccupancyGrid, stream: &Stream) -> Result<(), DeviceError> {
         assert_eq!(grid.resolution(), self.resolution, "a grid of another resolution");
-        self.bits.write(0, bytemuck::cast_slice(grid.bits()), stream)
+        self.clear(stream)?;
+        self.bits.write(0, bytemuck::cast_slice(&grid.bits), stream)?;
+        self.solid.write(0, bytemuck::cast_slice(&grid.solid), stream)?;
+        self.blocks.write(0, bytemuck::cast_slice(&grid.blocks), stream)
     }
 
     /// Empties all cells.
@@ -134,7 +153,9 @@ impl Grid {
     /// # Errors
     /// When the device fails.
     pub fn clear(&mut self, stream: &Stream) -> Result<(), DeviceError> {
-        self.bits.clear(stream)
+        self.bits.clear(stream)?;
+        self.solid.clear(stream)?;
+        self.blocks.clear(stream)
     }
 
     /// Where the samples of each ray begin, in `starts`, `[rays + 1]`; the last says how many there are in all.
@@ -153,7 +174,8 @@ impl Grid {
         total: &mut Buffer<u32>,
     ) -> Result<(), DeviceError> {
         assert!(rays.len() >= march.rays && starts.len() > march.rays, "room for {} rays", march.rays);
-        let arguments = (rays, &self.bits, self.shape(march, 0), &mut *starts);
+        let cells = Joined((&self.bits, &self.solid, &self.blocks));
+        let arguments = (rays, cells, self.shape(march, 0), &mut *starts);
         self.count_steps.launch(stream, Launch::linear(march.rays + 1, THREADS), arguments)?;
         self.scan.exclusive_sum(stream, starts, march.rays + 1, total.at_mut(0))
     }
@@ -177,7 +199,8 @@ impl Grid {
         assert!(rays.len() >= march.rays && starts.len() > march.rays, "room for {} rays", march.rays);
         assert!(ray_of.len() >= batch.samples, "room for {} samples", batch.samples);
         batch.check(positions.len(), 0, 3, "positions");
-        let arguments = (rays, &self.bits, self.shape(march, batch.stride), starts, positions, ray_of);
+        let cells = Joined((&self.bits, &self.solid, &self.blocks));
+        let arguments = (rays, cells, self.shape(march, batch.stride), starts, positions, ray_of);
         self.place_steps.launch(stream, Launch::linear(march.rays, THREADS), arguments)
     }
 
@@ -193,9 +216,16 @@ pub struct Cells {
     list_all: Kernel,
     cell_middles: Kernel,
     keep_near: Kernel,
+    count_gaps: Kernel,
+    list_gaps: Kernel,
+    gap_middles: Kernel,
+    fill_gaps: Kernel,
+    scan: Scan,
     /// Those that are looked at, and those of them that are kept.
     lists: [Buffer<u32>; 2],
     found: Buffer<u32>,
+    /// Where the gaps of each row of cells begin in the lists.
+    starts: Buffer<u32>,
     /// Of the list, the cells that it stands for.
     side: usize,
     each: usize,
@@ -214,6 +244,12 @@ impl Cells {
             list_all: kernel("list_all")?,
             cell_middles: kernel("cell_middles")?,
             keep_near: kernel("keep_near")?,
+            count_gaps: kernel("count_gaps")?,
+            list_gaps: kernel("list_gaps")?,
+            gap_middles: kernel("gap_middles")?,
+            fill_gaps: kernel("fill_gaps")?,
+            scan: Scan::new(device)?,
+            starts: device.buffer(resolution * resolution + 1, PURPOSE)?,
             lists: [list()?, list()?],
             found: device.zeros(1, PURPOSE)?,
             side: 0,
@@ -224,7 +260,7 @@ impl Cells {
 
     /// Bytes of the lists.
     pub fn bytes(resolution: usize) -> usize {
-        8 * Self::listed_at_most(resolution)
+        8 * Self::listed_at_most(resolution) + 4 * resolution * resolution
     }
 
     /// The finest cells are never listed, if they are not the coarsest that are looked at.
@@ -291,8 +327,8 @@ impl Cells {
     ) -> Result<(), DeviceError> {
         let list = self.part(first, batch);
         let [cells, kept] = &mut self.lists;
-        let bits = grid.map(|grid| &mut grid.bits);
-        let arguments = (&*cells, list, distances, offset, limit, kept, &mut self.found, bits);
+        let (bits, blocks) = grid.map(|Grid { bits, blocks, .. }| (bits, blocks)).unzip();
+        let arguments = (&*cells, list, distances, offset, limit, kept, &mut self.found, bits, blocks);
         self.keep_near.launch(stream, Launch::linear(batch.samples, THREADS), arguments)
     }
 
@@ -308,6 +344,56 @@ impl Cells {
     pub fn descend(&mut self, found: usize) {
         self.lists.swap(0, 1);
         (self.side, self.each, self.listed) = (2 * self.side, 8, found);
+    }
+
+    /// Looks for rows of empty cells of `grid` along x that have occupied ones at both ends. Returns how many there are; waits for it.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn find_gaps(&mut self, stream: &Stream, grid: &Grid) -> Result<usize, DeviceError> {
+        let rows = grid.resolution * grid.resolution;
+        (self.side, self.each) = (grid.resolution, 1);
+        let (side, most) = (self.side as u32, self.lists[0].len());
+        self.count_gaps.launch(stream, Launch::linear(rows + 1, THREADS), (&grid.bits, side, &mut self.starts))?;
+        self.scan.exclusive_sum(stream, &mut self.starts, rows + 1, self.found.at_mut(0))?;
+        let [firsts, lasts] = &mut self.lists;
+        let arguments = (&grid.bits, side, &self.starts, most as u32, firsts, lasts);
+        self.list_gaps.launch(stream, Launch::linear(rows, THREADS), arguments)?;
+        // More than there is room for stay as they are: rays go on in them.
+        self.listed = self.found(stream)?.min(most);
+        Ok(self.listed)
+    }
+
+    /// The middles of `batch.samples` of these rows from `first` on, `[3, stride]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn gap_middles(
+        &self,
+        stream: &Stream,
+        first: usize,
+        batch: Batch,
+        positions: &mut Buffer<f32>,
+    ) -> Result<(), DeviceError> {
+        batch.check(positions.len(), 0, 3, "positions");
+        let arguments = (&self.lists[0], &self.lists[1], self.part(first, batch), positions);
+        self.gap_middles.launch(stream, Launch::linear(batch.samples, THREADS), arguments)
+    }
+
+    /// Makes those of them solid whose distance, `distances[i] - offset`, is negative.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn fill_gaps(
+        &self,
+        stream: &Stream,
+        (first, batch): (usize, Batch),
+        (distances, offset): (&Buffer<f32>, f32),
+        grid: &mut Grid,
+    ) -> Result<(), DeviceError> {
+        let Grid { solid, blocks, .. } = grid;
+        let arguments = (&self.lists[0], &self.lists[1], self.part(first, batch), distances, offset, solid, blocks);
+        self.fill_gaps.launch(stream, Launch::linear(batch.samples, THREADS), arguments)
     }
 
     fn part(&self, first: usize, batch: Batch) -> CellList {

@@ -28,7 +28,8 @@ __device__ __forceinline__ u32 steps_to(float x) {
 
 // Calls `found(n, t)` for step n of those of `ray` that lie in occupied cells. Returns how many these are.
 template <class F>
-__device__ __forceinline__ u32 march(const DeviceRay& ray, const u32* bits, const MarchShape& shape, const F& found) {
+__device__ __forceinline__ u32 march(const DeviceRay& ray, const u32* bits, const u32* solid, const u32* blocks,
+                                     const MarchShape& shape, const F& found) {
     const float side = (float)shape.resolution;
     float inverse[3];
 #pragma unroll
@@ -46,18 +47,23 @@ __device__ __forceinline__ u32 march(const DeviceRay& ray, const u32* bits, cons
             const float x = __fadd_rn(ray.origin[a], __fmul_rn(t, ray.direction[a]));
             cell[a] = (u32)fminf(fmaxf(__fmul_rn(x, side), 0.0f), side - 1.0f);
         }
-        const u32 index = cell[0] + shape.resolution * (cell[1] + shape.resolution * cell[2]);
-        if ((bits[index / 32] >> (index % 32) & 1) != 0) {
-            found(n, t);
-            n++;
-            k++;
-            continue;
+        u32 empty = BLOCK_SIDE;
+        if (bit(blocks, block_of(shape.resolution, cell[0], cell[1], cell[2]))) {
+            const u32 index = cell[0] + shape.resolution * (cell[1] + shape.resolution * cell[2]);
+            if (bit(bits, index)) {
+                found(n, t);
+                n++;
+                k++;
+                continue;
+            }
+            if (bit(solid, index)) break;
+            empty = 1;
         }
-        // To where the ray leaves the cell.
+        // To where the ray leaves the cell, or the block of cells.
         float exit = __uint_as_float(0x7f800000u);
 #pragma unroll
         for (u32 a = 0; a < 3; a++) {
-            const float face = (float)cell[a] + (ray.direction[a] > 0.0f ? 1.0f : 0.0f);
+            const float face = (float)(cell[a] / empty * empty + (ray.direction[a] > 0.0f ? empty : 0));
             const float distance = __fmul_rn(__fsub_rn(__fdiv_rn(face, side), ray.origin[a]), inverse[a]);
             if (distance > t) exit = fminf(exit, distance);
         }
@@ -68,20 +74,21 @@ __device__ __forceinline__ u32 march(const DeviceRay& ray, const u32* bits, cons
 
 // `counts` is [rays + 1], the last of them 0: after an exclusive sum it says where each ray's samples begin and end.
 extern "C" __global__ void __launch_bounds__(128)
-    count_steps(const DeviceRay* rays, const u32* bits, MarchShape shape, u32* counts) {
+    count_steps(const DeviceRay* rays, const u32* bits, const u32* solid, const u32* blocks, MarchShape shape, u32* counts) {
     const u32 r = global_thread();
     if (r > shape.rays) return;
-    counts[r] = r < shape.rays ? march(rays[r], bits, shape, [](u32, float) {}) : 0;
+    counts[r] = r < shape.rays ? march(rays[r], bits, solid, blocks, shape, [](u32, float) {}) : 0;
 }
 
 // Places, [3, stride], and the ray of each sample.
 extern "C" __global__ void __launch_bounds__(128)
-    place_steps(const DeviceRay* rays, const u32* bits, MarchShape shape, const u32* starts, float* positions, u32* ray_of) {
+    place_steps(const DeviceRay* rays, const u32* bits, const u32* solid, const u32* blocks, MarchShape shape,
+                const u32* starts, float* positions, u32* ray_of) {
     const u32 r = global_thread();
     if (r >= shape.rays) return;
     const DeviceRay ray = rays[r];
     const u32 start = starts[r];
-    march(ray, bits, shape, [&](u32 n, float t) {
+    march(ray, bits, solid, blocks, shape, [&](u32 n, float t) {
         ray_of[start + n] = r;
 #pragma unroll
         for (u32 a = 0; a < 3; a++) {

@@ -24,7 +24,13 @@ fn random_ray(rng: &mut impl Rng) -> Option<MarchedRay> {
 pub fn rays_find_the_steps_of_the_cpu(device: &Device) {
     let (mut rng, stream) = (fresh_rng(), stream(device));
     let mut grid = OccupancyGrid::empty(20);
-    (0..600).for_each(|_| grid.set(rng.random_range(0..8000)));
+    // In the half of it whose blocks are not all empty; what is solid ends rays.
+    (0..600).for_each(|_| grid.set(rng.random_range(0..4800)));
+    for _ in 0..40 {
+        let cell = rng.random_range(0..4800);
+        grid.clear(cell);
+        grid.set_solid(cell);
+    }
     let rays: Vec<(Option<MarchedRay>, f32)> =
         (0..150).map(|i| (random_ray(&mut rng).filter(|_| i % 11 > 0), rng.random_range(0.0..1.0))).collect();
     let on_device = Grid::new(device, &grid).expect("memory");
@@ -87,6 +93,15 @@ pub fn cells_near_a_surface_are_found_from_coarse_to_fine(device: &Device) {
         assert!(found > 100 && found < side * side * side / 4, "{found} cells of {side} a side are near the surface");
         cells.descend(found);
     }
+    let gaps = cells.find_gaps(&stream, &grid).expect("a list");
+    assert!(gaps > 100, "{gaps} rows of cells lie between others");
+    for first in (0..gaps).step_by(most) {
+        let batch = Batch { samples: most.min(gaps - first), stride: most };
+        cells.gap_middles(&stream, first, batch, &mut positions).expect("places");
+        let places = columns(&positions.read(&stream).expect("a copy"), 3, batch);
+        let distances = upload(device, &places.chunks_exact(3).map(distance).collect::<Vec<_>>());
+        cells.fill_gaps(&stream, (first, batch), (&distances, radius), &mut grid).expect("cells");
+    }
     let mut expected = OccupancyGrid::empty(64);
     for cell in 0..64usize.pow(3) {
         let near = |side: usize| {
@@ -97,7 +112,16 @@ pub fn cells_near_a_surface_are_found_from_coarse_to_fine(device: &Device) {
             expected.set(cell);
         }
     }
-    assert!(grid.read(&stream).expect("a copy") == expected, "other cells are near the surface");
+    // Between those of a row.
+    let occupied: Vec<usize> = expected.occupied().collect();
+    for pair in occupied.windows(2).filter(|pair| pair[0] / 64 == pair[1] / 64 && pair[1] - pair[0] > 1) {
+        let ends = [pair[0] + 1, pair[1] - 1].map(|cell| expected.coordinates(cell).map(|x| (x as f32 + 0.5) / 64.0));
+        let middle: [f32; 3] = std::array::from_fn(|k| 0.5 * (ends[0][k] + ends[1][k]));
+        if distance(&middle) < radius {
+            (pair[0] + 1..pair[1]).for_each(|cell| expected.set_solid(cell));
+        }
+    }
+    assert!(grid.read(&stream).expect("a copy") == expected, "other cells are near the surface, or solid");
 }
 
 pub fn opacities_are_those_of_the_cpu(device: &Device) {

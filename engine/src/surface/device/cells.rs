@@ -26,11 +26,23 @@ impl DeviceSurface {
             }
             if is_finest {
                 self.latest = Latest::Device;
-                return Ok(());
+                return self.fill_inside(field);
             }
             self.cells.descend(found);
             side *= 2;
         }
+    }
+
+    /// What lies inside, beyond the density's reach, becomes solid.
+    fn fill_inside(&mut self, field: &Field) -> Result<()> {
+        self.cells.find_gaps(&self.stream, &self.occupancy)?;
+        for (first, batch) in self.parts_of_cells() {
+            self.cells.gap_middles(&self.stream, first, batch, &mut self.samples.own.positions)?;
+            self.distances_of_own(field, batch)?;
+            let distances = (&self.samples.h.layers[2], field.radius);
+            self.cells.fill_gaps(&self.stream, (first, batch), distances, &mut self.occupancy)?;
+        }
+        Ok(())
     }
 
     /// Keeps the cells that are no farther from the surface than `limit`, or all; into the grid, if they are its own. Returns how many were found.
@@ -41,7 +53,8 @@ impl DeviceSurface {
         }
         for (first, batch) in self.parts_of_cells() {
             if limit.is_some() {
-                self.distances_of_part(field, first, batch)?;
+                self.cells.middles(&self.stream, first, batch, &mut self.samples.own.positions)?;
+                self.distances_of_own(field, batch)?;
             }
             let distances = limit.map(|_| &self.samples.h.layers[2]);
             let to = is_finest.then_some(&mut self.occupancy);
@@ -55,15 +68,15 @@ impl DeviceSurface {
     fn distances_of_cells(&mut self, field: &Field) -> Result<Vec<f32>> {
         let mut sizes = Vec::with_capacity(self.cells.len());
         for (first, batch) in self.parts_of_cells() {
-            self.distances_of_part(field, first, batch)?;
+            self.cells.middles(&self.stream, first, batch, &mut self.samples.own.positions)?;
+            self.distances_of_own(field, batch)?;
             let distances = self.samples.h.layers[2].read_part(0, batch.samples, &self.stream)?;
             sizes.extend(distances.iter().map(|d| (d - field.radius).abs()));
         }
         Ok(sizes)
     }
 
-    fn distances_of_part(&mut self, field: &Field, first: usize, batch: Batch) -> Result<()> {
-        self.cells.middles(&self.stream, first, batch, &mut self.samples.own.positions)?;
+    fn distances_of_own(&mut self, field: &Field, batch: Batch) -> Result<()> {
         self.encode_own(field, batch, false)?;
         let samples = &mut self.samples;
         Ok(self.distance.forward(&self.stream, &self.learned.distance.values, &mut samples.h, batch)?)
