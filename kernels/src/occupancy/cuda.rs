@@ -94,8 +94,8 @@ impl Grid {
         let mut solid = device.zeros(words.len(), PURPOSE)?;
         solid.write(0, bytemuck::cast_slice(&grid.solid), &device.stream()?)?;
         Ok(Self {
-            count_steps: device.kernel(&MARCH, "count_steps")?,
-            place_steps: device.kernel(&MARCH, "place_steps")?,
+            count_steps: device.kernel(&MARCH, "count_ray_steps")?,
+            place_steps: device.kernel(&MARCH, "place_ray_steps")?,
             scan: Scan::new(device)?,
             resolution: grid.resolution(),
             bits: device.upload(words, PURPOSE)?,

@@ -74,7 +74,7 @@ __device__ __forceinline__ u32 march(const DeviceRay& ray, const u32* bits, cons
 
 // `counts` is [rays + 1], the last of them 0: after an exclusive sum it says where each ray's samples begin and end.
 extern "C" __global__ void __launch_bounds__(128)
-    count_steps(const DeviceRay* rays, const u32* bits, const u32* solid, const u32* blocks, MarchShape shape, u32* counts) {
+    count_ray_steps(const DeviceRay* rays, const u32* bits, const u32* solid, const u32* blocks, MarchShape shape, u32* counts) {
     const u32 r = global_thread();
     if (r > shape.rays) return;
     counts[r] = r < shape.rays ? march(rays[r], bits, solid, blocks, shape, [](u32, float) {}) : 0;
@@ -82,7 +82,7 @@ extern "C" __global__ void __launch_bounds__(128)
 
 // Places, [3, stride], and the ray of each sample.
 extern "C" __global__ void __launch_bounds__(128)
-    place_steps(const DeviceRay* rays, const u32* bits, const u32* solid, const u32* blocks, MarchShape shape,
+    place_ray_steps(const DeviceRay* rays, const u32* bits, const u32* solid, const u32* blocks, MarchShape shape,
                 const u32* starts, float* positions, u32* ray_of) {
     const u32 r = global_thread();
     if (r >= shape.rays) return;
