@@ -17,6 +17,8 @@
 //!
 //! The second order is what a loss of the gradient of a network needs. The relu is linear almost everywhere, so nothing else
 //! flows back.
+//!
+//! [`cuda`] has the same passes on a device.
 
 mod blocks;
 pub mod cuda;

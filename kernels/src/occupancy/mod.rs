@@ -3,6 +3,7 @@
 //! A cell is one bit: 128³ cells are 256 kB, which stays in the second-level cache. Rays take steps of one length on a lattice that
 //! begins, jittered, where they enter; a step whose middle lies in an empty cell is skipped together with all others in it, and where a block of 8³
 //! cells is empty, with all others in that. Cells may be solid too: nothing passes them, and a ray ends at the first one.
+//! [`cuda`] finds the same steps on a device.
 
 pub mod cuda;
 

@@ -10,6 +10,7 @@
 //!
 //! Samples are blended front to back: `w = T α`, `C += w rgb`, `T ← T (1 - α)`; a ray ends after the sample that brings `T` below `1e-4`, and
 //! else what is left of it sees the background. Gradients are those of exactly this, also while `a < 1`.
+//! [`cuda`] does so on a device.
 
 mod alpha;
 mod composite;

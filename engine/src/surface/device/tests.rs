@@ -104,7 +104,7 @@ fn the_same_bits_come_out_each_time_and_after_a_resume(open: &dyn Fn() -> Device
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = still_life(&folder.path().join("capture"));
     // Splats first, a fit, and steps with rays.
-    let config = SurfaceConfig { guide_steps: 3, fit_steps: 2, steps: 5, guide_splats: 150, ..config() };
+    let config = SurfaceConfig { guide_steps: 8, fit_steps: 2, steps: 5, ..config() };
     let mut whole = training(Some(&open()), &capture, &config);
     for k in 0..whole.total_steps() {
         whole.step(k).expect("a step");
@@ -114,7 +114,7 @@ fn the_same_bits_come_out_each_time_and_after_a_resume(open: &dyn Fn() -> Device
     // Another emulator runs blocks in another order; this one is stopped, saved, and resumed.
     let device = open();
     let run_folder = RunFolder::create(folder.path().join("run"), Existing::Refuse).expect("a run folder");
-    let options = RunOptions { checkpoint_every: 7, preview_every: 0, ..RunOptions::default() };
+    let options = RunOptions { checkpoint_every: 12, preview_every: 0, ..RunOptions::default() };
     let stop = AtomicBool::new(false);
     let mut events = |event: Event| {
         if matches!(event, Event::Checkpointed { .. }) {
@@ -123,7 +123,7 @@ fn the_same_bits_come_out_each_time_and_after_a_resume(open: &dyn Fn() -> Device
     };
     let mut first = training(Some(&device), &capture, &config);
     let outcome = run(&mut first, &options, &run_folder, &mut events, &stop).expect("a run");
-    assert!(matches!(outcome, Outcome::Interrupted { step: 7 }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Interrupted { step: 12 }), "{outcome:?}");
     drop(first);
     let mut second = training(Some(&device), &capture, &config);
     run(&mut second, &options, &run_folder, &mut |_| {}, &AtomicBool::new(false)).expect("a run");
