@@ -17,7 +17,7 @@ mod step;
 use super::config::SurfaceConfig;
 use super::field::Field;
 use super::optimiser::{Optimiser, SETTINGS};
-use crate::rays::most_rays;
+use crate::rays::{Pace, most_rays};
 use crate::train::{MemoryPlan, in_units};
 use crate::{Error, Result};
 use buffers::{Learned, Rays, Samples};
@@ -84,7 +84,9 @@ impl Size {
     pub fn new(config: &SurfaceConfig, photos: usize) -> Self {
         // A third to two thirds of the samples that are looked at are learned from, each of which counts three times; and as many places in pairs as
         // random ones.
-        let samples = 2 * config.samples + config.samples / 4;
+        let first = Pace::default();
+        let first = (first.rays as f64 * first.samples_per_ray) as usize;
+        let samples = (2 * config.samples + config.samples / 4).max(first);
         Self { samples, rays: most_rays(config.samples), places: config.samples / 2, photos }
     }
 
