@@ -138,3 +138,32 @@ fn moments_with_too_few_photos_are_refused_with_remedies() {
     let said = SequenceTraining::new(&capture, &config()).expect_err("two photos").to_string();
     assert!(said.contains("1 of 2 moments have fewer than 3 photos") && said.contains("frame_steps=0"), "{said}");
 }
+
+#[test]
+fn on_the_emulator_moments_are_those_of_the_cpu() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let motions = [turned(0.0, [0.0; 3]), turned(0.02, [0.01, 0.0, 0.0])];
+    let capture = moved_still_life(folder.path(), &motions);
+    let config = SurfaceConfig {
+        guide_steps: 0,
+        steps: 2,
+        frame_steps: 1,
+        samples: 1024,
+        occupancy_resolution: 16,
+        ray_steps: 64,
+        whole_motion: false,
+        ..small()
+    };
+    let device = tessera_emulator::fast_device();
+    let [on_cpu, on_device] = [None, Some(&device)].map(|device| {
+        let mut training = SequenceTraining::on(device, &capture, &config).expect("a good capture");
+        // As few as there may be: emulated threads are slow.
+        training.training.pace.rays = 128;
+        let losses: Vec<f64> = (0..3).map(|k| training.step(k).expect("a step").loss).collect();
+        assert_eq!((training.at, training.training.machine.is_some()), (1, device.is_some()), "where it is trained");
+        losses
+    });
+    for (a, b) in on_cpu.iter().zip(&on_device) {
+        assert!((a - b).abs() < 0.02 * a, "losses are {on_device:?} instead of {on_cpu:?}");
+    }
+}
