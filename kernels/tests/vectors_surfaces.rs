@@ -285,7 +285,8 @@ fn sdf_network(case: &Case, inputs: &str, input: usize) -> (HashGrid, Mlp, Vec<f
         interpolation: Interpolation::Linear,
     });
     let layers = if inputs == "one_hidden" { 2 } else { 3 };
-    let mlp = Mlp::new(if layers == 2 { &[input, 64, 16] } else { &[input, 64, 64, 16] });
+    let widths = if layers == 2 { vec![input, 64, 16] } else { vec![input, 64, 64, 16] };
+    let mlp = Mlp::new(&widths);
     let mut weights = padded(&case.f32_of(inputs, "W0"), 11, input);
     (1..layers).for_each(|k| weights.extend(case.f32_of(inputs, &format!("W{k}"))));
     (grid, mlp, weights)

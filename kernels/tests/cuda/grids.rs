@@ -199,7 +199,7 @@ pub fn second_orders_are_those_of_the_cpu(device: &Device) {
             let part = |values: &[f32], rows: usize| values[block * rows * BLOCK..][..rows * BLOCK].to_vec();
             let (x, e, u, v) =
                 (part(&positions, 3), part(&in_blocks[0], width), part(&in_blocks[1], width), part(&v_blocks, 3));
-            let mut sum = |out: &mut Vec<f64>, e: &[f32], u: &[f32], v: &[f32]| {
+            let sum = |out: &mut Vec<f64>, e: &[f32], u: &[f32], v: &[f32]| {
                 let batch =
                     SampleGradients { positions: &x, encoding: (e, rows_of), through_jacobian: Some((u, rows_of, v)) };
                 let mut gradient = vec![0.0; table.len()];
