@@ -4,7 +4,7 @@ use crate::rows::{columns, rows, upload};
 use crate::scenes::fresh_rng;
 use crate::{assert_close, stream};
 use rand::{Rng, RngExt};
-use tessera_kernels::device::{Buffer, Device, Stream};
+use tessera_kernels::device::{Buffer, Device};
 use tessera_kernels::hash_grid::cuda::Batch;
 use tessera_kernels::occupancy::cuda::{Cells, DeviceRay, Grid, March};
 use tessera_kernels::occupancy::{MarchedRay, OccupancyGrid};
@@ -242,7 +242,6 @@ pub fn blended_rays_are_those_of_the_cpu(device: &Device) {
     let (mut loss, mut square) = (0.0, 0.0);
     let (mut d_alphas, mut d_colours) = (vec![0.0; n], vec![[0.0f32; 3]; n]);
     let (mut values, mut all_weights) = (vec![0.0f32; 5 * count], vec![0.0f32; n]);
-    // The smallest distance between where a ray is and where it would be stopped: rounding decides what is nearer.
     for r in 0..count {
         let span = starts[r] as usize..starts[r + 1] as usize;
         let ray =
@@ -284,7 +283,6 @@ pub fn blended_rays_are_those_of_the_cpu(device: &Device) {
     assert_close("gradients of colours", &columns(&read(&by_colours), 3, batch), d_colours.as_flattened(), 1e-5);
     // What is behind a sample is divided by what passes it, which may be 1e-4 and then has lost four of seven digits.
     assert_close("gradients of opacities", &read(&by_alphas)[..n], &d_alphas, 1e-3);
-    let _: &Stream = &stream;
 }
 
 fn gradients(device: &Device, stride: usize) -> (Buffer<f32>, Buffer<f32>) {
