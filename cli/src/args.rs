@@ -145,6 +145,13 @@ pub struct Eval {
     /// With --reference: compare only what the capture's photos see
     #[arg(long, requires = "reference")]
     pub seen: bool,
+    /// Measure the mesh by DTU's protocol, in millimetres, against the scans in this folder (ObsMask and Points, as DTU's archives unpack); it is first
+    /// cut to the photos' masks
+    #[arg(long, value_name = "DIR", requires = "scan", conflicts_with_all = ["reference", "pictures", "plan"])]
+    pub dtu: Option<PathBuf>,
+    /// With --dtu: the number of the scan
+    #[arg(long, value_name = "N", requires = "dtu")]
+    pub scan: Option<u32>,
     #[command(flatten)]
     pub photos: Photos,
     /// Colour behind what is cut out of photos, and behind the scene, as R,G,B in [0, 1]

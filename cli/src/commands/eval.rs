@@ -17,6 +17,7 @@ use tessera_engine::datasets::image::save_png;
 use tessera_engine::datasets::scene::Mesh;
 use tessera_engine::evaluate::{EvalOptions, EvalReport, evaluate_splats};
 use tessera_engine::frames::{FrameSet, Split};
+use tessera_engine::metrics::dtu::{DtuReference, cut_to_masks};
 use tessera_engine::metrics::geometry;
 use tessera_engine::render::SplatPainter;
 
@@ -27,6 +28,9 @@ use tessera_engine::render::SplatPainter;
 pub fn run(args: &Eval, console: &Console) -> Result<()> {
     if let Some(reference) = &args.reference {
         return against_reference(args, reference, console);
+    }
+    if let Some((folder, scan)) = args.dtu.as_ref().zip(args.scan) {
+        return against_dtu(args, folder, scan, console);
     }
     if let Some(mut field) = LearnedField::open(&args.scene)? {
         return of_field(args, &mut field, console);
@@ -76,30 +80,43 @@ fn borders(
     Ok(evaluate_borders(&mut painter, &plan, capture, options, &mut show)?)
 }
 
-/// A mesh against a mesh or a point cloud.
-fn against_reference(args: &Eval, reference: &Path, console: &Console) -> Result<()> {
+/// The mesh that is measured, and the run that it is of.
+fn mesh_to_measure(args: &Eval, console: &Console) -> Result<(Mesh, Option<Run>)> {
     let run = Run::find(&args.scene)?;
     if run.as_ref().is_some_and(|run| !run.is_surface()) {
-        bail!("{}: holds no mesh; only meshes are measured with --reference", args.scene.display());
+        bail!("{}: holds no mesh; only meshes are measured with --reference and --dtu", args.scene.display());
     }
-    let read = |path: &Path| -> Result<Mesh> {
-        let read = read_mesh(path)?;
-        read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", path.display())));
-        Ok(read.mesh)
+    Ok((read_with_warnings(&scene_file(&args.scene, run.is_some())?, console)?, run))
+}
+
+fn read_with_warnings(path: &Path, console: &Console) -> Result<Mesh> {
+    let read = read_mesh(path)?;
+    read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", path.display())));
+    Ok(read.mesh)
+}
+
+/// The capture as the run prepared it, and its photos to train on and those that were held out.
+fn photos(args: &Eval, run: Option<&Run>, console: &Console) -> Result<(Capture, [FrameSet; 2])> {
+    let opened = open(args, run, console)?;
+    let all = Split { test_every: 0, resolution: 0, image_cache_mb: 1 };
+    let (capture, split) = match run {
+        Some(run) => (run.settings.prepared(opened), run.settings.photos(1)),
+        None => (opened, all),
     };
-    let mesh = read(&scene_file(&args.scene, run.is_some())?)?;
+    let (train, test) = FrameSet::split(&capture, &split)?;
+    Ok((capture, [train, test]))
+}
+
+/// A mesh against a mesh or a point cloud.
+fn against_reference(args: &Eval, reference: &Path, console: &Console) -> Result<()> {
+    let (mesh, run) = mesh_to_measure(args, console)?;
     let report = if args.seen {
-        let opened = open(args, run.as_ref(), console)?;
-        let all = Split { test_every: 0, resolution: 0, image_cache_mb: 1 };
-        let (capture, split) = match &run {
-            Some(run) => (run.settings.prepared(opened), run.settings.photos(1)),
-            None => (opened, all),
-        };
-        let views: Vec<_> = FrameSet::split(&capture, &split)?.0.views().copied().collect();
+        let (capture, [train, _]) = photos(args, run.as_ref(), console)?;
+        let views: Vec<_> = train.views().copied().collect();
         let cameras = geometry::Cameras { views: &views, scene_from_world: &capture.scene_from_world };
-        geometry::compare(&mesh, &read(reference)?, args.threshold, Some(cameras))?
+        geometry::compare(&mesh, &read_with_warnings(reference, console)?, args.threshold, Some(cameras))?
     } else {
-        geometry::compare(&mesh, &read(reference)?, args.threshold, None)?
+        geometry::compare(&mesh, &read_with_warnings(reference, console)?, args.threshold, None)?
     };
     if args.json {
         return console.result(serde_json::to_string_pretty(&report).context("the report is no JSON")?);
@@ -113,6 +130,32 @@ fn against_reference(args: &Eval, reference: &Path, console: &Console) -> Result
     facts.add("reference to mesh", percent(report.completeness));
     facts.add("F-score", format!("{:.4} at {}", report.f_score, percent(report.threshold)));
     facts.add_some("normals differ by", report.normal_degrees.map(|degrees| format!("{degrees:.2} degrees")));
+    console.result(&facts)
+}
+
+/// A mesh against what DTU's scanner saw.
+fn against_dtu(args: &Eval, folder: &Path, scan: u32, console: &Console) -> Result<()> {
+    let reference = DtuReference::open(folder, scan)?;
+    let (mut mesh, run) = mesh_to_measure(args, console)?;
+    let mut cut = 0;
+    if run.is_some() || args.capture.is_some() {
+        let (capture, sets) = photos(args, run.as_ref(), console)?;
+        for frames in &sets {
+            cut += cut_to_masks(&mut mesh, frames, &capture.scene_from_world)?;
+        }
+    }
+    let report = reference.compare(&mesh)?;
+    if args.json {
+        return console.result(serde_json::to_string_pretty(&report).context("the report is no JSON")?);
+    }
+    let mut facts = Facts::default();
+    facts.add("Chamfer distance", format!("{:.4} mm", report.chamfer));
+    facts.add("mesh to scan", format!("{:.4} mm, {} points", report.accuracy, report.points[0]));
+    facts.add("scan to mesh", format!("{:.4} mm, {} points", report.completeness, report.points[1]));
+    facts.add(
+        "cut by",
+        if cut > 0 { format!("masks of {cut} photos") } else { "nothing: no photos with masks".to_owned() },
+    );
     console.result(&facts)
 }
 

@@ -24,6 +24,8 @@ mod lod_meta;
 #[cfg(all(test, feature = "files"))]
 mod made;
 #[cfg(feature = "files")]
+mod matlab;
+#[cfg(feature = "files")]
 mod mesh;
 #[cfg(feature = "files")]
 pub(crate) mod npy;
@@ -63,6 +65,8 @@ pub mod weights;
 pub use atomic::{AtomicFile, AtomicFolder, Existing, write_atomically};
 #[cfg(feature = "files")]
 pub use contents::{Contents, is_scene_name};
+#[cfg(feature = "files")]
+pub use matlab::{MatlabArray, read_matlab};
 #[cfg(feature = "files")]
 pub use mesh::{MeshFormat, ReadMesh, read_mesh, write_mesh};
 #[cfg(feature = "files")]

@@ -10,6 +10,7 @@
 //! rendered perfectly.
 
 mod colour_correction;
+pub mod dtu;
 pub mod geometry;
 
 pub use colour_correction::colour_corrected;
