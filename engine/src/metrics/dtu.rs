@@ -364,7 +364,7 @@ mod tests {
         out[126..].copy_from_slice(b"IM");
         for (name, shape, data) in arrays {
             let mut body = Vec::new();
-            let mut put = |out: &mut Vec<u8>, kind: u32, bytes: Vec<u8>| {
+            let put = |out: &mut Vec<u8>, kind: u32, bytes: Vec<u8>| {
                 out.extend([kind, bytes.len() as u32].into_iter().flat_map(u32::to_le_bytes));
                 out.extend(&bytes);
                 out.resize(out.len().next_multiple_of(8), 0);
@@ -393,7 +393,7 @@ mod tests {
         let plane = matlab(&[("P", &[4, 1], &[0.0, 0.0, 1.0, 1.0])]);
         std::fs::write(data.join("ObsMask/Plane24.mat"), plane).expect("writable");
         let cloud = Mesh { positions: scanned(), ..Mesh::default() };
-        write_mesh(data.join("Points/stl/stl024_total.ply"), &cloud, Existing::Refuse).expect("writable");
+        write_mesh(data.join("Points/stl/stl024_total.ply"), &cloud, Existing::Replace).expect("writable");
         let read = DtuReference::open(folder.path(), 24).expect("all is there");
         let (ours, theirs) = (read.compare(&square(0.5)), reference().compare(&square(0.5)));
         assert_eq!(ours.expect("both are there"), theirs.expect("both are there"));
