@@ -95,6 +95,8 @@ crate::config! {
         mask_weight: f32 = 0.1,
         /// Cells per side of the grid that says where rays need not be looked at.
         occupancy_resolution: usize = 256,
+        /// Show only what some photo shows that was trained on, and nothing where the surface is a guess; meshes are closed all the same.
+        only_seen: bool = true,
         /// Steps of a ray through the box's diagonal, at most.
         ray_steps: usize = 768,
         /// Cells per side of the mesh that is written at the end of training; 0 for none.

@@ -52,6 +52,7 @@ use tessera_datasets::camera::Pose;
 use tessera_datasets::capture::Capture;
 use tessera_datasets::format::{Existing, write_mesh};
 use tessera_datasets::image::Image8;
+use tessera_kernels::camera_projection::View;
 use tessera_kernels::device::Device;
 use tessera_kernels::occupancy::OccupancyGrid;
 use tessera_kernels::splat::cuda::Precision;
@@ -242,6 +243,15 @@ impl SurfaceTraining {
         Ok(())
     }
 
+    /// Of the photos that are trained on, about as many pixels a side as there are cells.
+    fn small_views(&self) -> Vec<View> {
+        let view = |i: usize| {
+            let (width, height) = self.frames.size(i, 1);
+            self.frames.view(i, width.max(height).div_ceil(self.config.occupancy_resolution as u32))
+        };
+        (0..self.frames.len()).map(view).collect()
+    }
+
     fn set_backdrop(&mut self, backdrop: Backdrop) {
         let SurfaceConfig { background, image_cache_mb, .. } = self.config;
         self.backdrops = Some(BackdropPictures::of(&backdrop, &self.frames, background, image_cache_mb));
@@ -311,7 +321,15 @@ impl Method for SurfaceTraining {
                 self.stage = Stage::Fit(pattern);
                 report
             }
-            Stage::Fit(_) | Stage::Learn => self.train_step(step - before),
+            Stage::Fit(_) | Stage::Learn => {
+                let report = self.train_step(step - before)?;
+                if step + 1 == self.total_steps() && self.config.only_seen {
+                    self.settle()?;
+                    let views = self.small_views();
+                    self.surface.leave_out_unseen(&views);
+                }
+                Ok(report)
+            }
         }
     }
 
