@@ -314,7 +314,7 @@ impl Cells {
     }
 
     /// Keeps those of `batch.samples` cells from `first` on whose `distances[i] - offset` are at most `limit` in size; all of them without distances. Into
-    /// `grid`, whose cells they then are, or for [`Cells::kept`].
+    /// `grid`, whose cells they then are, or for [`Cells::descend`].
     ///
     /// # Errors
     /// When the device fails.
