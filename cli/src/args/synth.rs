@@ -7,10 +7,10 @@ use tessera_engine::datasets::synthetic::{LensKind, SceneKind};
 
 #[derive(Debug, Args)]
 pub struct Synth {
-    /// Which scene; `normals` draws a mesh of yours
+    /// Which scene; `object` photographs a mesh of yours, `normals` draws its normals
     #[arg(value_enum)]
     pub name: SceneName,
-    /// The mesh that `normals` draws: PLY, OBJ, OFF or GLB
+    /// The mesh for `object` and `normals`: PLY, OBJ, OFF or GLB
     pub mesh: Option<PathBuf>,
     /// Folder to write; with --splats, the splat file
     #[arg(short, long, value_name = "PATH")]
@@ -74,6 +74,8 @@ pub enum SceneName {
     Animated,
     /// Balls and boxes that move, repeat and rest, filmed by a ring of cameras for as long as wanted
     Moving,
+    /// A mesh of yours in a studio, from all sides: in its vertices' colours, or of marble
+    Object,
     /// Normal maps of a mesh from all sides, for `tessera fuse`
     Normals,
 }
@@ -86,6 +88,7 @@ impl SceneName {
             Self::Room => Some(SceneKind::Room),
             Self::Terrain => Some(SceneKind::Terrain),
             Self::Animated => Some(SceneKind::Animated),
+            Self::Object => Some(SceneKind::Object),
             Self::Moving | Self::Normals => None,
         }
     }

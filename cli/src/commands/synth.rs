@@ -7,10 +7,11 @@ use crate::progress::Progress;
 use crate::report::count;
 use anyhow::Result;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tessera_engine::datasets::capture::Capture;
 use tessera_engine::datasets::format::stream::{self, SplatSource};
 use tessera_engine::datasets::format::{self, Existing, WriteOptions};
+use tessera_engine::datasets::scene::Mesh;
 use tessera_engine::datasets::synthetic::{self, MovingOptions, NormalMapOptions, Options, SceneKind};
 
 /// Runs the command.
@@ -21,8 +22,11 @@ pub fn run(args: &Synth, console: &Console) -> Result<()> {
     if args.name == SceneName::Normals {
         return write_normals(args, console);
     }
-    if args.mesh.is_some() || args.ring {
-        return Err(UsageError("only `normals` takes a mesh and --ring; leave them out".to_owned()).into());
+    if args.ring {
+        return Err(UsageError("only `normals` takes --ring; leave it out".to_owned()).into());
+    }
+    if args.mesh.is_some() && args.name != SceneName::Object {
+        return Err(UsageError("only `object` and `normals` take a mesh; leave it out".to_owned()).into());
     }
     let Some(kind) = args.name.kind() else { return write_moving(args, console) };
     if args.video {
@@ -42,6 +46,10 @@ pub fn run(args: &Synth, console: &Console) -> Result<()> {
         point_noise: args.point_noise,
         samples_per_pixel: args.samples,
         rgba: args.rgba,
+        mesh: match args.name {
+            SceneName::Object => Some(Arc::new(read_mesh(args, "photographed: tessera synth object", console)?.1)),
+            _ => None,
+        },
     };
     if let Some(count) = args.splats {
         return write_splats(args, kind, &options, count, console);
@@ -78,11 +86,6 @@ fn refuse(args: &Synth, subject: &str, more: &[(bool, &str)]) -> Result<()> {
 }
 
 fn write_normals(args: &Synth, console: &Console) -> Result<()> {
-    let Some(source) = &args.mesh else {
-        return Err(
-            UsageError("name the mesh whose normals are drawn: tessera synth normals MESH -o DIR".to_owned()).into()
-        );
-    };
     let default_points = Options::default().points;
     let more = [
         (args.video, "--video"),
@@ -101,14 +104,23 @@ fn write_normals(args: &Synth, console: &Console) -> Result<()> {
     if options.views < 2 {
         return Err(UsageError("one view says nothing about the far side; make at least 2 (--views)".to_owned()).into());
     }
-    let read = format::read_mesh(source)?;
-    read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", source.display())));
+    let (source, mesh) = read_mesh(args, "drawn: tessera synth normals", console)?;
     let progress = Mutex::new(Progress::new(console, "drawing normals"));
     let show = |done, total| progress.lock().unwrap_or_else(PoisonError::into_inner).count(done, total);
-    synthetic::write_normal_maps((&read.mesh, source), &options, &args.output, args.force, &show)?;
+    synthetic::write_normal_maps((&mesh, source), &options, &args.output, args.force, &show)?;
     drop(progress);
     console.note(describe(&Capture::open(&args.output)?));
     console.result(args.output.display())
+}
+
+/// The mesh that the command names.
+fn read_mesh<'a>(args: &'a Synth, what: &str, console: &Console) -> Result<(&'a Path, Mesh)> {
+    let Some(source) = &args.mesh else {
+        return Err(UsageError(format!("name the mesh that is {what} MESH -o DIR")).into());
+    };
+    let read = format::read_mesh(source)?;
+    read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", source.display())));
+    Ok((source, read.mesh))
 }
 
 fn write_moving(args: &Synth, console: &Console) -> Result<()> {

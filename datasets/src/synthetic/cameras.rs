@@ -16,7 +16,7 @@ pub(super) struct Stand {
 /// The lens that all cameras of the capture share.
 pub(super) fn camera(kind: SceneKind, options: &Options) -> Camera {
     let field_of_view: f64 = match kind {
-        SceneKind::StillLife | SceneKind::Animated => 50.0,
+        SceneKind::StillLife | SceneKind::Animated | SceneKind::Object => 50.0,
         SceneKind::Room => 75.0,
         SceneKind::Terrain => 60.0,
     };
@@ -60,6 +60,14 @@ pub(super) fn stands(kind: SceneKind, options: &Options) -> Vec<Stand> {
             let count = options.views.unwrap_or(40);
             let far = super::scenes::still_life::STUDIO_RADIUS * 2.5;
             spiral(count, [16.0, 60.0], 1.62, target).map(|eye| stand(eye, target, f64::from(far))).collect()
+        }
+        SceneKind::Object => {
+            let target = V3::from(super::scenes::object::CENTRE).map(f64::from);
+            // So near that the ball fills nine tenths of the shorter side.
+            let lens = camera(kind, options).lens;
+            let half = (0.45 * f64::from(options.width.min(options.height)) / lens.focal[0]).atan();
+            let (count, radius) = (options.views.unwrap_or(40), f64::from(super::scenes::object::RADIUS) / half.sin());
+            spiral(count, [-50.0, 65.0], radius, target).map(|eye| stand(eye, target, 8.0)).collect()
         }
         SceneKind::Animated => {
             let target = Vector3::new(0.0, 0.0, 0.7);

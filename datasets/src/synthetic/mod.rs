@@ -48,11 +48,13 @@ pub enum SceneKind {
     Terrain,
     /// Moving objects and a walking figure, filmed by a ring of cameras.
     Animated,
+    /// The mesh of [`Options::mesh`] in a studio, photographed from all sides.
+    Object,
 }
 
 impl SceneKind {
     /// Every scene, in the order in which help texts list them.
-    pub const ALL: [Self; 4] = [Self::StillLife, Self::Room, Self::Terrain, Self::Animated];
+    pub const ALL: [Self; 5] = [Self::StillLife, Self::Room, Self::Terrain, Self::Animated, Self::Object];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -61,6 +63,7 @@ impl SceneKind {
             Self::Room => "room",
             Self::Terrain => "terrain",
             Self::Animated => "animated",
+            Self::Object => "object",
         }
     }
 
@@ -71,6 +74,7 @@ impl SceneKind {
             Self::Room => "a furnished room, photographed from within",
             Self::Terrain => "a landscape of any extent with houses, trees and rocks, photographed from the air",
             Self::Animated => "moving objects and a walking figure, filmed by a ring of cameras",
+            Self::Object => "a mesh of yours in a studio, photographed from all sides",
         }
     }
 }
@@ -133,8 +137,8 @@ pub struct Options {
     pub width: u32,
     /// Height of the pictures in pixels, 8 to 16384; 300 by default.
     pub height: u32,
-    /// Number of camera positions, at most a million. By default 40 for the still life, 60 for the room, 12 for
-    /// the animated scene; for the terrain it grows with the extent (at most 30 m apart).
+    /// Number of camera positions, at most a million. By default 40 for the still life and an object, 60 for the room, 12
+    /// for the animated scene; for the terrain it grows with the extent (at most 30 m apart).
     pub views: Option<u32>,
     /// Chooses how things are scattered; 0 by default.
     pub seed: u64,
@@ -151,9 +155,11 @@ pub struct Options {
     pub point_noise: f64,
     /// Samples per pixel, 1 to 1024, rounded up to a square number; 9 by default.
     pub samples_per_pixel: u32,
-    /// Writes RGBA with straight alpha; leaves out the studio around still life and animated scene, and the sky.
+    /// Writes RGBA with straight alpha; leaves out the studio around still life, object and animated scene, and the sky.
     /// Off by default.
     pub rgba: bool,
+    /// What the scene of an object shows; none by default.
+    pub mesh: Option<Arc<Mesh>>,
 }
 
 impl Default for Options {
@@ -170,6 +176,7 @@ impl Default for Options {
             point_noise: 0.0,
             samples_per_pixel: 9,
             rgba: false,
+            mesh: None,
         }
     }
 }
@@ -224,13 +231,15 @@ impl fmt::Debug for SyntheticCapture {
 /// vertices and is called from several threads.
 ///
 /// # Errors
-/// When an option is out of the range that [`Options`] states.
+/// When an option is out of the range that [`Options`] states, or an object's mesh is missing or has no triangles.
 pub fn generate(
     kind: SceneKind,
     options: &Options,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<SyntheticCapture> {
-    if let Some(problem) = options.problem() {
+    let without_mesh = kind == SceneKind::Object && options.mesh.as_ref().is_none_or(|mesh| mesh.triangles.is_empty());
+    let no_mesh = without_mesh.then(|| "there is no mesh to photograph, or one without triangles".to_owned());
+    if let Some(problem) = options.problem().or(no_mesh) {
         return Err(DataError::new(format!("synthetic {kind}"), problem));
     }
     let camera = cameras::camera(kind, options);

@@ -128,17 +128,52 @@ fn sparse_points_lie_on_the_surface_and_have_the_asked_number() {
 #[test]
 fn every_scene_fills_its_pictures_with_varied_colour() {
     for kind in SceneKind::ALL {
-        let options = Options { views: Some(3), frames: 2, samples_per_pixel: 1, ..small(LensKind::Pinhole) };
+        let mesh = (kind == SceneKind::Object).then(|| Arc::new(tetrahedron()));
+        let options = Options { views: Some(3), frames: 2, samples_per_pixel: 1, mesh, ..small(LensKind::Pinhole) };
         let capture = generate(kind, &options, &|_, _| {}).expect("valid options");
         assert_eq!(capture.frames.len(), if kind == SceneKind::Animated { 6 } else { 3 }, "{kind}");
         for index in 0..3 {
             let view = capture.render_view(index);
             let colours: BTreeSet<[u8; 3]> = view.pixels.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
             assert!(colours.len() > 500, "{kind} {index} has only {} colours", colours.len());
+            if kind == SceneKind::Object {
+                // It is photographed from below as well, where the studio is open.
+                continue;
+            }
             let seen = view.depth.iter().filter(|z| **z > 0.0).count();
             assert!(seen * 100 > 95 * view.depth.len(), "{kind} {index} shows a surface in only {seen} pixels");
         }
     }
+}
+
+fn tetrahedron() -> Mesh {
+    let positions = vec![[1.0, 1.0, 1.0], [-1.0, -1.0, 1.0], [-1.0, 1.0, -1.0], [1.0, -1.0, -1.0]];
+    let triangles = vec![[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]];
+    Mesh { positions, triangles, ..Mesh::default() }
+}
+
+#[test]
+fn an_object_stands_upright_is_as_large_as_stated_and_has_its_own_colours() {
+    // Its corners in the file's coordinates, y up, and the colours that they have.
+    let colours = vec![[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]];
+    let mesh = Mesh { colours, ..tetrahedron() };
+    let options = Options { mesh: Some(Arc::new(mesh.clone())), rgba: true, ..small(LensKind::Pinhole) };
+    let capture = generate(SceneKind::Object, &options, &|_, _| {}).expect("valid options");
+    let made = capture.surface(0);
+    let scale = scenes::object::RADIUS / 3.0f32.sqrt();
+    for (triangle, corners) in mesh.triangles.iter().zip(made.triangles.iter()) {
+        for (corner, vertex) in triangle.iter().zip(corners) {
+            let [x, y, z] = mesh.positions[*corner as usize].map(|x| x * scale);
+            let [centre_x, centre_y, centre_z] = scenes::object::CENTRE;
+            let wanted = [centre_x + x, centre_y - z, centre_z + y];
+            let found = made.positions[*vertex as usize];
+            assert!((0..3).all(|k| (found[k] - wanted[k]).abs() < 1e-5), "{found:?} is not {wanted:?}");
+        }
+    }
+    let red = made.triangles[0][0] as usize;
+    let [r, g, b] = made.colours[red];
+    assert!(r > 40 && g < r / 4 && b < r / 4, "the red corner is {:?}", made.colours[red]);
+    assert!(generate(SceneKind::Object, &Options::default(), &|_, _| {}).is_err(), "there is nothing to photograph");
 }
 
 #[test]

@@ -39,6 +39,8 @@ impl Material {
 /// A colour pattern. Colours are linear.
 #[derive(Clone, Copy)]
 pub(super) enum Pattern {
+    /// The texture coordinate is the colour.
+    Own,
     /// One colour with fine grain.
     Plain(V3),
     /// Solid wood, grain along x.
@@ -87,11 +89,17 @@ pub(super) enum Pattern {
 
 /// A linear colour from sRGB bytes.
 pub(super) fn rgb(hex: u32) -> V3 {
-    let channel = |shift: u32| {
-        let s = ((hex >> shift) & 255) as f32 / 255.0;
+    let [_, r, g, b] = hex.to_be_bytes();
+    linear([r, g, b])
+}
+
+/// The same of red, green and blue.
+pub(super) fn linear(srgb: [u8; 3]) -> V3 {
+    let channel = |byte: u8| {
+        let s = f32::from(byte) / 255.0;
         if s <= 0.04045 { s / 12.92 } else { ((s + 0.055) / 1.055).powf(2.4) }
     };
-    V3::new(channel(16), channel(8), channel(0))
+    V3::from(srgb.map(channel))
 }
 
 fn mix(a: V3, b: V3, t: f32) -> V3 {
@@ -108,6 +116,7 @@ impl Pattern {
     pub(super) fn colour(&self, p: V3, normal: V3, footprint: f32) -> V3 {
         let grain = |size: f32, strength: f32| 1.0 + strength * fractal(p / size, 3, footprint / size);
         match *self {
+            Self::Own => p,
             Self::Plain(c) => c * grain(0.006, 0.3),
             Self::Wood { dark, light } => wood(p, dark, light, footprint),
             Self::Boards { dark, light, width } => boards(p, dark, light, width, footprint),

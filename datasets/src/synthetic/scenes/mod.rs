@@ -1,6 +1,7 @@
 //! The scenes: each file puts together one from geometry, materials and light.
 
 mod animated;
+pub(super) mod object;
 mod room;
 pub(super) mod still_life;
 mod terrain;
@@ -17,6 +18,7 @@ pub(super) fn build(kind: SceneKind, options: &Options, time_step: u32) -> Scene
         SceneKind::StillLife => still_life::build(options),
         SceneKind::Room => room::build(options),
         SceneKind::Terrain => terrain::build(options),
+        SceneKind::Object => object::build(options),
         SceneKind::Animated => animated::build(options, (f64::from(time_step) / FRAME_RATE) as f32),
     }
 }
