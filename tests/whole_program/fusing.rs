@@ -28,5 +28,7 @@ fn a_mesh_becomes_normal_maps_and_a_mesh_again() {
     assert!(!other.exists(), "nothing was written");
     tessera().run(&["fuse", text(root.path()), "-o", text(&other)]).failure(&["holds no normal maps"]);
     tessera().run(&["synth", "normals", "-o", text(&other)]).wrong_usage(&["name the mesh"]);
-    tessera().run(&["synth", "room", text(&cube), "-o", text(&other)]).wrong_usage(&["only `object` and `normals` take a mesh"]);
+    tessera()
+        .run(&["synth", "room", text(&cube), "-o", text(&other)])
+        .wrong_usage(&["only `object` and `normals` take a mesh"]);
 }

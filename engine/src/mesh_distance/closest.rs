@@ -47,7 +47,7 @@ fn squared_distance_to_box(bounds: &Bounds, place: V3) -> f32 {
 
 /// The place on a triangle that is nearest to `p`, by the region of the triangle's plane that `p` is above (Ericson, "Real-Time Collision
 /// Detection", 5.1.5).
-fn closest_on([a, b, c]: &[V3; 3], p: V3) -> V3 {
+pub(super) fn closest_on([a, b, c]: &[V3; 3], p: V3) -> V3 {
     let (ab, ac, ap) = (b - a, c - a, p - a);
     let (d1, d2) = (ab.dot(&ap), ac.dot(&ap));
     if d1 <= 0.0 && d2 <= 0.0 {

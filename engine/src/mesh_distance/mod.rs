@@ -29,6 +29,8 @@ pub struct MeshDistance {
     area: f64,
     /// Sums of areas up to each triangle, in the order of the tree.
     areas: Vec<f64>,
+    /// Of each triangle's corners, in the order of the tree; empty when vertices have none.
+    corner_normals: Vec<[V3; 3]>,
 }
 
 impl MeshDistance {
@@ -46,19 +48,25 @@ impl MeshDistance {
             return Err(Error::setting("there are no triangles: point clouds have no inside; use a triangle mesh"));
         }
         let corners = |t: &[u32; 3]| t.map(|v| V3::from(mesh.positions[v as usize]));
-        let triangles: Vec<[V3; 3]> = mesh.triangles.iter().map(corners).filter(|t| area(t) > 0.0).collect();
+        let with_area = mesh.triangles.iter().map(|t| (t, corners(t))).filter(|(_, t)| area(t) > 0.0);
+        let (numbers, triangles): (Vec<&[u32; 3]>, Vec<[V3; 3]>) = with_area.unzip();
         if triangles.is_empty() {
             return Err(Error::setting("no triangle has an area: all are points or lines; export the mesh again"));
         }
         let degenerate = mesh.triangles.len() - triangles.len();
         let tree = Tree::new(&triangles);
+        let normals = |t: &[u32; 3]| t.map(|v| V3::from(mesh.normals[v as usize]));
+        let corner_normals = match mesh.normals.is_empty() {
+            true => Vec::new(),
+            false => tree.order().iter().map(|t| normals(numbers[*t as usize])).collect(),
+        };
         let mut total = 0.0;
         let mut add = |t: &[V3; 3]| {
             total += area(t);
             total
         };
         let areas = tree.triangles().iter().map(&mut add).collect();
-        Ok(Self { tree, degenerate, area: total, areas })
+        Ok(Self { tree, degenerate, area: total, areas, corner_normals })
     }
 
     /// How many triangles without an area were left out.
@@ -82,11 +90,13 @@ impl MeshDistance {
         if self.is_inside(place) { -distance } else { distance }
     }
 
-    /// The distance from `place` to the nearest triangle, and that triangle's normal.
+    /// The distance from `place` to the nearest triangle, and the normal there: between those of its vertices, or its own if they have none.
     pub fn nearest(&self, place: [f32; 3]) -> (f32, [f32; 3]) {
-        let (distance, triangle) = self.tree.closest(place.into(), f32::INFINITY);
-        let [a, b, c] = self.tree.triangles()[triangle.unwrap_or(0) as usize];
-        (distance, (b - a).cross(&(c - a)).normalize().into())
+        let (distance, number) = self.tree.closest(place.into(), f32::INFINITY);
+        let number = number.unwrap_or(0) as usize;
+        let triangle = &self.tree.triangles()[number];
+        let normals = self.corner_normals.get(number);
+        (distance, normal_at(triangle, normals, closest::closest_on(triangle, place.into())).into())
     }
 
     /// Whether the mesh goes around `place`.
@@ -103,6 +113,16 @@ impl MeshDistance {
         let normal = (b - a).cross(&(c - a)).normalize();
         ((a + u * (b - a) + v * (c - a)).into(), normal.into())
     }
+}
+
+/// The normal at a place on a triangle: between those of its corners, or its own if they have none.
+pub(crate) fn normal_at([a, b, c]: &[V3; 3], corners: Option<&[V3; 3]>, place: V3) -> V3 {
+    let cross = (b - a).cross(&(c - a));
+    let flat = cross.try_normalize(0.0).unwrap_or_else(V3::z);
+    let Some([at_a, at_b, at_c]) = corners else { return flat };
+    let share = |from: &V3, to: &V3| (to - from).cross(&(place - from)).dot(&cross) / cross.norm_squared();
+    let (u, v) = (share(c, a), share(a, b));
+    ((1.0 - u - v) * at_a + u * at_b + v * at_c).try_normalize(0.0).unwrap_or(flat)
 }
 
 /// The area of a triangle.

@@ -25,6 +25,7 @@ pub(super) struct Tree {
     /// One for each node.
     patches: Vec<Patch>,
     triangles: Vec<[V3; 3]>,
+    order: Vec<u32>,
 }
 
 impl Tree {
@@ -36,7 +37,7 @@ impl Tree {
         let BoxTree { nodes, order } = BoxTree::new(&boxes);
         let triangles: Vec<[V3; 3]> = order.iter().map(|&t| triangles[t as usize]).collect();
         let patches = ranges(&nodes).into_iter().map(|range| Patch::of(&triangles[range])).collect();
-        Self { nodes, patches, triangles }
+        Self { nodes, patches, triangles, order }
     }
 
     pub fn nodes(&self) -> &[BoxNode] {
@@ -49,6 +50,11 @@ impl Tree {
 
     pub fn triangles(&self) -> &[[V3; 3]] {
         &self.triangles
+    }
+
+    /// Which number each triangle had among those that the tree was made of.
+    pub fn order(&self) -> &[u32] {
+        &self.order
     }
 
     /// The triangles of a leaf, none of another node.

@@ -1,6 +1,6 @@
 //! How far a mesh is from a reference: distances both ways between points on one surface and the other, and angles between their normals.
 
-use crate::mesh_distance::MeshDistance;
+use crate::mesh_distance::{MeshDistance, normal_at};
 use crate::meshing::depth::DepthPicture;
 use crate::{Error, Result};
 use nalgebra::{Point3, Vector3};
@@ -33,6 +33,7 @@ pub struct GeometryReport {
     /// Their harmonic mean.
     pub f_score: f64,
     /// Mean angle between normals at points and at the nearest places of the other, both ways, in degrees; `None` when one of the two has no triangles.
+    /// A normal lies between those of the triangle's vertices, or is that of the triangle if they have none.
     pub normal_degrees: Option<f64>,
 }
 
@@ -95,15 +96,17 @@ pub fn compare(
 /// Points spread evenly over a surface.
 struct Points {
     places: Vec<[f32; 3]>,
-    /// Of the triangles that they lie on; empty for a point cloud.
+    /// As surfaces are shaded; empty for a point cloud.
     normals: Vec<Vector3<f32>>,
+    /// Of the triangles that they lie on; empty for a point cloud.
+    flat: Vec<Vector3<f32>>,
 }
 
 impl Points {
     /// [`POINTS`] points on the triangles, at distances of equal area along them; the vertices of a point cloud.
     fn on(mesh: &Mesh) -> Self {
         if mesh.triangles.is_empty() {
-            return Self { places: mesh.positions.clone(), normals: Vec::new() };
+            return Self { places: mesh.positions.clone(), normals: Vec::new(), flat: Vec::new() };
         }
         let corners = |t: &[u32; 3]| t.map(|v| Vector3::from(mesh.positions[v as usize]));
         let area = |t: &[u32; 3]| {
@@ -111,19 +114,22 @@ impl Points {
             f64::from(0.5 * (b - a).cross(&(c - a)).norm())
         };
         let total: f64 = mesh.triangles.iter().map(area).sum();
-        let mut points = Self { places: Vec::with_capacity(POINTS), normals: Vec::with_capacity(POINTS) };
+        let [normals, flat] = [Vec::with_capacity(POINTS), Vec::with_capacity(POINTS)];
+        let mut points = Self { places: Vec::with_capacity(POINTS), normals, flat };
         let mut passed = 0.0;
         for t in &mesh.triangles {
             passed += area(t) / total.max(f64::MIN_POSITIVE);
             let [a, b, c] = corners(t);
-            let normal = (b - a).cross(&(c - a)).try_normalize(0.0).unwrap_or_else(Vector3::z);
+            let of_corners = (!mesh.normals.is_empty()).then(|| t.map(|v| Vector3::from(mesh.normals[v as usize])));
             while points.places.len() < (passed * POINTS as f64) as usize {
                 // A sequence of low discrepancy in the square, folded to the triangle.
                 let i = points.places.len() as f64;
                 let (u, v) = ((0.754_877_666 * i).fract() as f32, (0.569_840_296 * i).fract() as f32);
                 let (u, v) = if u + v > 1.0 { (1.0 - u, 1.0 - v) } else { (u, v) };
-                points.places.push((a + u * (b - a) + v * (c - a)).into());
-                points.normals.push(normal);
+                let place = a + u * (b - a) + v * (c - a);
+                points.places.push(place.into());
+                points.normals.push(normal_at(&[a, b, c], of_corners.as_ref(), place));
+                points.flat.push(normal_at(&[a, b, c], None, place));
             }
         }
         points
@@ -139,7 +145,7 @@ impl Points {
         let points: Vec<(Vector3<f64>, Vector3<f64>)> = self
             .places
             .iter()
-            .zip(&self.normals)
+            .zip(&self.flat)
             .map(|(p, n)| (place(p).coords, scene_from_world.isometry.rotation * n.cast::<f64>()))
             .collect();
         let mut is_seen = vec![false; points.len()];
@@ -215,6 +221,18 @@ mod tests {
         let same = compare(&square(0.0), &square(0.0), None, None).expect("both have points");
         // Places on a triangle are rounded.
         assert!(same.chamfer < 1e-6 && same.f_score == 1.0, "{same:?}");
+    }
+
+    #[test]
+    fn normals_are_those_that_vertices_say_if_they_say_some() {
+        // All vertices of a square say that it leans to one side, all those of the other one that it does not.
+        let leaning = Mesh { normals: vec![[0.6, 0.0, 0.8]; 4], ..square(0.0) };
+        let upright = Mesh { normals: vec![[0.0, 0.0, 1.0]; 4], ..square(0.0) };
+        for (a, b) in [(&leaning, &upright), (&leaning, &square(0.0)), (&square(0.0), &leaning)] {
+            let found =
+                compare(a, b, None, None).expect("both have points").normal_degrees.expect("both have triangles");
+            assert!((found - 0.6f64.asin().to_degrees()).abs() < 1e-3, "{found} degrees");
+        }
     }
 
     #[test]

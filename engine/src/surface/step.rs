@@ -28,6 +28,8 @@ pub(super) const SAMPLES: f64 = 256.0;
 const RANDOM_PLACES: f64 = 0.125;
 /// From this difference of colours on the loss grows linearly.
 pub(super) const HUBER: f32 = 0.1;
+/// Up to this difference of colours a pixel shows what is behind the box.
+const ALIKE: f32 = 0.04;
 
 /// What differs from step to step.
 #[derive(Clone, Copy)]
@@ -223,7 +225,11 @@ impl SurfaceTraining {
             ray: &|maker, pixel, jitter| TracedRay { ray: maker.ray(pixel), jitter },
             behind: &behind,
         };
-        draw.rays(&mut self.sampler, self.pace.rays, rng)
+        let mut rays = draw.rays(&mut self.sampler, self.pace.rays, rng)?;
+        if self.backdrops.is_some() {
+            rays.iter_mut().for_each(pass_what_shows_the_backdrop);
+        }
+        Ok(rays)
     }
 
     /// Adds up what the groups found and changes the parameters by their step number `t`, counted from 1.
@@ -446,6 +452,15 @@ impl Group {
     fn keep_chunk(&mut self, chunk: ChunkGradients) {
         self.chunks[self.used] = chunk;
         self.used += 1;
+    }
+}
+
+/// A pixel that the backdrop explains needs no surface: else bits of one come to stand before the ground and have its colours. A surface that is
+/// opaque already stays, as the mask's loss has no slope there.
+pub(super) fn pass_what_shows_the_backdrop(ray: &mut TrainingRay) {
+    let is_explained = ray.colour.iter().zip(ray.background).all(|(seen, behind)| (seen - behind).abs() < ALIKE);
+    if ray.opacity.is_none() && is_explained {
+        ray.opacity = Some(0.0);
     }
 }
 

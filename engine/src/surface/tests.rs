@@ -225,3 +225,16 @@ fn masks_that_show_nothing_are_refused_and_full_ones_are_told() {
     let mut training = SurfaceTraining::new(&repaint(255), &small()).expect("as without masks");
     assert!(training.take_warnings().iter().any(|w| w.contains("the masks leave nothing out")));
 }
+
+#[test]
+fn rays_whose_pixel_the_backdrop_explains_should_pass_and_masks_count_for_more() {
+    let ray = |colour: [f32; 3], opacity: Option<f32>| {
+        let traced = crate::rays::TracedRay { ray: None, jitter: 0.5 };
+        let mut ray = crate::rays::TrainingRay { traced, photo: 0, colour, background: [0.5, 0.4, 0.3], opacity };
+        step::pass_what_shows_the_backdrop(&mut ray);
+        ray.opacity
+    };
+    assert_eq!(ray([0.52, 0.38, 0.31], None), Some(0.0));
+    assert_eq!(ray([0.52, 0.38, 0.41], None), None, "blue differs");
+    assert_eq!(ray([0.5, 0.4, 0.3], Some(1.0)), Some(1.0), "a mask says that something is there");
+}
