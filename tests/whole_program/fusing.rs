@@ -32,3 +32,24 @@ fn a_mesh_becomes_normal_maps_and_a_mesh_again() {
         .run(&["synth", "room", text(&cube), "-o", text(&other)])
         .wrong_usage(&["only `object` and `normals` take a mesh"]);
 }
+
+#[test]
+fn a_mesh_is_photographed_and_its_surface_is_the_one_in_the_photos() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let [cube, photos, other] = ["cube.obj", "photos", "other"].map(|name| root.path().join(name));
+    write_cube(&cube);
+    let draw = ["synth", "object", text(&cube), "-o", text(&photos), "--size", "64x48", "--views", "4", "--rgba"];
+    let told = tessera().run(&draw);
+    told.success();
+    assert!(told.stderr.contains("4 photos"), "{}", told.stderr);
+    let mesh = photos.join("mesh.ply");
+    let report =
+        tessera().run(&["eval", text(&mesh), text(&photos), "--reference", text(&mesh), "--seen", "--json"]).json();
+    assert!(report["chamfer"].as_f64().is_some_and(|c| c < 1e-6), "photos see the mesh that is written: {report}");
+    tessera().run(&["synth", "object", "-o", text(&other)]).wrong_usage(&["name the mesh that is photographed"]);
+    let cloud = photos.join("points.ply");
+    tessera()
+        .run(&["synth", "object", text(&cloud), "-o", text(&other)])
+        .failure(&["no mesh to photograph", "triangles"]);
+    assert!(!other.exists(), "nothing was written");
+}
