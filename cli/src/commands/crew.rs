@@ -2,7 +2,7 @@
 
 use crate::args::Reconstruct;
 use crate::commands::helpers::{Helpers, Rank};
-use crate::commands::reconstruct::Job;
+use crate::commands::reconstruct::{Job, chosen};
 use crate::console::{Console, INTERRUPTED, UsageError};
 use crate::inputs::{complete_points, open_capture};
 use crate::interrupt;
@@ -53,6 +53,15 @@ fn with_remedy(error: Error, run: &Path) -> anyhow::Error {
     }
 }
 
+/// The processes that a launcher has started.
+fn of_launcher(rank: Rank, output: &Path) -> Result<Ranks> {
+    let (place, patience) = (of_environment(), Patience::default());
+    Ok(match rank.number {
+        0 => meeting::lead(None, &place, rank.of, output, patience)?,
+        number => meeting::follow(&place, number, rank.of, output, patience)?,
+    })
+}
+
 /// As rank 0 of several, trains to the end or until it is asked to stop.
 ///
 /// # Errors
@@ -62,15 +71,17 @@ pub fn lead(job: &Job<'_>, config: &AnchorsConfig, rank: Rank, console: &Console
         let message = "several processes train captures with poses; find them first, with one process or with COLMAP";
         return Err(UsageError(message.to_owned()).into());
     }
-    let patience = Patience::default();
     // They end when rank 0 does, and are waited for last.
     let (ranks, _helpers) = if rank.of > 1 {
-        (meeting::lead(None, &of_environment(), rank.of, job.output, patience)?, Helpers::default())
+        (of_launcher(rank, job.output)?, Helpers::default())
     } else {
         let (listener, place) = meeting::listen_here()?;
         let Place::At(host, port, token) = &place else { anyhow::bail!("rank 0 is nowhere") };
         let helpers = Helpers::start_ranks(job.workers.count, (PLACE, format!("{host} {port} {token}")))?;
-        (meeting::lead(Some(listener), &place, usize::from(job.workers.count), job.output, patience)?, helpers)
+        (
+            meeting::lead(Some(listener), &place, usize::from(job.workers.count), job.output, Patience::default())?,
+            helpers,
+        )
     };
     console.note(format_args!("{} processes have come together", ranks.size()));
     let outcome = with(job, config, ranks, console);
@@ -91,7 +102,7 @@ fn with(job: &Job<'_>, config: &AnchorsConfig, mut ranks: Ranks, console: &Conso
         Ok(capture)
     });
     let capture = prepared.inspect_err(|error| ranks.give_up(&format!("{error:#}")))?;
-    let mut training = AnchorTraining::among(&capture, config, ranks, job.output)?;
+    let mut training = AnchorTraining::among(&capture, config, ranks, job.output)?.on(job.device)?;
     drop(capture);
     let folder = RunFolder::create(job.output, job.existing).inspect_err(|error| training.give_up(error))?;
     let options = job.options();
@@ -110,10 +121,10 @@ fn with(job: &Job<'_>, config: &AnchorsConfig, mut ranks: Ranks, console: &Conso
 /// When something fails here, or rank 0 gives up or is lost.
 pub fn follow(args: &Reconstruct, rank: Rank, output: &Path, console: &Console) -> Result<ExitCode> {
     let console = &console.as_quiet();
-    let mut ranks = meeting::follow(&of_environment(), rank.number, rank.of, output, Patience::default())?;
-    let prepared = prepare(args, output, console);
-    let (capture, config) = prepared.inspect_err(|error| ranks.give_up(&format!("{error:#}")))?;
-    let mut training = AnchorTraining::among(&capture, &config, ranks, output)?;
+    let mut ranks = of_launcher(rank, output)?;
+    let prepared = prepare(args, output, console).and_then(|prepared| Ok((prepared, chosen(args.device, console)?)));
+    let ((capture, config), device) = prepared.inspect_err(|error| ranks.give_up(&format!("{error:#}")))?;
+    let mut training = AnchorTraining::among(&capture, &config, ranks, output)?.on(device.as_ref())?;
     drop(capture);
     match interrupt::stoppable(|stop| training.follow(stop))? {
         Ending::Complete => Ok(ExitCode::SUCCESS),

@@ -77,11 +77,11 @@ pub fn run(args: &Reconstruct, console: &Console) -> Result<ExitCode> {
     }
     let device = match &settings {
         Settings::Splats(_) => chosen(args.device, console)?,
-        Settings::Blocks(_) | Settings::Video(_) | Settings::Surface(_) => {
+        Settings::Blocks(_) | Settings::Anchors(_) | Settings::Video(_) | Settings::Surface(_) => {
             no_watching(args)?;
             chosen(args.device, console)?
         }
-        Settings::Anchors(_) | Settings::Radiance(_) => no_device(args)?,
+        Settings::Radiance(_) => no_device(args)?,
     };
     if args.workers > 1 && !matches!(settings, Settings::Blocks(_) | Settings::Anchors(_)) {
         return Err(UsageError("--workers is for --method blocks and anchors; leave it out".to_owned()).into());
@@ -181,10 +181,10 @@ fn next_commands(settings: &Settings, run: &Path) -> String {
     }
 }
 
-/// Anchors and radiance are trained on the CPU.
+/// Radiance is trained on the CPU.
 fn no_device(args: &Reconstruct) -> Result<Option<Device>> {
     if let Request::Cuda(_) = args.device {
-        let message = "anchors and radiance are trained on the CPU; leave --device out";
+        let message = "radiance is trained on the CPU; leave --device out";
         return Err(UsageError(message.to_owned()).into());
     }
     no_watching(args)?;
@@ -299,7 +299,7 @@ impl Job<'_> {
             Settings::Anchors(config) => {
                 // Blocks may have been kept in the folder by several processes.
                 let training = AnchorTraining::among(&capture, config, Ranks::alone(), self.output)?;
-                Training::Anchors(Box::new(training))
+                Training::Anchors(Box::new(training.on(self.device)?))
             }
             Settings::Surface(config) if SequenceTraining::is_for(&capture, config) => {
                 Training::Sequence(Box::new(SequenceTraining::on(self.device, &capture, config)?))

@@ -67,6 +67,8 @@ crate::config! {
         seed: u64 = 0,
         /// Begin at a quarter of the resolution, then half, then all of it.
         resolution_schedule: bool = true,
+        /// Give the sky anchors of its own, a shell far around all that is near, where photos show it.
+        sky: bool = false,
         /// Colour behind the scene, on which photos with transparency are also evaluated.
         background: [f32; 3] = [1.0, 1.0, 1.0],
         /// What black in the masks means: auto (as is usual for the capture's layout), ignore, foreground or off.

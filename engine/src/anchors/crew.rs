@@ -115,7 +115,11 @@ impl AnchorTraining {
                 Some(message) => message,
                 None => self.ranks.get_mut().listen()?,
             };
-            match Order::from_bytes(&message)? {
+            let order = Order::from_bytes(&message)?;
+            if !matches!(order, Order::Round(_)) {
+                self.bring_home()?;
+            }
+            match order {
                 Order::Round(round) => {
                     self.is_asked_to_stop = stop.load(Ordering::Relaxed);
                     self.train_round(round)?;
@@ -287,6 +291,9 @@ impl AnchorTraining {
         let student = self.student_of(index);
         if let Some(decoder) = self.decoder_kept_with(self.blocks[index].number) {
             self.students[student].load(&decoder, checkpoint)?;
+        }
+        if let Some(machine) = &mut self.machine {
+            machine.changed(index);
         }
         let block = &mut self.blocks[index];
         let name = name_of("block", block.number);

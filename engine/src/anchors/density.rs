@@ -2,6 +2,7 @@
 
 use super::config::AnchorsConfig;
 use super::model::{AnchorModel, retain_rows};
+use super::sky::FarAway;
 use super::voxels::{middle, voxel_at};
 use crate::Result;
 use crate::train::{CheckpointReader, CheckpointWriter};
@@ -20,6 +21,9 @@ const FINER: f32 = 4.0;
 const SEEN_SHARE: f64 = 0.8;
 /// Of that, what suffices for a Gaussian to have an anchor grow.
 const GAUSSIAN_SHARE: f64 = 0.5;
+
+/// What statistics are called in a checkpoint.
+const NAMES: [&str; 4] = ["gradients", "counts", "opacities", "seen"];
 
 /// What has been seen of a block's anchors since they were last judged.
 #[derive(Debug, Default)]
@@ -73,32 +77,61 @@ impl Statistics {
         }
     }
 
-    /// Adds and removes anchors after `done` steps of the block number `block`, if it is time to. `cell` is the side of the smallest
-    /// voxels.
-    pub fn refine(&mut self, model: &mut AnchorModel, config: &AnchorsConfig, cell: f32, block: usize, done: u64) {
-        let interval = config.refine_interval();
+    /// Whether anchors are added and removed after `done` steps of a block.
+    pub fn is_due(config: &AnchorsConfig, done: u64) -> bool {
         let share = done as f64 / config.steps as f64;
-        if !done.is_multiple_of(interval) || share < config.grow_from || share > config.grow_until {
+        done.is_multiple_of(config.refine_interval()) && share >= config.grow_from && share <= config.grow_until
+    }
+
+    /// All that is counted.
+    pub fn fields(&self) -> [&Vec<f32>; 4] {
+        [&self.gradients, &self.counts, &self.opacities, &self.seen]
+    }
+
+    /// The same, to be changed.
+    pub fn fields_mut(&mut self) -> [&mut Vec<f32>; 4] {
+        [&mut self.gradients, &mut self.counts, &mut self.opacities, &mut self.seen]
+    }
+
+    /// Adds and removes anchors after `done` steps of the block number `block`, if it is time to. `smallest` is the side of the smallest
+    /// voxels, and nothing grows in the sky.
+    pub fn refine(
+        &mut self,
+        model: &mut AnchorModel,
+        config: &AnchorsConfig,
+        (smallest, sky): (f32, Option<&FarAway>),
+        block: usize,
+        done: u64,
+    ) {
+        if !Self::is_due(config, done) {
             return;
         }
+        let interval = config.refine_interval();
         let stream = (block as u128) << 64 | u128::from(done);
         let mut rng = Pcg64::new(u128::from(config.seed), stream);
         let judged = (SEEN_SHARE * interval as f64) as f32;
         let before = model.len();
-        self.grow(model, config, cell, judged * GAUSSIAN_SHARE as f32, &mut rng);
+        self.grow(model, config, (smallest, sky), judged * GAUSSIAN_SHARE as f32, &mut rng);
         let added = model.len() - before;
         self.prune(model, config, judged);
         tracing::debug!(block, done, added, removed = before + added - model.len(), anchors = model.len());
     }
 
     /// Adds anchors in voxels that have none, where Gaussians have large gradients.
-    fn grow(&mut self, model: &mut AnchorModel, config: &AnchorsConfig, cell: f32, needed: f32, rng: &mut Pcg64) {
+    fn grow(
+        &mut self,
+        model: &mut AnchorModel,
+        config: &AnchorsConfig,
+        (smallest, sky): (f32, Option<&FarAway>),
+        needed: f32,
+        rng: &mut Pcg64,
+    ) {
         let k = config.offsets;
         let mean: Vec<Option<f32>> =
             self.gradients.iter().zip(&self.counts).map(|(sum, n)| (*n > needed).then(|| sum / n)).collect();
         for level in 0..LEVELS {
             let threshold = config.grow_threshold * (0.5 * FINER).powi(level);
-            let side = cell * COARSEST / FINER.powi(level);
+            let side = smallest * COARSEST / FINER.powi(level);
             let skipped = 0.5f32.powi(level + 1);
             let occupied: HashSet<[i32; 3]> = (0..model.len()).map(|a| voxel_at(model.position(a), side)).collect();
             let mut seedlings: Vec<Seedling> = Vec::new();
@@ -107,6 +140,9 @@ impl Statistics {
                     continue;
                 }
                 let parent = slot / k;
+                if sky.is_some_and(|sky| sky.has(model.position(parent))) {
+                    continue;
+                }
                 let voxel = voxel_at(model.mean(parent, slot % k), side);
                 if !occupied.contains(&voxel) {
                     seedlings.push(Seedling { voxel, gradient, parent });
@@ -149,24 +185,15 @@ impl Statistics {
 
     /// Hands all over to a checkpoint.
     pub fn save<'a>(&'a self, prefix: &str, checkpoint: &mut CheckpointWriter<'a>) {
-        for (name, values) in [
-            ("gradients", &self.gradients),
-            ("counts", &self.counts),
-            ("opacities", &self.opacities),
-            ("seen", &self.seen),
-        ] {
+        for (name, values) in NAMES.into_iter().zip(self.fields()) {
             checkpoint.f32(&format!("{prefix}.{name}"), &[values.len()], &values[..]);
         }
     }
 
     /// Takes back what was saved of `anchors` anchors with `k` Gaussians each.
     pub fn load(&mut self, prefix: &str, anchors: usize, k: usize, checkpoint: &CheckpointReader) -> Result<()> {
-        for (name, values, len) in [
-            ("gradients", &mut self.gradients, anchors * k),
-            ("counts", &mut self.counts, anchors * k),
-            ("opacities", &mut self.opacities, anchors),
-            ("seen", &mut self.seen, anchors),
-        ] {
+        let lengths = [anchors * k, anchors * k, anchors, anchors];
+        for ((name, values), len) in NAMES.into_iter().zip(self.fields_mut()).zip(lengths) {
             let name = format!("{prefix}.{name}");
             *values = checkpoint.f32(&name)?;
             if values.len() != len {
@@ -229,7 +256,7 @@ mod tests {
             let mut rng = Pcg64::seed_from_u64(seed);
             statistics.gradients[0] = 1.0;
             statistics.counts[0] = 100.0;
-            statistics.grow(&mut model, &config, 0.1, 2.0, &mut rng);
+            statistics.grow(&mut model, &config, (0.1, None), 2.0, &mut rng);
             grown = model.len() - 2;
         }
         assert!((1..=3).contains(&grown), "{grown} anchors, of one for each level of voxels at most");

@@ -12,9 +12,11 @@
 //! Self-Distillation for High-Quality Large Scene Reconstruction", 2025. Anchors are those of Lu et al., "Scaffold-GS", 2024.
 //!
 //! - [`config`]: all settings. `voxels`: the first anchors; `model`: anchors and their optimiser; `density`: growth and removal.
+//!   `sky`: those that are far away.
 //! - `decoder`: the network, its optimiser and its teacher. `step`: one training step; `sight`: which anchors it decodes.
 //! - `deal`: which blocks take steps at the same time, and whose they are; `round`: what ranks tell each other about that; `crew`: what
 //!   ranks do together beside steps.
+//! - `device`: the same steps on a GPU.
 //! - `drawing`: what the rasteriser takes; `painter`: pictures; `bake`: splats for any program.
 
 mod bake;
@@ -23,11 +25,13 @@ mod crew;
 mod deal;
 mod decoder;
 mod density;
+mod device;
 mod drawing;
 mod model;
 mod painter;
 mod round;
 mod sight;
+mod sky;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -54,9 +58,11 @@ use crew::Order;
 use deal::Deal;
 use decoder::Student;
 use density::Statistics;
+use device::{DeviceAnchors, Size};
 use model::AnchorModel;
 use painter::{AnchorPainter, Part};
 use serde::{Deserialize, Serialize};
+use sky::AnchorSky;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -67,6 +73,7 @@ use tessera_datasets::capture::{Capture, Split};
 use tessera_datasets::image::{Image8, ImageCache};
 use tessera_datasets::scene::SplatCloud;
 use tessera_kernels::anchor_decoder::AnchorDecoder;
+use tessera_kernels::device::Device;
 use tessera_kernels::splat::RenderSettings;
 use voxels::Voxels;
 
@@ -120,6 +127,8 @@ pub struct AnchorTraining {
     plan: Plan,
     deal: Deal,
     held_out: FrameSet,
+    /// Where the sky is, if it has anchors of its own.
+    sky: Option<AnchorSky>,
     /// Those of this rank.
     blocks: Vec<Block>,
     /// What is known of all blocks.
@@ -135,6 +144,9 @@ pub struct AnchorTraining {
     /// Side of the smallest voxels, in scene units.
     cell: f32,
     bench: Bench,
+    /// Where anchors are trained, if not on the CPU; they are there since the first step.
+    device: Option<Device>,
+    machine: Option<DeviceAnchors>,
     /// Rounds done.
     done: u64,
     /// Rounds done when ranks last kept their blocks.
@@ -205,12 +217,19 @@ impl AnchorTraining {
             Decoders::Lanes => vec![0; lanes.len()],
             Decoders::Blocks => own.clone(),
         };
-        let (blocks, held_out) = with_photos(&capture, &plan, &config, &voxels, &own, ranks.leads());
+        let (mut blocks, held_out) = with_photos(&capture, &plan, &config, &voxels, &own, ranks.leads());
+        let sky = config.sky.then(|| AnchorSky::of(&capture, &plan));
+        if let Some(sky) = &sky {
+            let add = |block: &mut Block| sky.add_to(block, &config, &capture.scene_from_world);
+            blocks.iter_mut().try_for_each(add)?;
+        }
         Ok(Self {
             students: numbers.into_iter().map(|number| Student::new(config.decoder(), config.seed, number)).collect(),
             all: work.iter().map(|&anchors| Standing { quality: None, anchors: anchors as u64 }).collect(),
             cell: voxels.first().map_or(1.0, |voxels| voxels.cell),
             bench: Bench::new(&config),
+            device: None,
+            machine: None,
             ranks: RefCell::new(Ranks::alone()),
             run: PathBuf::new(),
             done: 0,
@@ -221,6 +240,7 @@ impl AnchorTraining {
             baked: Vec::new(),
             facts: Vec::new(),
             held_out,
+            sky,
             decoders,
             config,
             blocks,
@@ -229,6 +249,34 @@ impl AnchorTraining {
             plan,
             capture,
         })
+    }
+
+    /// The same on a device from its first step on, if one is given.
+    ///
+    /// # Errors
+    /// When the device has too little memory, or fails.
+    pub fn on(self, device: Option<&Device>) -> Result<Self> {
+        if let Some(device) = device
+            && let Err(error) = Size::new(&self.blocks, &self.config).check(device, &self.config)
+        {
+            self.give_up(&error);
+            return Err(error);
+        }
+        Ok(Self { device: device.cloned(), ..self })
+    }
+
+    /// What the device needs before a step.
+    fn ready_device(&mut self) -> Result<()> {
+        if let (Some(device), None) = (&self.device, &self.machine) {
+            self.machine = Some(DeviceAnchors::new(device, &self.blocks, &self.config)?);
+        }
+        Ok(())
+    }
+
+    /// Brings the anchors of this rank up to date, which a device may have trained.
+    fn bring_home(&mut self) -> Result<()> {
+        let Some(machine) = &mut self.machine else { return Ok(()) };
+        self.blocks.iter_mut().enumerate().try_for_each(|(index, block)| machine.bring_home(index, block))
     }
 
     /// How the capture is divided.
@@ -250,7 +298,7 @@ impl AnchorTraining {
         }
     }
 
-    /// Of each block of this rank the anchors in its cell.
+    /// Of each block of this rank the anchors in its cell, and in its part of the sky.
     fn parts(&self) -> Vec<Part<'_>> {
         (0..self.blocks.len()).map(|index| self.part(index)).collect()
     }
@@ -261,7 +309,10 @@ impl AnchorTraining {
         let cell = &self.plan.blocks[*number].cell;
         let is_inside = |anchor: &u32| {
             let world = world_from_scene * nalgebra::Point3::from(model.position(*anchor as usize).map(f64::from));
-            cell.contains(self.plan.ground.place(world.coords.into()).0)
+            match self.sky.as_ref().and_then(|sky| sky.owner(world.coords.into())) {
+                Some(owner) => owner == *number,
+                None => cell.contains(self.plan.ground.place(world.coords.into()).0),
+            }
         };
         let inside = (0..model.len() as u32).filter(is_inside).collect();
         Part { number: *number, model, parameters: &self.students[self.student_of(index)].parameters, inside }
@@ -401,6 +452,9 @@ impl Method for AnchorTraining {
         if appearance > 0 {
             plan = plan.with("appearance", appearance as u64, "a colour transform for each photo of each block");
         }
+        if self.device.is_some() {
+            plan = Size::new(&self.blocks, &self.config).add_to(plan, &self.config);
+        }
         plan.with(
             "anchors",
             (anchors * AnchorModel::bytes(self.config.decoder())) as u64,
@@ -429,6 +483,7 @@ impl Method for AnchorTraining {
         if self.held_out.is_empty() {
             return Ok(None);
         }
+        self.bring_home()?;
         self.find_tints()?;
         let background = self.config.background;
         let mut painter = self.painter();
@@ -442,6 +497,7 @@ impl Method for AnchorTraining {
     }
 
     fn preview(&mut self) -> Result<Option<Image8>> {
+        self.bring_home()?;
         let frames = if self.held_out.is_empty() { &self.blocks[0].frames } else { &self.held_out };
         let mut painter = self.painter();
         let image = to_image(painter.draw(&frames.view(0, 1), false));
@@ -450,6 +506,7 @@ impl Method for AnchorTraining {
     }
 
     fn settle(&mut self) -> Result<()> {
+        self.bring_home()?;
         let is_complete = self.done == self.total_steps();
         if is_complete {
             self.find_tints()?;

@@ -11,7 +11,7 @@ use tessera_kernels::anchor_decoder::{AnchorDecoder, AnchorGradients, Anchors};
 #[derive(Debug)]
 pub(super) struct Tensor {
     pub values: Vec<f32>,
-    moments: Moments,
+    pub moments: Moments,
     columns: usize,
     /// `[A, columns]`, of the step at hand.
     gradient: Vec<f32>,
@@ -70,6 +70,13 @@ pub(super) fn retain_rows(values: &mut Vec<f32>, columns: usize, kept: &[bool]) 
     values.truncate(to * columns);
 }
 
+/// The feature with which an anchor of this colour begins.
+fn first_feature(decoder: AnchorDecoder, colour: [f32; 3]) -> Vec<f32> {
+    let mut feature = vec![0.0; decoder.features];
+    feature[..3].copy_from_slice(&colour.map(|c| 2.0 * c - 1.0));
+    feature
+}
+
 /// The anchors of a block, in scene coordinates. They stay where they are; only what they become moves.
 #[derive(Debug)]
 pub(super) struct AnchorModel {
@@ -85,10 +92,7 @@ impl AnchorModel {
     /// An anchor in each voxel. Features begin with the colour there.
     pub fn new(voxels: &Voxels, decoder: AnchorDecoder) -> Self {
         let count = voxels.places.len();
-        let mut features = vec![0.0; count * decoder.features];
-        for (feature, colour) in features.chunks_exact_mut(decoder.features).zip(&voxels.colours) {
-            feature[..3].copy_from_slice(&colour.map(|c| 2.0 * c - 1.0));
-        }
+        let features = voxels.colours.iter().flat_map(|&colour| first_feature(decoder, colour)).collect();
         let log_scaling = voxels.spacing().into_iter().flat_map(|distance| [distance.ln(); 6]).collect();
         Self {
             decoder,
@@ -149,6 +153,13 @@ impl AnchorModel {
         self.offsets.descend(chosen, &gradient.offsets, rates.offsets, step);
         self.log_scaling.descend(chosen, &gradient.log_scaling, rates.scaling, step);
         self.features.descend(chosen, &gradient.features, rates.features, step);
+    }
+
+    /// Adds anchors in these colours that are about `spacing` from each other.
+    pub fn add(&mut self, places: &[([f32; 3], [f32; 3])], spacing: f32) {
+        for &(place, colour) in places {
+            self.push(place, &first_feature(self.decoder, colour), spacing);
+        }
     }
 
     /// Adds an anchor whose Gaussians begin at its place with the size of its voxel.

@@ -3,6 +3,7 @@
 use super::model::AnchorModel;
 use crate::splats::NEAR;
 use rayon::prelude::*;
+use tessera_kernels::anchor_decoder::cuda::Sight;
 use tessera_kernels::camera_projection::View;
 
 /// Anchors that one task looks at.
@@ -26,6 +27,12 @@ impl Edges {
         let outside = |n: &[f32; 3]| (0..3).map(|c| n[c] * place[c]).sum::<f32>();
         place[2] + reach > NEAR && self.0.iter().all(|edge| outside(edge) <= reach)
     }
+}
+
+/// What a device needs to find the same.
+pub(super) fn sight(view: &View) -> Sight {
+    let View { rotation, translation, .. } = *view;
+    Sight { rotation, translation, edges: Edges::of(view).0, near: NEAR }
 }
 
 /// Those of `candidates`, or of all anchors, whose Gaussians may be in the picture, in the same order.

@@ -8,6 +8,7 @@
 
 use super::config::{AnchorsConfig, Sharing};
 use super::deal::Turn;
+use super::density::Statistics;
 use super::drawing::{DrawnSplats, add_volumes, gradient_of_gaussians};
 use super::round::{Note, Round, Verdict};
 use super::sight::seen;
@@ -126,7 +127,7 @@ impl AnchorTraining {
             let weight = weights.as_ref().map_or(1.0, |weights| weights[lanes[lane]] as f32);
             let frame = self.next_frame(index, done)?;
             // Once inside the thread pool, the step's many parallel loops begin without waking anybody.
-            let values = rayon::scope(|_| self.differentiate(&frame, index, weight));
+            let values = rayon::scope(|_| self.differentiate(&frame, index, weight))?;
             report.notes.push(self.note(lane, index, values));
             if self.decoders == Decoders::One {
                 report.sum.add(lane, self.bench.of_anchors.decoder.clone());
@@ -138,7 +139,7 @@ impl AnchorTraining {
             if at + 1 == own.len() && is_settled {
                 self.close(round, &mut report)?;
             }
-            rayon::scope(|_| self.descend(index));
+            rayon::scope(|_| self.descend(index))?;
         }
         let verdict = if is_settled {
             report.settle(self.ranks.get_mut())?
@@ -226,10 +227,15 @@ impl AnchorTraining {
     }
 
     /// Leaves the gradients of a block's step at the bench, and returns its loss with all that belongs to it.
-    fn differentiate(&mut self, frame: &TrainingFrame, index: usize, weight: f32) -> (f64, LossValues) {
+    fn differentiate(&mut self, frame: &TrainingFrame, index: usize, weight: f32) -> Result<(f64, LossValues)> {
+        self.ready_device()?;
         let student = self.student_of(index);
-        let Self { config, bench, blocks, students, .. } = self;
+        let Self { config, bench, blocks, students, machine, .. } = self;
         let (block, student) = (&mut blocks[index], &students[student]);
+        if let Some(machine) = machine {
+            let decoder = &mut bench.of_anchors.decoder;
+            return machine.differentiate(frame, (index, block), student, (config, weight), decoder);
+        }
         let chosen = seen(&frame.view, &block.model, None);
         let gaze = Gaze::From(frame.view.position());
         bench.student.forward(&student.parameters, &block.model.anchors(), &chosen, gaze, Keep::Opaque);
@@ -250,7 +256,7 @@ impl AnchorTraining {
         block.statistics.observe(&chosen, made, &bench.of_splats.mean2d_norms, bench.drawn(), half);
         bench.student.backward(&block.model.anchors(), &chosen, gaze, &bench.of_gaussians, &mut bench.of_anchors);
         bench.chosen = chosen;
-        (loss, values)
+        Ok((loss, values))
     }
 
     fn note(&mut self, lane: usize, index: usize, (loss, values): (f64, LossValues)) -> Note {
@@ -261,13 +267,25 @@ impl AnchorTraining {
     }
 
     /// One step of a block's anchors down the gradients at the bench; then some grow and some are removed, if it is time to.
-    fn descend(&mut self, index: usize) {
-        let Self { config, bench, blocks, .. } = self;
+    fn descend(&mut self, index: usize) -> Result<()> {
+        let Self { config, bench, blocks, machine, sky, .. } = self;
         let block = &mut blocks[index];
         let rates = config.rates(block.steps);
         block.steps += 1;
-        block.model.descend(&bench.chosen, &bench.of_anchors, &rates, block.steps);
-        block.statistics.refine(&mut block.model, config, self.cell, block.number, block.steps);
+        match machine {
+            Some(machine) => {
+                machine.descend(index, &rates, block.steps)?;
+                if !Statistics::is_due(config, block.steps) {
+                    return Ok(());
+                }
+                machine.bring_home(index, block)?;
+                machine.changed(index);
+            }
+            None => block.model.descend(&bench.chosen, &bench.of_anchors, &rates, block.steps),
+        }
+        let far = sky.as_ref().map(|sky| &sky.far);
+        block.statistics.refine(&mut block.model, config, (self.cell, far), block.number, block.steps);
+        Ok(())
     }
 }
 

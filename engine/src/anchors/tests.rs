@@ -12,7 +12,7 @@ use tessera_datasets::format::read_splats;
 use tessera_datasets::synthetic::{self, Options, SceneKind};
 
 /// A flight over a small terrain, made once.
-fn terrain() -> Capture {
+pub(super) fn terrain() -> Capture {
     static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = Options {
@@ -31,7 +31,7 @@ fn terrain() -> Capture {
     Capture::open(FOLDER.path().join("terrain")).expect("the made capture")
 }
 
-fn config(sharing: Sharing) -> AnchorsConfig {
+pub(super) fn config(sharing: Sharing) -> AnchorsConfig {
     AnchorsConfig {
         steps: 30,
         blocks: 3,
@@ -87,14 +87,26 @@ fn train_among(
     size: usize,
     stop_after: usize,
 ) -> Vec<Result<Outcome>> {
+    train_on(None, folder, existing, config, size, stop_after)
+}
+
+/// The same on a device, if one is given.
+pub(super) fn train_on(
+    device: Option<&Device>,
+    folder: &Path,
+    existing: Existing,
+    config: &AnchorsConfig,
+    size: usize,
+    stop_after: usize,
+) -> Vec<Result<Outcome>> {
     let (listener, place) = listen_here().expect("a port is free");
     let patience = Patience { meeting: Duration::from_secs(20), ..Patience::default() };
     let mut others = Vec::new();
     for rank in 1..size {
-        let (place, config, run) = (place.clone(), config.clone(), folder.to_owned());
+        let (place, config, run, device) = (place.clone(), config.clone(), folder.to_owned(), device.cloned());
         others.push(std::thread::spawn(move || -> Result<Outcome> {
             let ranks = meeting::follow(&place, rank, size, &run, patience)?;
-            let mut training = AnchorTraining::among(&terrain(), &config, ranks, &run)?;
+            let mut training = AnchorTraining::among(&terrain(), &config, ranks, &run)?.on(device.as_ref())?;
             let ending = training.follow(&AtomicBool::new(false))?;
             let step = u64::from(ending == Ending::Complete);
             Ok(Outcome::Interrupted { step })
@@ -102,7 +114,7 @@ fn train_among(
     }
     let lead = || -> Result<Outcome> {
         let ranks = meeting::lead(Some(listener), &place, size, folder, patience)?;
-        let mut training = AnchorTraining::among(&terrain(), config, ranks, folder)?;
+        let mut training = AnchorTraining::among(&terrain(), config, ranks, folder)?.on(device)?;
         let folder = RunFolder::create(folder, existing)?;
         let options = RunOptions { checkpoint_every: 7, ..RunOptions::default() };
         let (stop, mut checkpoints) = (AtomicBool::new(false), 0);
@@ -120,7 +132,7 @@ fn train_among(
     std::iter::once(first).chain(others.into_iter().map(|other| other.join().expect("no panic"))).collect()
 }
 
-fn scene(run: &Path) -> Vec<u8> {
+pub(super) fn scene(run: &Path) -> Vec<u8> {
     std::fs::read(run.join("scene.ply")).expect("a scene")
 }
 
@@ -199,6 +211,36 @@ fn blocks_share_one_decoder_or_have_their_own() {
         let student = &training.students[0];
         assert!(student.teacher != student.parameters && student.teacher != before[0], "the teacher follows slowly");
     }
+}
+
+#[test]
+fn the_sky_has_anchors_of_which_each_direction_belongs_to_one_block() {
+    let capture = terrain();
+    let config = AnchorsConfig { sky: true, steps: 10, ..config(Sharing::Shared) };
+    let mut training = AnchorTraining::new(&capture, &config).expect("a plan");
+    let before: Vec<usize> = training.blocks.iter().map(|block| block.model.len()).collect();
+    for round in 0..training.total_steps() {
+        training.step(round).expect("a step");
+    }
+    let sky = training.sky.clone().expect("there is one");
+    let world_from_scene = capture.scene_from_world.inverse();
+    let mut kept = 0;
+    for (part, before) in training.parts().iter().zip(before) {
+        let places: Vec<[f32; 3]> = (0..part.model.len()).map(|anchor| part.model.position(anchor)).collect();
+        let far = places.iter().filter(|place| sky.far.has(**place)).count();
+        assert!(far > 5 && far <= config.max_anchors / 10 && far < before, "{far} anchors are the sky's");
+        let owner = |anchor: &u32| {
+            let world = world_from_scene * nalgebra::Point3::from(places[*anchor as usize].map(f64::from));
+            sky.owner(world.coords.into())
+        };
+        let owners: Vec<usize> = part.inside.iter().filter_map(owner).collect();
+        assert!(owners.iter().all(|owner| *owner == part.number), "a block has a part of another one's sky");
+        kept += owners.len();
+    }
+    assert!(kept > 10, "only {kept} anchors of the sky are in the scene");
+    training.settle().expect("splats");
+    let of_sky = |cloud: &SplatCloud| cloud.means.iter().any(|mean| sky.owner(mean.map(f64::from)).is_some());
+    assert!(training.baked.iter().any(of_sky), "the sky is not in what is written");
 }
 
 #[test]

@@ -28,7 +28,7 @@ mod points;
 mod relay;
 mod run;
 mod sight;
-mod sky;
+pub(crate) mod sky;
 mod tint;
 pub mod weights;
 

@@ -14,7 +14,7 @@ const DIRECTIONS: usize = 1000;
 
 /// The sky of a capture in blocks.
 #[derive(Clone, Debug)]
-pub(super) struct Sky {
+pub(crate) struct Sky {
     pub shell: Shell,
     /// Each direction, and the number of its block.
     owners: Vec<(Vector3<f64>, usize)>,

@@ -18,11 +18,12 @@
 //! Reconstruction", 2025.
 //!
 //! `cpu` is the SIMD and multi-threaded implementation: layers are those of [`crate::mlp`], with biases as weights of an input
-//! that is 1. Sums over anchors are taken in an order that does not depend on the number of threads.
+//! that is 1. Sums over anchors are taken in an order that does not depend on the number of threads. [`cuda`] has the same on a device.
 
 mod activate;
 mod consistency;
 mod cpu;
+pub mod cuda;
 mod packed;
 #[cfg(test)]
 mod tests;

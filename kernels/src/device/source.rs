@@ -111,12 +111,13 @@ fn without_comments(text: &str) -> String {
 }
 
 /// Files that sources include, by the names that they include them with.
-pub static HEADERS: [Source; 19] = [
+pub static HEADERS: [Source; 20] = [
     Source::new("device/cuda.cuh", include_str!("cuda.cuh")),
     Source::new("device/half.cuh", include_str!("half.cuh")),
     Source::new("device/matrix.cuh", include_str!("matrix.cuh")),
     Source::new("adam/adam.cuh", include_str!("../adam/adam.cuh")),
     Source::new("adam/packed.cuh", include_str!("../adam/packed.cuh")),
+    Source::new("anchor_decoder/cuda/anchors.cuh", include_str!("../anchor_decoder/cuda/anchors.cuh")),
     Source::new("camera_projection/ewa.cuh", include_str!("../camera_projection/ewa.cuh")),
     Source::new("camera_projection/lens.cuh", include_str!("../camera_projection/lens.cuh")),
     Source::new("gaussian4d/cuda/gaussian4d.cuh", include_str!("../gaussian4d/cuda/gaussian4d.cuh")),
@@ -134,11 +135,13 @@ pub static HEADERS: [Source; 19] = [
 ];
 
 /// Every source of this crate.
-pub static SOURCES: [&Source; 33] = [
+pub static SOURCES: [&Source; 35] = [
     &super::SELF_TEST,
     &crate::adam::cuda::ADAM,
     &crate::adam::cuda::LISTED,
     &crate::adam::cuda::PAIRS,
+    &crate::anchor_decoder::cuda::DECODE,
+    &crate::anchor_decoder::cuda::LEARN,
     &crate::camera_projection::cuda::SELF_TEST,
     &crate::colour_grid::cuda::COLOUR_GRID,
     &crate::gaussian4d::cuda::SLICE,

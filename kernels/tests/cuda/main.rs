@@ -7,6 +7,7 @@ mod scenes;
 #[path = "../common/splat_renderer.rs"]
 mod splat_renderer;
 
+mod anchors;
 mod attention;
 mod fields;
 mod gaussians_4d;
@@ -49,6 +50,7 @@ macro_rules! on_devices {
 on_devices! {
     primitives: adam_steps_as_on_the_cpu rows_with_a_gradient_step_as_on_the_cpu sorts_are_stable_and_complete sums_are_exclusive
         points_project_as_on_the_cpu;
+    anchors: decoded_anchors_are_those_of_the_cpu a_view_that_sees_no_anchor_has_no_splats_and_no_gradient;
     attention: attention_is_that_of_the_cpu attention_has_the_same_bits_each_time;
     image_loss: losses_are_those_of_the_cpu;
     grids: encodings_are_those_of_the_cpu gradients_of_tables_are_those_of_the_cpu

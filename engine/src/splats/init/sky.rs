@@ -2,7 +2,9 @@
 //! that were trained on, wherever these happen to agree with them.
 
 use super::views::{Content, WorkingViews};
-use super::{SH_C0, logit};
+use super::{Photos, SH_C0, logit};
+use crate::Result;
+use crate::frames::FrameSet;
 use nalgebra::{Point3, Vector3};
 use std::f64::consts::{PI, TAU};
 use tessera_datasets::camera::Similarity;
@@ -54,8 +56,31 @@ impl Shell {
 
     /// The direction in which a place in the world is part of the sky; `None` for what is near.
     pub fn direction(&self, world: [f64; 3]) -> Option<Vector3<f64>> {
-        (Vector3::from(world) - self.centre).try_normalize(0.5 * self.radius)
+        let (centre, distance) = self.near();
+        (Vector3::from(world) - centre).try_normalize(distance)
     }
+
+    /// The middle of what is near, and how far it reaches.
+    pub fn near(&self) -> (Vector3<f64>, f64) {
+        (self.centre, 0.5 * self.radius)
+    }
+
+    /// What of it photos see, for whatever stands there: at most `most` places.
+    ///
+    /// # Errors
+    /// When a photo cannot be read.
+    pub fn seen_by(&self, frames: &FrameSet, scene_from_world: &Similarity, most: usize) -> Result<SeenSky> {
+        Ok(seen_sky(self, scene_from_world, Photos::Frames(frames).views(&[])?.as_ref(), most))
+    }
+}
+
+/// Places on the shell, in scene coordinates.
+#[derive(Clone, Debug, Default)]
+pub struct SeenSky {
+    /// Each with the median colour of what is seen there, 0 to 1.
+    pub places: Vec<([f32; 3], [f32; 3])>,
+    /// About how far they are from each other.
+    pub spacing: f32,
 }
 
 /// `count` directions, spread evenly: a spiral whose turns are the golden angle.
@@ -69,6 +94,24 @@ pub fn directions(count: usize) -> impl Iterator<Item = Vector3<f64>> {
     })
 }
 
+/// The places of the shell that the views see, at most `most`.
+fn seen_sky(shell: &Shell, scene_from_world: &Similarity, views: &WorkingViews, most: usize) -> SeenSky {
+    let radius = shell.radius * scene_from_world.scaling();
+    let scale = ((4.0 * PI / DIRECTIONS as f64).sqrt() * radius) as f32;
+    let is_up = |direction: &Vector3<f64>| shell.up.is_none_or(|up| up.dot(direction) > BELOW);
+    let found: Vec<([f32; 3], [f32; 3])> = directions(DIRECTIONS)
+        .filter(is_up)
+        .filter_map(|direction| {
+            let place = *scene_from_world * Point3::from(shell.place(&direction));
+            let place = place.coords.map(|v| v as f32);
+            Some((place.into(), seen_colour(views, &place)?))
+        })
+        .collect();
+    let step = found.len().div_ceil(most.max(1)).max(1);
+    // Few places for many directions are farther apart.
+    SeenSky { places: found.into_iter().step_by(step).collect(), spacing: scale * (step as f32).sqrt() }
+}
+
 /// Adds the splats of the shell that the views see, at most `most`, to a cloud in scene coordinates. Each begins in the median colour of what
 /// they see there.
 pub(super) fn add_shell(
@@ -78,24 +121,10 @@ pub(super) fn add_shell(
     most: usize,
     cloud: &mut SplatCloud,
 ) {
-    let radius = shell.radius * scene_from_world.scaling();
-    let scale = ((4.0 * PI / DIRECTIONS as f64).sqrt() * radius) as f32;
-    let is_up = |direction: &Vector3<f64>| shell.up.is_none_or(|up| up.dot(direction) > BELOW);
-    let mut found: Vec<([f32; 3], [f32; 3])> = directions(DIRECTIONS)
-        .filter(is_up)
-        .filter_map(|direction| {
-            let place = *scene_from_world * Point3::from(shell.place(&direction));
-            let place = place.coords.map(|v| v as f32);
-            Some((place.into(), seen_colour(views, &place)?))
-        })
-        .collect();
-    let step = found.len().div_ceil(most.max(1)).max(1);
-    // Few splats for many directions are larger.
-    let scale = scale * (step as f32).sqrt();
-    found = found.into_iter().step_by(step).collect();
-    for (place, colour) in &found {
+    let SeenSky { places, spacing } = seen_sky(shell, scene_from_world, views, most);
+    for (place, colour) in &places {
         cloud.means.push(*place);
-        cloud.log_scales.push([scale.ln(); 3]);
+        cloud.log_scales.push([spacing.ln(); 3]);
         cloud.quats.push([1.0, 0.0, 0.0, 0.0]);
         cloud.opacity_logits.push(logit(OPACITY));
         cloud.sh0.push(colour.map(|c| (c - 0.5) / SH_C0));

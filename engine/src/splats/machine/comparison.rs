@@ -49,17 +49,7 @@ impl Comparison {
 
     /// The photo with its mask goes to the device.
     pub fn send(&mut self, frame: &TrainingFrame, background: [f32; 3]) -> Result<()> {
-        let TrainingFrame { pixels, mask_kind, .. } = frame;
-        let mask = pixels.mask.as_ref().zip(*mask_kind).map(|(mask, kind)| {
-            let meaning = match kind {
-                MaskKind::Ignore => MaskMeaning::Ignore,
-                MaskKind::Foreground => MaskMeaning::Foreground,
-            };
-            (mask.data.as_slice(), meaning)
-        });
-        let image = &pixels.image;
-        let photo = PhotoBytes { pixels: &image.data, channels: image.channels, mask, background };
-        Ok(self.photos.put(&self.stream, &photo)?)
+        Ok(self.photos.put(&self.stream, &photo_of(frame, background))?)
     }
 
     /// Draws a view.
@@ -147,6 +137,20 @@ impl Comparison {
         }
         Ok(())
     }
+}
+
+/// A photo with its mask as it is sent to the device.
+pub(crate) fn photo_of(frame: &TrainingFrame, background: [f32; 3]) -> PhotoBytes<'_> {
+    let TrainingFrame { pixels, mask_kind, .. } = frame;
+    let mask = pixels.mask.as_ref().zip(*mask_kind).map(|(mask, kind)| {
+        let meaning = match kind {
+            MaskKind::Ignore => MaskMeaning::Ignore,
+            MaskKind::Foreground => MaskMeaning::Foreground,
+        };
+        (mask.data.as_slice(), meaning)
+    });
+    let image = &pixels.image;
+    PhotoBytes { pixels: &image.data, channels: image.channels, mask, background }
 }
 
 /// What the last [`RING`] steps found, on the device, and what is known of it.
