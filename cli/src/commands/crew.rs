@@ -53,8 +53,12 @@ fn with_remedy(error: Error, run: &Path) -> anyhow::Error {
     }
 }
 
-/// The processes that a launcher has started.
+/// The processes that a launcher has started: over MPI, if the program can and `mpirun` has, and else over TCP.
 fn of_launcher(rank: Rank, output: &Path) -> Result<Ranks> {
+    #[cfg(feature = "mpi")]
+    if tessera_engine::exchange::mpi::is_at_hand() {
+        return Ok(tessera_engine::exchange::mpi::meet()?);
+    }
     let (place, patience) = (of_environment(), Patience::default());
     Ok(match rank.number {
         0 => meeting::lead(None, &place, rank.of, output, patience)?,

@@ -8,6 +8,7 @@ use super::{Contents, Member, Parcel, Patience, Ranks};
 use crate::{Error, Result};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 use std::path::Path;
 use tessera_datasets::format::{Existing, write_atomically};
@@ -73,7 +74,7 @@ impl Hello {
     pub fn check(
         &self,
         theirs: &Self,
-        from: IpAddr,
+        from: &dyn Display,
         is_there: impl Fn(usize) -> bool,
     ) -> std::result::Result<(), String> {
         let who = format!("{} from {from}", theirs.member);

@@ -3,7 +3,7 @@
 //! Rank 0 leads: it says what is done next ([`Ranks::tell`]), the others do it. What they find out comes together at rank 0
 //! ([`Ranks::report`], [`Ranks::collect`]), and what is made of it goes back to all. So nothing depends on which message comes first.
 //!
-//! - [`Link`]: the way from rank 0 to the others. [`tcp`]: over sockets, in frames with checksums. `alone`: of one process, a link
+//! - [`Link`]: the way from rank 0 to the others. [`tcp`]: over sockets, in frames with checksums. `mpi`: over MPI, with the feature of this name. `alone`: of one process, a link
 //!   to nobody, so that what trains needs not know how many there are.
 //! - [`TreeSum`]: sums of gradients that are the same bits, however the summands are dealt out.
 //! - [`meeting`]: how ranks find rank 0.
@@ -16,6 +16,8 @@ mod alone;
 mod frame;
 mod lateness;
 pub mod meeting;
+#[cfg(feature = "mpi")]
+pub mod mpi;
 mod parcel;
 mod sum;
 pub mod tcp;

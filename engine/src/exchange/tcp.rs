@@ -178,7 +178,7 @@ impl Lead {
                     // Whoever is no rank of ours is not answered.
                     let Some((theirs, stream)) = introduced(stream, &hello) else { continue };
                     let is_there = |rank: usize| rank == 0 || streams.get(rank).is_none_or(Option::is_some);
-                    if let Err(message) = hello.check(&theirs, from.ip(), is_there) {
+                    if let Err(message) = hello.check(&theirs, &from.ip(), is_there) {
                         let all = streams.iter().flatten().map(|(_, stream)| stream).chain([&stream]);
                         all.for_each(|mut stream| drop(frame::write(&mut stream, Kind::GiveUp, message.as_bytes())));
                         return Err(Error::Ranks(message));
