@@ -130,7 +130,7 @@ pub struct Rates {
 pub fn preset(name: &str) -> crate::Result<&'static str> {
     match name {
         "fast" => Ok(
-            "guide_steps = 1000\nsteps = 1500\nframe_steps = 150\nsamples = 32768\nresolution = 800\nfinest_resolution = 512\ncolour_width = 32\n",
+            "guide_steps = 1000\nsteps = 1500\nsamples = 32768\nresolution = 800\nfinest_resolution = 512\ncolour_width = 32\n",
         ),
         "balanced" => Ok(""),
         "quality" => {
