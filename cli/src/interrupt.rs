@@ -27,6 +27,11 @@ pub fn stop() {
     STOP.store(true, Ordering::Relaxed);
 }
 
+/// Whether somebody has asked.
+pub fn is_asked_to_stop() -> bool {
+    STOP.load(Ordering::Relaxed)
+}
+
 /// Runs `work`, which ends soon and safely once the flag that it is given becomes true.
 pub fn stoppable<T>(work: impl FnOnce(&AtomicBool) -> T) -> T {
     STOPPABLE.store(true, Ordering::Relaxed);

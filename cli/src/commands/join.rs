@@ -21,7 +21,7 @@ use tessera_engine::train::{Event, RunFolder, RunOptions};
 
 /// How long a process of several waits for the one that leads to begin.
 const WAIT: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(100);
 
 /// Trains blocks of the run in the folder `output` until all are complete. `waits` for the run to begin, where all processes were
 /// started at once.
@@ -35,7 +35,8 @@ pub fn run(args: &Reconstruct, output: &Path, waits: bool, console: &Console) ->
             interrupt::stop();
         });
     }
-    let run = find(output, waits)?;
+    // Whoever has started this process leads, and writes the run's settings soon.
+    let Some(run) = find(output, waits || args.until_input_ends)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     let ours = env!("CARGO_PKG_VERSION");
     if run.config.tessera_version != ours {
         let theirs = &run.config.tessera_version;
@@ -81,11 +82,16 @@ pub fn run(args: &Reconstruct, output: &Path, waits: bool, console: &Console) ->
     }
 }
 
-fn find(output: &Path, waits: bool) -> Result<Run> {
+/// The run in the folder; none if this process is asked to stop before there is one.
+fn find(output: &Path, waits: bool) -> Result<Option<Run>> {
     let begin = Instant::now();
     while waits && !RunFolder::is_at(output) && begin.elapsed() < WAIT {
+        if interrupt::is_asked_to_stop() {
+            return Ok(None);
+        }
         std::thread::sleep(POLL);
     }
     let run = Run::find(output)?;
-    run.with_context(|| format!("{}: holds no run that could be joined; start one without --join", output.display()))
+    run.map(Some)
+        .with_context(|| format!("{}: holds no run that could be joined; start one without --join", output.display()))
 }
