@@ -33,6 +33,7 @@ pub mod generate;
 pub mod mesh_distance;
 pub mod meshing;
 pub mod metrics;
+mod on_device;
 pub mod rays;
 pub mod rbf;
 pub mod render;

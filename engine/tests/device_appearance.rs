@@ -2,7 +2,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
-use tessera_emulator::device;
+
 use tessera_engine::splats::appearance::{Appearance, AppearanceModel, Planes};
 use tessera_kernels::colour_grid::cuda::Picture;
 use tessera_kernels::device::Device;
@@ -22,7 +22,8 @@ fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0.0f32, |most, v| most.max(v.abs()))
 }
 
-fn transforms_are_those_of_the_cpu(device: &Device) {
+fn transforms_are_those_of_the_cpu(open: &dyn Fn() -> Device) {
+    let device = &open();
     let seed = tessera_test_seed::test_seed();
     println!("seed {seed}");
     let mut rng = Pcg64::seed_from_u64(seed);
@@ -81,7 +82,8 @@ fn assert_state(actual: &[f32], expected: &[f32]) {
     assert_close("the shared transform", &actual[3 * all + IMAGES..], &expected[3 * all + IMAGES..], 1e-5);
 }
 
-fn a_gradient_that_is_no_number_is_left_out(device: &Device) {
+fn a_gradient_that_is_no_number_is_left_out(open: &dyn Fn() -> Device) {
+    let device = &open();
     let stream = device.stream().expect("a stream");
     for model in [AppearanceModel::Exposure, AppearanceModel::BilateralGrid] {
         let on_host = Appearance::new(model, IMAGES).expect("a model");
@@ -98,36 +100,6 @@ fn a_gradient_that_is_no_number_is_left_out(device: &Device) {
     }
 }
 
-mod emulator {
-    use super::*;
-
-    #[test]
-    fn transforms_are_those_of_the_cpu() {
-        super::transforms_are_those_of_the_cpu(&device());
-    }
-
-    #[test]
-    fn a_gradient_that_is_no_number_is_left_out() {
-        super::a_gradient_that_is_no_number_is_left_out(&device());
-    }
-}
-
-mod gpu {
-    use super::*;
-
-    fn gpu() -> Device {
-        tessera_kernels::device::cuda::open(0).expect("a GPU")
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn transforms_are_those_of_the_cpu() {
-        super::transforms_are_those_of_the_cpu(&gpu());
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn a_gradient_that_is_no_number_is_left_out() {
-        super::a_gradient_that_is_no_number_is_left_out(&gpu());
-    }
+tessera_emulator::on_devices! {
+    device: transforms_are_those_of_the_cpu a_gradient_that_is_no_number_is_left_out
 }

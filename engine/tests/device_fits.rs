@@ -91,7 +91,8 @@ fn numbers(field: &Field) -> Vec<f32> {
     field.table.iter().chain(&field.parameters).chain(weights).copied().collect()
 }
 
-fn fields_are_those_of_the_cpu(device: &Device) {
+fn fields_are_those_of_the_cpu(open: &dyn Fn() -> Device) {
+    let device = &open();
     for ((name, on_cpu, costs), (_, on_device, device_costs)) in fits(None).iter().zip(&fits(Some(device))) {
         let off: Vec<f64> =
             numbers(on_cpu).iter().zip(numbers(on_device)).map(|(a, b)| f64::from((a - b).abs())).collect();
@@ -118,50 +119,20 @@ fn the_same_bits_come_out_each_time(open: &dyn Fn() -> Device) {
     assert!(first.iter().zip(&second).all(|(a, b)| a.to_bits() == b.to_bits()), "another order, other bits");
 }
 
-mod emulator {
-    use super::*;
-
-    #[test]
-    fn fields_are_those_of_the_cpu() {
-        super::fields_are_those_of_the_cpu(&fast_device());
-    }
-
-    #[test]
-    fn the_same_bits_come_out_each_time() {
-        super::the_same_bits_come_out_each_time(&fast_device);
-    }
-
-    #[test]
-    fn what_a_device_cannot_do_is_said_before_the_fit() {
-        let fit = |device: &Device, config: &ShapeConfig| {
-            let fitted = octahedron().fit_on(Some(device), config, &GO_ON, &mut |_| {});
-            fitted.map(|_| ()).expect_err("must be refused").to_string()
-        };
-        let factor = shape_config(EncoderKind::Factor);
-        let large = ShapeConfig { most_entries: 32_768, levels: 10, ..factor.clone() };
-        let message = fit(&device_with_memory(2 << 20), &large);
-        assert!(message.contains("2.0 MiB free") && message.contains("--device cpu"), "{message}");
-        let message = fit(&fast_device(), &ShapeConfig { decoder: DecoderKind::Network, ..factor });
-        assert!(message.contains("on the CPU only") && message.contains("decoder=rbf"), "{message}");
-    }
+tessera_emulator::on_devices! {
+    fast_device: fields_are_those_of_the_cpu the_same_bits_come_out_each_time
 }
 
-mod gpu {
-    use super::*;
-
-    fn gpu() -> Device {
-        tessera_kernels::device::cuda::open(0).expect("a GPU")
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn fields_are_those_of_the_cpu() {
-        super::fields_are_those_of_the_cpu(&gpu());
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn the_same_bits_come_out_each_time() {
-        super::the_same_bits_come_out_each_time(&gpu);
-    }
+#[test]
+fn what_a_device_cannot_do_is_said_before_the_fit() {
+    let fit = |device: &Device, config: &ShapeConfig| {
+        let fitted = octahedron().fit_on(Some(device), config, &GO_ON, &mut |_| {});
+        fitted.map(|_| ()).expect_err("must be refused").to_string()
+    };
+    let factor = shape_config(EncoderKind::Factor);
+    let large = ShapeConfig { most_entries: 32_768, levels: 10, ..factor.clone() };
+    let message = fit(&device_with_memory(2 << 20), &large);
+    assert!(message.contains("2.0 MiB free") && message.contains("--device cpu"), "{message}");
+    let message = fit(&fast_device(), &ShapeConfig { decoder: DecoderKind::Network, ..factor });
+    assert!(message.contains("on the CPU only") && message.contains("decoder=rbf"), "{message}");
 }

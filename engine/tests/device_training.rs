@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use tessera_datasets::capture::Capture;
 use tessera_datasets::scene::SplatCloud;
 use tessera_datasets::synthetic::{self, Options, SceneKind};
-use tessera_emulator::{device_with_memory, fast_device};
+use tessera_emulator::device_with_memory;
 use tessera_engine::splats::appearance::AppearanceModel;
 use tessera_engine::splats::{OnOom, SplatTraining, SplatsConfig};
 use tessera_engine::train::{self, Existing, Method, RunFolder, RunOptions};
@@ -49,7 +49,8 @@ fn difference(a: &mut SplatTraining, b: &mut SplatTraining) -> f64 {
     (sum / a.len() as f64).sqrt() / 255.0
 }
 
-fn the_scene_is_that_of_the_cpu(device: &Device) {
+fn the_scene_is_that_of_the_cpu(open: &dyn Fn() -> Device) {
+    let device = &open();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = capture(folder.path());
     // With refinements (every step, in so few) and without; poses are on the host.
@@ -101,7 +102,8 @@ fn the_same_bits_come_out(open: &dyn Fn() -> Device, capture: &Capture, config: 
 }
 
 /// Between refinements, in whatever way splats and photos are trained.
-fn steady_steps_allocate_nothing_and_bring_nothing_back(device: &Device) {
+fn steady_steps_allocate_nothing_and_bring_nothing_back(open: &dyn Fn() -> Device) {
+    let device = &open();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = capture(folder.path());
     let plain = SplatsConfig { steps: 2000, refine_every: 1000, ..config() };
@@ -125,86 +127,45 @@ fn steady_steps_allocate_nothing_and_bring_nothing_back(device: &Device) {
     }
 }
 
-mod emulator {
-    use super::*;
-
-    #[test]
-    fn steady_steps_allocate_nothing_and_bring_nothing_back() {
-        super::steady_steps_allocate_nothing_and_bring_nothing_back(&fast_device());
-    }
-
-    #[test]
-    fn the_scene_is_that_of_the_cpu() {
-        super::the_scene_is_that_of_the_cpu(&fast_device());
-    }
-
-    #[test]
-    fn the_same_bits_come_out_each_time_and_after_a_resume() {
-        super::the_same_bits_come_out_each_time_and_after_a_resume(&fast_device);
-    }
-
-    #[test]
-    fn too_little_memory_is_said_before_training_and_shrinks_if_told_to() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let capture = capture(folder.path());
-        let config = SplatsConfig { max_splats: 100_000, ..config() };
-        let device = device_with_memory(40 << 20);
-        let error = SplatTraining::on(Some(&device), &capture, &config).expect_err("it does not fit").to_string();
-        assert!(error.contains("--max-splats") && error.contains("40.0 MiB free"), "{error}");
-        let shrunk = SplatsConfig { on_oom: OnOom::Shrink, ..config };
-        let mut training = SplatTraining::on(Some(&device), &capture, &shrunk).expect("a smaller training");
-        training.step(0).expect("a step");
-    }
-
-    #[test]
-    fn memory_that_others_take_meanwhile_stops_training_or_shrinks_the_scene() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let capture = capture(folder.path());
-        for (on_oom, max_splats) in [(OnOom::Stop, 4000), (OnOom::Shrink, 4000)] {
-            let device = device_with_memory(64 << 20);
-            let config = SplatsConfig { max_splats, on_oom, ..config() };
-            let mut training = SplatTraining::on(Some(&device), &capture, &config).expect("it fits");
-            let free = device.free_memory().expect("an emulator knows") as usize;
-            let taken = device.buffer::<u8>(free - 4096, "another program").expect("it is free");
-            match (training.step(0), on_oom) {
-                (Err(error), OnOom::Stop) => {
-                    let said = error.to_string();
-                    assert!(said.contains("memory is full") && said.contains("--resume --max-splats"), "{said}");
-                }
-                (Ok(report), OnOom::Shrink) => {
-                    assert!(report.loss.is_finite());
-                    let warnings = training.take_warnings();
-                    assert!(warnings.iter().any(|w| w.contains("splats")), "{warnings:?}");
-                }
-                (result, _) => panic!("{on_oom:?} led to {result:?}"),
-            }
-            drop(taken);
-        }
-    }
+tessera_emulator::on_devices! {
+    fast_device: steady_steps_allocate_nothing_and_bring_nothing_back the_scene_is_that_of_the_cpu the_same_bits_come_out_each_time_and_after_a_resume
 }
 
-mod gpu {
-    use super::*;
+#[test]
+fn too_little_memory_is_said_before_training_and_shrinks_if_told_to() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = capture(folder.path());
+    let config = SplatsConfig { max_splats: 100_000, ..config() };
+    let device = device_with_memory(40 << 20);
+    let error = SplatTraining::on(Some(&device), &capture, &config).expect_err("it does not fit").to_string();
+    assert!(error.contains("--max-splats") && error.contains("40.0 MiB free"), "{error}");
+    let shrunk = SplatsConfig { on_oom: OnOom::Shrink, ..config };
+    let mut training = SplatTraining::on(Some(&device), &capture, &shrunk).expect("a smaller training");
+    training.step(0).expect("a step");
+}
 
-    fn gpu() -> Device {
-        tessera_kernels::device::cuda::open(0).expect("a GPU")
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn steady_steps_allocate_nothing_and_bring_nothing_back() {
-        super::steady_steps_allocate_nothing_and_bring_nothing_back(&gpu());
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn the_scene_is_that_of_the_cpu() {
-        super::the_scene_is_that_of_the_cpu(&gpu());
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn the_same_bits_come_out_each_time_and_after_a_resume() {
-        super::the_same_bits_come_out_each_time_and_after_a_resume(&gpu);
+#[test]
+fn memory_that_others_take_meanwhile_stops_training_or_shrinks_the_scene() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = capture(folder.path());
+    for (on_oom, max_splats) in [(OnOom::Stop, 4000), (OnOom::Shrink, 4000)] {
+        let device = device_with_memory(64 << 20);
+        let config = SplatsConfig { max_splats, on_oom, ..config() };
+        let mut training = SplatTraining::on(Some(&device), &capture, &config).expect("it fits");
+        let free = device.free_memory().expect("an emulator knows") as usize;
+        let taken = device.buffer::<u8>(free - 4096, "another program").expect("it is free");
+        match (training.step(0), on_oom) {
+            (Err(error), OnOom::Stop) => {
+                let said = error.to_string();
+                assert!(said.contains("memory is full") && said.contains("--resume --max-splats"), "{said}");
+            }
+            (Ok(report), OnOom::Shrink) => {
+                assert!(report.loss.is_finite());
+                let warnings = training.take_warnings();
+                assert!(warnings.iter().any(|w| w.contains("splats")), "{warnings:?}");
+            }
+            (result, _) => panic!("{on_oom:?} led to {result:?}"),
+        }
+        drop(taken);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tessera_datasets::capture::Capture;
 use tessera_datasets::scene::VolumetricVideo;
 use tessera_datasets::synthetic::{MovingOptions, write_moving};
-use tessera_emulator::{device_with_memory, fast_device};
+use tessera_emulator::device_with_memory;
 use tessera_engine::train::{self, Existing, Method, RunFolder, RunOptions};
 use tessera_engine::volumetric_video::{VideoConfig, VideoTraining};
 use tessera_kernels::device::Device;
@@ -53,7 +53,8 @@ fn difference(a: &mut VideoTraining, b: &mut VideoTraining) -> f64 {
     (sum / a.len() as f64).sqrt() / 255.0
 }
 
-fn the_scene_is_that_of_the_cpu(device: &Device) {
+fn the_scene_is_that_of_the_cpu(open: &dyn Fn() -> Device) {
+    let device = &open();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = capture(folder.path());
     // Without refinements, and with them.
@@ -96,7 +97,8 @@ fn the_same_bits_come_out_each_time_and_after_a_resume(open: &dyn Fn() -> Device
 }
 
 /// Between refinements and within one window.
-fn steady_steps_allocate_nothing_and_bring_nothing_back(device: &Device) {
+fn steady_steps_allocate_nothing_and_bring_nothing_back(open: &dyn Fn() -> Device) {
+    let device = &open();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = capture(folder.path());
     let config = VideoConfig { steps: 2000, refine_every: 1000, window_frames: 0, ..config() };
@@ -116,21 +118,6 @@ fn steady_steps_allocate_nothing_and_bring_nothing_back(device: &Device) {
 }
 
 #[test]
-fn on_the_emulator_the_scene_is_that_of_the_cpu() {
-    the_scene_is_that_of_the_cpu(&fast_device());
-}
-
-#[test]
-fn on_the_emulator_the_same_bits_come_out_each_time_and_after_a_resume() {
-    the_same_bits_come_out_each_time_and_after_a_resume(&fast_device);
-}
-
-#[test]
-fn on_the_emulator_steady_steps_allocate_nothing_and_bring_nothing_back() {
-    steady_steps_allocate_nothing_and_bring_nothing_back(&fast_device());
-}
-
-#[test]
 fn too_little_memory_is_one_sentence_with_a_remedy() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = capture(folder.path());
@@ -142,28 +129,6 @@ fn too_little_memory_is_one_sentence_with_a_remedy() {
     }
 }
 
-mod gpu {
-    use tessera_kernels::device::Device;
-
-    fn gpu() -> Device {
-        tessera_kernels::device::cuda::open(0).expect("a GPU")
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn the_scene_is_that_of_the_cpu() {
-        super::the_scene_is_that_of_the_cpu(&gpu());
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn the_same_bits_come_out_each_time_and_after_a_resume() {
-        super::the_same_bits_come_out_each_time_and_after_a_resume(&gpu);
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn steady_steps_allocate_nothing_and_bring_nothing_back() {
-        super::steady_steps_allocate_nothing_and_bring_nothing_back(&gpu());
-    }
+tessera_emulator::on_devices! {
+    fast_device: the_scene_is_that_of_the_cpu the_same_bits_come_out_each_time_and_after_a_resume steady_steps_allocate_nothing_and_bring_nothing_back
 }

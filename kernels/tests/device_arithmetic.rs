@@ -1,8 +1,5 @@
 //! What kernels build on: 16-bit floats and matrix products, on the emulator, and on a GPU where there is one.
 
-#[path = "common/gpu.rs"]
-mod opened;
-
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tessera_kernels::device::{Device, Launch, SELF_TEST};
 
@@ -98,12 +95,12 @@ mod gpu {
     #[test]
     #[ignore = "needs an NVIDIA GPU"]
     fn sixteen_bit_floats_round_to_nearest_even() {
-        super::sixteen_bit_floats_round_to_nearest_even(&super::opened::gpu());
+        super::sixteen_bit_floats_round_to_nearest_even(&tessera_emulator::gpu());
     }
 
     #[test]
     #[ignore = "needs an NVIDIA GPU"]
     fn a_warp_multiplies_matrices() {
-        super::a_warp_multiplies_matrices(&super::opened::gpu());
+        super::a_warp_multiplies_matrices(&tessera_emulator::gpu());
     }
 }

@@ -144,9 +144,6 @@ mod emulator {
     }
 }
 
-#[path = "common/gpu.rs"]
-mod opened;
-
 mod gpu {
     use super::common::for_each_case_of;
     use super::emulator::{OUTPUTS, check};
@@ -154,7 +151,7 @@ mod gpu {
     #[test]
     #[ignore = "needs an NVIDIA GPU"]
     fn lenses_match_on_the_device() {
-        let device = super::opened::gpu();
+        let device = tessera_emulator::gpu();
         for_each_case_of("camera_models", "GPU", Some(&OUTPUTS), |case| check(case, &device));
     }
 }

@@ -169,16 +169,13 @@ mod emulator {
     }
 }
 
-#[path = "common/gpu.rs"]
-mod opened;
-
 mod gpu {
     use super::{OnDevice, check, cuda, for_each_case};
 
     #[test]
     #[ignore = "needs an NVIDIA GPU"]
     fn losses_and_gradients_match_the_vectors() {
-        let device = super::opened::gpu();
+        let device = tessera_emulator::gpu();
         let mut loss = OnDevice { loss: cuda::ImageLoss::new(&device).expect("kernels"), device };
         for_each_case("losses", "GPU", |case| check(case, &mut loss));
     }

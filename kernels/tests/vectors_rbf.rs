@@ -160,13 +160,10 @@ mod emulator {
     }
 }
 
-#[path = "common/gpu.rs"]
-mod opened;
-
 mod gpu {
     #[test]
     #[ignore = "needs an NVIDIA GPU"]
     fn decoders_and_spatial_kernels_agree() {
-        super::check_on_device("GPU", &super::opened::gpu());
+        super::check_on_device("GPU", &tessera_emulator::gpu());
     }
 }

@@ -181,14 +181,11 @@ mod emulator {
     }
 }
 
-#[path = "common/gpu.rs"]
-mod opened;
-
 mod gpu {
     #[test]
     #[ignore = "needs an NVIDIA GPU"]
     fn rendering_and_gradients_match_the_vectors() {
-        let device = super::opened::gpu();
+        let device = tessera_emulator::gpu();
         super::for_each_case("splat_3d", "GPU", |case| super::check(case, &mut super::OnDevice::new(&device)));
     }
 }

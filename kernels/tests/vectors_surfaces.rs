@@ -245,26 +245,23 @@ mod emulator {
     }
 }
 
-#[path = "common/gpu.rs"]
-mod opened;
-
 mod gpu {
     #[test]
     #[ignore = "needs an NVIDIA GPU"]
     fn hash_grids_agree_in_first_order() {
-        super::grids_on_device("GPU", &super::opened::gpu());
+        super::grids_on_device("GPU", &tessera_emulator::gpu());
     }
 
     #[test]
     #[ignore = "needs an NVIDIA GPU"]
     fn distance_networks_agree_through_the_normal() {
-        super::networks_on_device("GPU", &super::opened::gpu());
+        super::networks_on_device("GPU", &tessera_emulator::gpu());
     }
 
     #[test]
     #[ignore = "needs an NVIDIA GPU"]
     fn opacities_agree() {
-        super::opacities_on_device("GPU", &super::opened::gpu());
+        super::opacities_on_device("GPU", &tessera_emulator::gpu());
     }
 }
 

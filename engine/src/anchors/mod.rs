@@ -34,7 +34,7 @@ mod sight;
 mod sky;
 mod step;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod voxels;
 
 pub use config::{AnchorsConfig, Sharing, preset};

@@ -1,37 +1,15 @@
 //! Anchors on a small terrain: what is learned, that a run ends the same however it was interrupted, and what it leaves.
 
 use super::*;
+pub(super) use crate::blocks::tests::terrain;
 use crate::exchange::Patience;
 use crate::exchange::meeting::{self, listen_here};
 use crate::train::{Event, Existing, Outcome, RunFolder, RunOptions};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tempfile::TempDir;
 use tessera_datasets::format::read_splats;
-use tessera_datasets::synthetic::{self, Options, SceneKind};
 
-/// A flight over a small terrain, made once.
-pub(super) fn terrain() -> Capture {
-    static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let options = Options {
-            width: 64,
-            height: 48,
-            views: Some(36),
-            points: 800,
-            samples_per_pixel: 1,
-            extent: 36.0,
-            ..Options::default()
-        };
-        let path = folder.path().join("terrain");
-        synthetic::write(SceneKind::Terrain, &options, &path, false, &|_, _| {}).expect("a capture can be made");
-        folder
-    });
-    Capture::open(FOLDER.path().join("terrain")).expect("the made capture")
-}
-
-pub(super) fn config(sharing: Sharing) -> AnchorsConfig {
+pub(crate) fn config(sharing: Sharing) -> AnchorsConfig {
     AnchorsConfig {
         steps: 30,
         blocks: 3,
@@ -106,33 +84,44 @@ pub(super) fn train_on(
         let (place, config, run, device) = (place.clone(), config.clone(), folder.to_owned(), device.cloned());
         others.push(std::thread::spawn(move || -> Result<Outcome> {
             let ranks = meeting::follow(&place, rank, size, &run, patience)?;
-            let mut training = AnchorTraining::among(&terrain(), &config, ranks, &run)?.on(device.as_ref())?;
-            let ending = training.follow(&AtomicBool::new(false))?;
-            let step = u64::from(ending == Ending::Complete);
-            Ok(Outcome::Interrupted { step })
+            train_as(ranks, device.as_ref(), &run, existing, &config, stop_after)
         }));
     }
-    let lead = || -> Result<Outcome> {
-        let ranks = meeting::lead(Some(listener), &place, size, folder, patience)?;
-        let mut training = AnchorTraining::among(&terrain(), config, ranks, folder)?.on(device)?;
-        let folder = RunFolder::create(folder, existing)?;
-        let options = RunOptions { checkpoint_every: 7, ..RunOptions::default() };
-        let (stop, mut checkpoints) = (AtomicBool::new(false), 0);
-        let mut listen = |event: Event| {
-            checkpoints += usize::from(matches!(event, Event::Checkpointed { .. }));
-            stop.store(checkpoints >= stop_after, Ordering::Relaxed);
-        };
-        let outcome = crate::train::run(&mut training, &options, &folder, &mut listen, &stop)
-            .inspect_err(|error| training.give_up(error))?;
-        let is_complete = matches!(outcome, Outcome::Finished { .. });
-        training.dismiss(if is_complete { Ending::Complete } else { Ending::Stopped })?;
-        Ok(outcome)
-    };
-    let first = lead();
+    let first = meeting::lead(Some(listener), &place, size, folder, patience)
+        .and_then(|ranks| train_as(ranks, device, folder, existing, config, stop_after));
     std::iter::once(first).chain(others.into_iter().map(|other| other.join().expect("no panic"))).collect()
 }
 
-pub(super) fn scene(run: &Path) -> Vec<u8> {
+/// Trains as this one of `ranks`; who does not lead ends with step 1 if the run is complete.
+pub(crate) fn train_as(
+    ranks: Ranks,
+    device: Option<&Device>,
+    folder: &Path,
+    existing: Existing,
+    config: &AnchorsConfig,
+    stop_after: usize,
+) -> Result<Outcome> {
+    let leads = ranks.leads();
+    let mut training = AnchorTraining::among(&terrain(), config, ranks, folder)?.on(device)?;
+    if !leads {
+        let ending = training.follow(&AtomicBool::new(false))?;
+        return Ok(Outcome::Interrupted { step: u64::from(ending == Ending::Complete) });
+    }
+    let folder = RunFolder::create(folder, existing)?;
+    let options = RunOptions { checkpoint_every: 7, ..RunOptions::default() };
+    let (stop, mut checkpoints) = (AtomicBool::new(false), 0);
+    let mut listen = |event: Event| {
+        checkpoints += usize::from(matches!(event, Event::Checkpointed { .. }));
+        stop.store(checkpoints >= stop_after, Ordering::Relaxed);
+    };
+    let outcome = crate::train::run(&mut training, &options, &folder, &mut listen, &stop)
+        .inspect_err(|error| training.give_up(error))?;
+    let is_complete = matches!(outcome, Outcome::Finished { .. });
+    training.dismiss(if is_complete { Ending::Complete } else { Ending::Stopped })?;
+    Ok(outcome)
+}
+
+pub(crate) fn scene(run: &Path) -> Vec<u8> {
     std::fs::read(run.join("scene.ply")).expect("a scene")
 }
 

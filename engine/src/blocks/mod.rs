@@ -33,7 +33,7 @@ mod tint;
 pub mod weights;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use block::BlockMethod;
 pub use borders::{BorderReport, evaluate_borders};

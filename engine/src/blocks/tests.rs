@@ -16,7 +16,7 @@ use tessera_datasets::synthetic::{self, Options, SceneKind};
 use tessera_kernels::splat::spherical_harmonics::Y0;
 
 /// A flight over a small terrain, made once.
-fn terrain() -> Capture {
+pub(crate) fn terrain() -> Capture {
     static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = Options {

@@ -18,6 +18,8 @@ mod lateness;
 pub mod meeting;
 #[cfg(feature = "mpi")]
 pub mod mpi;
+#[cfg(all(test, feature = "mpi"))]
+mod over_mpi;
 mod parcel;
 mod sum;
 pub mod tcp;

@@ -29,7 +29,7 @@ fn on_ranks<T: Send + 'static>(size: usize, work: impl Fn(Ranks) -> T + Clone + 
 }
 
 /// As training does: each rank adds its summands, rank 0 adds what comes, and all get the sum.
-fn sum(ranks: &mut Ranks, summands: &[Vec<f32>]) -> Vec<f32> {
+pub(super) fn sum(ranks: &mut Ranks, summands: &[Vec<f32>]) -> Vec<f32> {
     let (rank, size) = (ranks.rank(), ranks.size());
     let mut sum = TreeSum::new(summands.len());
     for (i, values) in summands.iter().enumerate().filter(|(i, _)| i * size / summands.len() == rank) {

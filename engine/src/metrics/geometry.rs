@@ -58,13 +58,13 @@ pub fn compare(
     cameras: Option<Cameras<'_>>,
 ) -> Result<GeometryReport> {
     let (mut ours, mut theirs) = (Points::on(mesh), Points::on(reference));
-    if ours.places.is_empty() || theirs.places.is_empty() {
+    if ours.0.is_empty() || theirs.0.is_empty() {
         return Err(Error::setting("there is nothing to compare: mesh or reference has no vertices"));
     }
     if let Some(cameras) = cameras {
         ours.keep_seen(mesh, cameras);
         theirs.keep_seen(reference, cameras);
-        if ours.places.is_empty() || theirs.places.is_empty() {
+        if ours.0.is_empty() || theirs.0.is_empty() {
             return Err(Error::setting(
                 "the photos see nothing of the mesh or of the reference: compare a reference in the capture's coordinates",
             ));
@@ -93,20 +93,27 @@ pub fn compare(
     })
 }
 
-/// Points spread evenly over a surface.
-struct Points {
-    places: Vec<[f32; 3]>,
-    /// As surfaces are shaded; empty for a point cloud.
-    normals: Vec<Vector3<f32>>,
-    /// Of the triangles that they lie on; empty for a point cloud.
-    flat: Vec<Vector3<f32>>,
+/// A point on a surface, or of a cloud.
+struct Point {
+    place: [f32; 3],
+    /// None in a cloud.
+    normals: Option<Normals>,
 }
+
+/// As the surface is shaded, and of the triangle.
+struct Normals {
+    shaded: Vector3<f32>,
+    flat: Vector3<f32>,
+}
+
+/// Points spread evenly over a surface.
+struct Points(Vec<Point>);
 
 impl Points {
     /// [`POINTS`] points on the triangles, at distances of equal area along them; the vertices of a point cloud.
     fn on(mesh: &Mesh) -> Self {
         if mesh.triangles.is_empty() {
-            return Self { places: mesh.positions.clone(), normals: Vec::new(), flat: Vec::new() };
+            return Self(mesh.positions.iter().map(|&place| Point { place, normals: None }).collect());
         }
         let corners = |t: &[u32; 3]| t.map(|v| Vector3::from(mesh.positions[v as usize]));
         let area = |t: &[u32; 3]| {
@@ -114,63 +121,59 @@ impl Points {
             f64::from(0.5 * (b - a).cross(&(c - a)).norm())
         };
         let total: f64 = mesh.triangles.iter().map(area).sum();
-        let [normals, flat] = [Vec::with_capacity(POINTS), Vec::with_capacity(POINTS)];
-        let mut points = Self { places: Vec::with_capacity(POINTS), normals, flat };
+        let mut points = Vec::with_capacity(POINTS);
         let mut passed = 0.0;
         for t in &mesh.triangles {
             passed += area(t) / total.max(f64::MIN_POSITIVE);
             let [a, b, c] = corners(t);
             let of_corners = (!mesh.normals.is_empty()).then(|| t.map(|v| Vector3::from(mesh.normals[v as usize])));
-            while points.places.len() < (passed * POINTS as f64) as usize {
+            while points.len() < (passed * POINTS as f64) as usize {
                 // A sequence of low discrepancy in the square, folded to the triangle.
-                let i = points.places.len() as f64;
+                let i = points.len() as f64;
                 let (u, v) = ((0.754_877_666 * i).fract() as f32, (0.569_840_296 * i).fract() as f32);
                 let (u, v) = if u + v > 1.0 { (1.0 - u, 1.0 - v) } else { (u, v) };
                 let place = a + u * (b - a) + v * (c - a);
-                points.places.push(place.into());
-                points.normals.push(normal_at(&[a, b, c], of_corners.as_ref(), place));
-                points.flat.push(normal_at(&[a, b, c], None, place));
+                let normal = |corners| normal_at(&[a, b, c], corners, place);
+                let normals = Normals { shaded: normal(of_corners.as_ref()), flat: normal(None) };
+                points.push(Point { place: place.into(), normals: Some(normals) });
             }
         }
-        points
+        Self(points)
     }
 
-    /// Drops the points, on `mesh`, that no camera sees.
+    /// Drops the points, on `mesh`, that no camera sees; a cloud, which hides nothing, stays.
     fn keep_seen(&mut self, mesh: &Mesh, Cameras { views, scene_from_world }: Cameras<'_>) {
-        if self.normals.is_empty() {
+        if mesh.triangles.is_empty() {
             return;
         }
         let in_scene = mesh.clone().transformed(scene_from_world);
-        let place = |p: &[f32; 3]| scene_from_world * Point3::from(p.map(f64::from));
-        let points: Vec<(Vector3<f64>, Vector3<f64>)> = self
-            .places
-            .iter()
-            .zip(&self.flat)
-            .map(|(p, n)| (place(p).coords, scene_from_world.isometry.rotation * n.cast::<f64>()))
-            .collect();
+        let turned = |n: &Normals| scene_from_world.isometry.rotation * n.flat.cast::<f64>();
+        let of_scene = |point: &Point| {
+            let place = (scene_from_world * Point3::from(point.place.map(f64::from))).coords;
+            Some((place, turned(point.normals.as_ref()?)))
+        };
+        let points: Vec<Option<(Vector3<f64>, Vector3<f64>)>> = self.0.iter().map(of_scene).collect();
         let mut is_seen = vec![false; points.len()];
         for view in views {
             let picture = DepthPicture::of(view, &in_scene.positions, &in_scene.triangles);
-            is_seen.par_iter_mut().zip(&points).for_each(|(seen, (place, normal))| {
-                *seen = *seen || picture.sees(place, normal).is_some();
+            is_seen.par_iter_mut().zip(&points).for_each(|(seen, point)| {
+                *seen = *seen || point.is_some_and(|(place, normal)| picture.sees(&place, &normal).is_some());
             });
         }
-        let mut seen = is_seen.iter();
-        self.places.retain(|_| seen.next() == Some(&true));
-        let mut seen = is_seen.iter();
-        self.normals.retain(|_| seen.next() == Some(&true));
+        let mut is_seen = is_seen.into_iter();
+        self.0.retain(|_| is_seen.next() == Some(true));
     }
 
     /// For each point the distance to the nearest place of `other`, and the angle between their normals in degrees.
     fn distances(&self, other: &Surface) -> Vec<(f64, Option<f64>)> {
-        let one = |(i, place): (usize, &[f32; 3])| {
-            let (distance, normal) = other.nearest(*place);
-            let angle = |(a, b): (&Vector3<f32>, [f32; 3])| {
-                f64::from(a.dot(&Vector3::from(b)).clamp(-1.0, 1.0).acos()).to_degrees()
+        let one = |point: &Point| {
+            let (distance, normal) = other.nearest(point.place);
+            let angle = |(a, b): (&Normals, [f32; 3])| {
+                f64::from(a.shaded.dot(&Vector3::from(b)).clamp(-1.0, 1.0).acos()).to_degrees()
             };
-            (f64::from(distance), self.normals.get(i).zip(normal).map(angle))
+            (f64::from(distance), point.normals.as_ref().zip(normal).map(angle))
         };
-        self.places.par_iter().enumerate().map(one).collect()
+        self.0.par_iter().map(one).collect()
     }
 }
 

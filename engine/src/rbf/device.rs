@@ -6,10 +6,11 @@
 
 use super::descent::{Rates, SETTINGS};
 use super::field::{AnyDecoder, Field, Kernels};
+use crate::on_device::OnDevice;
 use crate::train::in_units;
 use crate::{Error, Result};
 use tessera_kernels::adam::cuda::{Adam, AdamUpdate, Moments};
-use tessera_kernels::device::{Buffer, Device, DeviceError, Pinned, Stream};
+use tessera_kernels::device::{Buffer, Device, Pinned, Stream};
 use tessera_kernels::hash_grid::cuda::{Batch, Grid, RowsIn, RowsOut};
 use tessera_kernels::rbf::KernelParameters;
 use tessera_kernels::rbf::cuda::{
@@ -82,8 +83,6 @@ struct Costs {
     under_way: bool,
     latest: f64,
 }
-
-type OnDevice<T> = std::result::Result<T, DeviceError>;
 
 impl Learned {
     fn upload(device: &Device, values: &[f32]) -> OnDevice<Self> {

@@ -49,6 +49,37 @@ pub fn fast_device() -> Device {
     open(4 << 30, false)
 }
 
+/// The GPU that tests run on when they are asked for by `--ignored gpu`: the one with the number TESSERA_GPU, 0 by default.
+///
+/// # Panics
+/// When it cannot be used: whoever asks for these tests wants to know.
+pub fn gpu() -> Device {
+    let number = std::env::var("TESSERA_GPU").ok().and_then(|number| number.parse().ok()).unwrap_or(0);
+    tessera_kernels::device::cuda::open(number).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Makes tests of functions that are told how to open a device: each runs on the emulator, opened by the function of this crate that is named first, and
+/// on a GPU where there is one.
+#[macro_export]
+macro_rules! on_devices {
+    ($emulated:ident: $($test:ident)*) => {
+        mod emulator {$(
+            #[test]
+            fn $test() {
+                super::$test(&$crate::$emulated);
+            }
+        )*}
+
+        mod gpu {$(
+            #[test]
+            #[ignore = "needs an NVIDIA GPU"]
+            fn $test() {
+                super::$test(&$crate::gpu);
+            }
+        )*}
+    };
+}
+
 fn open(bytes: u64, checked: bool) -> Device {
     let properties = Properties {
         name: "the emulator".to_owned(),

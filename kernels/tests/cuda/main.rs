@@ -1,7 +1,5 @@
 //! Every CUDA kernel against the CPU: the same bodies on the emulator and, where there is one, on a GPU.
 
-#[path = "../common/gpu.rs"]
-mod opened;
 #[path = "../common/scenes.rs"]
 mod scenes;
 #[path = "../common/splat_renderer.rs"]
@@ -40,7 +38,7 @@ macro_rules! on_devices {
                 #[test]
                 #[ignore = "needs an NVIDIA GPU"]
                 fn $test() {
-                    crate::$module::$test(&crate::opened::gpu());
+                    crate::$module::$test(&tessera_emulator::gpu());
                 }
             )*}
         )*}

@@ -5,25 +5,13 @@ use super::super::config::Rates;
 use super::super::model::Tensor;
 use super::PURPOSE;
 use crate::Result;
+use crate::on_device::{Latest, OnDevice};
 use tessera_kernels::adam::AdamSettings;
 use tessera_kernels::adam::cuda::{Adam, AdamUpdate, Moments};
 use tessera_kernels::anchor_decoder::AnchorDecoder;
 use tessera_kernels::anchor_decoder::cuda::{AnchorGradients, Anchors, Observed};
 use tessera_kernels::colour_grid::cuda::ColourGrids;
-use tessera_kernels::device::{Buffer, Device, DeviceError, Stream};
-
-type OnDevice<T> = std::result::Result<T, DeviceError>;
-
-/// Where the latest numbers are.
-#[derive(Clone, Copy, PartialEq)]
-enum Latest {
-    /// Those of the host are others than the device's.
-    Host,
-    /// The device has taken steps.
-    Device,
-    /// They are the same.
-    Both,
-}
+use tessera_kernels::device::{Buffer, Device, Stream};
 
 /// Numbers that are learned, with room for more rows than there are; those are zero, and stay so.
 struct Learned {

@@ -49,7 +49,8 @@ fn turned(a: &[f32], b: &[f32], before: &[f32], off: f32) -> (usize, usize) {
     (turned, a.iter().zip(before).filter(|(a, before)| a != before).count())
 }
 
-fn steps_are_those_of_the_cpu(device: &Device) {
+fn steps_are_those_of_the_cpu(open: &dyn Fn() -> Device) {
+    let device = &open();
     let config = small();
     let (mut on_cpu, mut on_device) = (training(None, &config), training(Some(device), &config));
     let before = numbers(&on_cpu);
@@ -77,7 +78,8 @@ fn steps_are_those_of_the_cpu(device: &Device) {
     }
 }
 
-fn anchors_that_are_seen_are_those_of_the_cpu(device: &Device) {
+fn anchors_that_are_seen_are_those_of_the_cpu(open: &dyn Fn() -> Device) {
+    let device = &open();
     let mut training = training(Some(device), &small());
     training.ready_device().expect("room");
     let AnchorTraining { blocks, machine: Some(machine), .. } = &mut training else { panic!("it is not there") };
@@ -104,7 +106,8 @@ fn the_same_bits_come_out_after_a_resume_and_on_two_ranks(open: &dyn Fn() -> Dev
 }
 
 /// Between two changes of the anchors.
-fn steady_steps_allocate_nothing(device: &Device) {
+fn steady_steps_allocate_nothing(open: &dyn Fn() -> Device) {
+    let device = &open();
     let config = AnchorsConfig { blocks: 1, steps: 400, refine_every: 100, resolution_schedule: false, ..small() };
     let mut training = training(Some(device), &config);
     let photos = training.blocks[0].frames.len() as u64;
@@ -122,83 +125,31 @@ fn steady_steps_allocate_nothing(device: &Device) {
     assert_eq!(asked.copies_to_host, 2 * 6, "2 steps ask for {asked:?}");
 }
 
-mod emulator {
-    use super::*;
+tessera_emulator::on_devices! {
+    fast_device: steps_are_those_of_the_cpu anchors_that_are_seen_are_those_of_the_cpu the_same_bits_come_out_after_a_resume_and_on_two_ranks steady_steps_allocate_nothing
+}
 
-    #[test]
-    fn steps_are_those_of_the_cpu() {
-        super::steps_are_those_of_the_cpu(&fast_device());
-    }
-
-    #[test]
-    fn anchors_that_are_seen_are_those_of_the_cpu() {
-        super::anchors_that_are_seen_are_those_of_the_cpu(&fast_device());
-    }
-
-    #[test]
-    fn the_same_bits_come_out_after_a_resume_and_on_two_ranks() {
-        super::the_same_bits_come_out_after_a_resume_and_on_two_ranks(&fast_device);
-    }
-
-    #[test]
-    fn steady_steps_allocate_nothing() {
-        super::steady_steps_allocate_nothing(&fast_device());
-    }
-
-    #[test]
-    fn too_little_memory_is_one_sentence_with_a_remedy() {
-        let device = device_with_memory(1 << 20);
-        let config = AnchorsConfig { max_anchors: 2000, ..small() };
-        let training = AnchorTraining::new(&terrain(), &config).expect("a plan");
-        let message = training.on(Some(&device)).map(drop).expect_err("1 MB is too little").to_string();
-        for part in ["GPU memory", "1.0 MiB free", "--set max_anchors", "--device cpu"] {
-            assert!(message.contains(part), "{part} is missing in: {message}");
-        }
-    }
-
-    /// But for what pictures and sums of gradients need, which come with the first step.
-    #[test]
-    fn the_plan_says_what_the_device_will_hold() {
-        let device = fast_device();
-        let config = AnchorsConfig { appearance: AppearanceModel::None, resolution_schedule: false, ..small() };
-        let mut training = training(Some(&device), &config);
-        let planned = training.memory_plan().total_on_device();
-        for k in 0..training.total_steps() {
-            step(&mut training, k);
-        }
-        let used = device.used_memory();
-        assert!(used <= planned && planned < 2 * used, "{planned} bytes are planned and {used} used");
+#[test]
+fn too_little_memory_is_one_sentence_with_a_remedy() {
+    let device = device_with_memory(1 << 20);
+    let config = AnchorsConfig { max_anchors: 2000, ..small() };
+    let training = AnchorTraining::new(&terrain(), &config).expect("a plan");
+    let message = training.on(Some(&device)).map(drop).expect_err("1 MB is too little").to_string();
+    for part in ["GPU memory", "1.0 MiB free", "--set max_anchors", "--device cpu"] {
+        assert!(message.contains(part), "{part} is missing in: {message}");
     }
 }
 
-mod gpu {
-    use super::*;
-
-    fn gpu() -> Device {
-        tessera_kernels::device::cuda::open(0).expect("a GPU")
+/// But for what pictures and sums of gradients need, which come with the first step.
+#[test]
+fn the_plan_says_what_the_device_will_hold() {
+    let device = fast_device();
+    let config = AnchorsConfig { appearance: AppearanceModel::None, resolution_schedule: false, ..small() };
+    let mut training = training(Some(&device), &config);
+    let planned = training.memory_plan().total_on_device();
+    for k in 0..training.total_steps() {
+        step(&mut training, k);
     }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn steps_are_those_of_the_cpu() {
-        super::steps_are_those_of_the_cpu(&gpu());
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn anchors_that_are_seen_are_those_of_the_cpu() {
-        super::anchors_that_are_seen_are_those_of_the_cpu(&gpu());
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn the_same_bits_come_out_after_a_resume_and_on_two_ranks() {
-        super::the_same_bits_come_out_after_a_resume_and_on_two_ranks(&gpu);
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn steady_steps_allocate_nothing() {
-        super::steady_steps_allocate_nothing(&gpu());
-    }
+    let used = device.used_memory();
+    assert!(used <= planned && planned < 2 * used, "{planned} bytes are planned and {used} used");
 }

@@ -17,30 +17,18 @@ mod step;
 use super::config::SurfaceConfig;
 use super::field::Field;
 use super::optimiser::{Optimiser, SETTINGS};
+use crate::on_device::{Latest, OnDevice};
 use crate::rays::{Pace, most_rays};
 use crate::train::{MemoryPlan, in_units};
 use crate::{Error, Result};
 use buffers::{Learned, Rays, Samples};
 use tessera_kernels::adam::cuda::{Adam, PairMoments, PairsAdam};
-use tessera_kernels::device::{Device, DeviceError, Pinned, Stream};
+use tessera_kernels::device::{Device, Pinned, Stream};
 use tessera_kernels::hash_grid::HashGrid;
 use tessera_kernels::hash_grid::cuda::Grid;
 use tessera_kernels::mlp;
 use tessera_kernels::occupancy::{OccupancyGrid, cuda as occupancy};
 use tessera_kernels::sdf_render::cuda::{Blending, Conditions, Looks, Opacities, SumParts};
-
-type OnDevice<T> = std::result::Result<T, DeviceError>;
-
-/// Where the latest parameters are.
-#[derive(Clone, Copy, PartialEq)]
-enum Latest {
-    /// Those of the host are others than the device's.
-    Host,
-    /// The device has taken steps.
-    Device,
-    /// They are the same.
-    Both,
-}
 
 /// A surface that is trained with CUDA kernels.
 pub(super) struct DeviceSurface {

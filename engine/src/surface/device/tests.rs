@@ -52,7 +52,8 @@ fn turned(a: &[f32], b: &[f32], before: &[f32], off: f32) -> (usize, usize) {
     (turned, a.iter().zip(before).filter(|(a, before)| a != before).count())
 }
 
-fn steps_are_those_of_the_cpu(device: &Device) {
+fn steps_are_those_of_the_cpu(open: &dyn Fn() -> Device) {
+    let device = &open();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (capture, config) = (still_life(folder.path()), config());
     let mut on_cpu = training(None, &capture, &config);
@@ -80,7 +81,8 @@ fn steps_are_those_of_the_cpu(device: &Device) {
 }
 
 /// Towards a sphere beside the middle.
-fn fits_are_those_of_the_cpu(device: &Device) {
+fn fits_are_those_of_the_cpu(open: &dyn Fn() -> Device) {
+    let device = &open();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = still_life(folder.path());
     let config = SurfaceConfig { guide_steps: 8, fit_steps: 4, ..config() };
@@ -136,7 +138,8 @@ fn the_same_bits_come_out_each_time_and_after_a_resume(open: &dyn Fn() -> Device
 }
 
 /// Between two looks at the cells that rays visit.
-fn steady_steps_allocate_nothing(device: &Device) {
+fn steady_steps_allocate_nothing(open: &dyn Fn() -> Device) {
+    let device = &open();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let capture = still_life(folder.path());
     let config = SurfaceConfig { steps: 100, ..config() };
@@ -155,83 +158,31 @@ fn steady_steps_allocate_nothing(device: &Device) {
     assert_eq!((asked.copies_to_host, asked.bytes_to_host), (16, 4 * (4 + 4 + 12 + 64)), "4 steps ask for {asked:?}");
 }
 
-mod emulator {
-    use super::*;
+tessera_emulator::on_devices! {
+    fast_device: steps_are_those_of_the_cpu fits_are_those_of_the_cpu the_same_bits_come_out_each_time_and_after_a_resume steady_steps_allocate_nothing
+}
 
-    #[test]
-    fn steps_are_those_of_the_cpu() {
-        super::steps_are_those_of_the_cpu(&fast_device());
-    }
-
-    #[test]
-    fn fits_are_those_of_the_cpu() {
-        super::fits_are_those_of_the_cpu(&fast_device());
-    }
-
-    #[test]
-    fn the_same_bits_come_out_each_time_and_after_a_resume() {
-        super::the_same_bits_come_out_each_time_and_after_a_resume(&fast_device);
-    }
-
-    #[test]
-    fn steady_steps_allocate_nothing() {
-        super::steady_steps_allocate_nothing(&fast_device());
-    }
-
-    #[test]
-    fn too_little_memory_is_one_sentence_with_a_remedy() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let capture = still_life(folder.path());
-        let device = device_with_memory(1 << 20);
-        let refused = SurfaceTraining::on(Some(&device), &capture, &config()).expect_err("1 MB is too little");
-        let message = refused.to_string();
-        for part in ["GPU memory", "1.0 MiB free", "--set samples", "--device cpu"] {
-            assert!(message.contains(part), "{part} is missing in: {message}");
-        }
-    }
-
-    /// But for the parts of sums over samples, which come with the first step.
-    #[test]
-    fn the_plan_says_what_the_device_will_hold() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let capture = still_life(folder.path());
-        let device = fast_device();
-        let mut training = training(Some(&device), &capture, &config());
-        let planned = training.memory_plan().total_on_device();
-        training.ready_device().expect("room");
-        let used = device.used_memory();
-        assert!(used <= planned && planned < used + used / 4, "{planned} bytes are planned and {used} used");
+#[test]
+fn too_little_memory_is_one_sentence_with_a_remedy() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = still_life(folder.path());
+    let device = device_with_memory(1 << 20);
+    let refused = SurfaceTraining::on(Some(&device), &capture, &config()).expect_err("1 MB is too little");
+    let message = refused.to_string();
+    for part in ["GPU memory", "1.0 MiB free", "--set samples", "--device cpu"] {
+        assert!(message.contains(part), "{part} is missing in: {message}");
     }
 }
 
-mod gpu {
-    use super::*;
-
-    fn gpu() -> Device {
-        tessera_kernels::device::cuda::open(0).expect("a GPU")
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn steps_are_those_of_the_cpu() {
-        super::steps_are_those_of_the_cpu(&gpu());
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn fits_are_those_of_the_cpu() {
-        super::fits_are_those_of_the_cpu(&gpu());
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn the_same_bits_come_out_each_time_and_after_a_resume() {
-        super::the_same_bits_come_out_each_time_and_after_a_resume(&gpu);
-    }
-
-    #[test]
-    #[ignore = "needs an NVIDIA GPU"]
-    fn steady_steps_allocate_nothing() {
-        super::steady_steps_allocate_nothing(&gpu());
-    }
+/// But for the parts of sums over samples, which come with the first step.
+#[test]
+fn the_plan_says_what_the_device_will_hold() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = still_life(folder.path());
+    let device = fast_device();
+    let mut training = training(Some(&device), &capture, &config());
+    let planned = training.memory_plan().total_on_device();
+    training.ready_device().expect("room");
+    let used = device.used_memory();
+    assert!(used <= planned && planned < used + used / 4, "{planned} bytes are planned and {used} used");
 }

@@ -7,6 +7,7 @@
 
 use super::super::model::{Rates, VideoModel};
 use super::{ADAM, Machine, Shot, State, loss_settings};
+use crate::on_device::Latest;
 use crate::splats::machine::comparison::Comparison;
 use crate::train::{MemoryPlan, in_units};
 use crate::{Error, Result};
@@ -20,17 +21,6 @@ use tessera_kernels::splat::{Counts, RenderSettings, Rendering};
 
 /// (splat, tile) pairs that are expected for each Gaussian.
 const PAIRS_EACH: usize = 4;
-
-/// Where the latest Gaussians are.
-#[derive(Clone, Copy, PartialEq)]
-enum Latest {
-    /// Those of the host are others than the device's.
-    Host,
-    /// The device has taken steps.
-    Device,
-    /// They are the same.
-    Both,
-}
 
 /// Gaussians in space and time that are trained with CUDA kernels.
 pub struct DeviceMachine {
