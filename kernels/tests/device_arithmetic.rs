@@ -73,10 +73,12 @@ fn a_warp_multiplies_matrices(device: &Device) {
         (0..16 * 8).map(|i| c[i] + (0..16).map(|k| a[i / 8 * 16 + k] * b[8 * k + i % 8]).sum::<f32>()).collect();
     let stream = device.stream().expect("a stream");
     let [a, b, c] = [&a, &b, &c].map(|matrix| device.upload(matrix, "a matrix").expect("memory"));
-    let mut d = device.buffer::<f32>(16 * 8, "the product").expect("memory");
+    let mut d = device.buffer::<f32>(2 * 16 * 8, "the products").expect("memory");
     let kernel = device.kernel(&SELF_TEST, "multiply_matrices").expect("the kernel");
     kernel.launch(&stream, Launch::blocks(1, 32), (&a, &b, &c, &mut d)).expect("a launch");
-    assert_eq!(d.read(&stream).expect("the product"), expected);
+    for (product, kind) in d.read(&stream).expect("the products").chunks(16 * 8).zip(["f16", "bf16"]) {
+        assert_eq!(product, expected, "by {kind}");
+    }
 }
 
 mod emulator {

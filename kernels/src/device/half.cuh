@@ -62,3 +62,4 @@ __device__ __forceinline__ float to_float(bf16 value) { return __uint_as_float(s
 __device__ __forceinline__ u32 pack(f16 low, f16 high) { return low.bits | static_cast<u32>(high.bits) << 16; }
 __device__ __forceinline__ f16 low_half(u32 pair) { return {static_cast<u16>(pair & 0xffffu)}; }
 __device__ __forceinline__ f16 high_half(u32 pair) { return {static_cast<u16>(pair >> 16)}; }
+__device__ __forceinline__ u32 pack(bf16 low, bf16 high) { return low.bits | static_cast<u32>(high.bits) << 16; }
