@@ -111,10 +111,11 @@ fn without_comments(text: &str) -> String {
 }
 
 /// Files that sources include, by the names that they include them with.
-pub static HEADERS: [Source; 20] = [
+pub static HEADERS: [Source; 21] = [
     Source::new("device/cuda.cuh", include_str!("cuda.cuh")),
     Source::new("device/half.cuh", include_str!("half.cuh")),
     Source::new("device/matrix.cuh", include_str!("matrix.cuh")),
+    Source::new("device/tile_product.cuh", include_str!("tile_product.cuh")),
     Source::new("adam/adam.cuh", include_str!("../adam/adam.cuh")),
     Source::new("adam/packed.cuh", include_str!("../adam/packed.cuh")),
     Source::new("anchor_decoder/cuda/anchors.cuh", include_str!("../anchor_decoder/cuda/anchors.cuh")),
@@ -135,7 +136,7 @@ pub static HEADERS: [Source; 20] = [
 ];
 
 /// Every source of this crate.
-pub static SOURCES: [&Source; 35] = [
+pub static SOURCES: [&Source; 38] = [
     &super::SELF_TEST,
     &crate::adam::cuda::ADAM,
     &crate::adam::cuda::LISTED,
@@ -144,6 +145,8 @@ pub static SOURCES: [&Source; 35] = [
     &crate::anchor_decoder::cuda::LEARN,
     &crate::camera_projection::cuda::SELF_TEST,
     &crate::colour_grid::cuda::COLOUR_GRID,
+    &crate::dense::cuda::DENSE,
+    &crate::dense::cuda::ROWS,
     &crate::gaussian4d::cuda::SLICE,
     &crate::hash_grid::cuda::GRID,
     &crate::image_loss::cuda::DEPTH,
@@ -162,6 +165,7 @@ pub static SOURCES: [&Source; 35] = [
     &crate::sort::cuda::RADIX,
     &crate::sort::cuda::SCAN,
     &crate::sparse_attention::cuda::ATTENTION,
+    &crate::sparse_conv::cuda::CONVOLUTION,
     &crate::splat::cuda::PROJECT,
     &crate::splat::cuda::INSTANCES,
     &crate::splat::cuda::RASTERIZE,

@@ -20,9 +20,9 @@ const PIECE: usize = 64 * SITES;
 /// A convolution's kernel, `[K, C_in, C_out]`, and its bias, `[C_out]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Convolution {
-    inputs: usize,
-    outputs: usize,
-    of_each: usize,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) of_each: usize,
 }
 
 dispatch! {

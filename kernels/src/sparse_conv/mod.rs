@@ -8,6 +8,7 @@
 //! Features are `[N, C]`, a row for each site. Neighbours are found once for all layers that share their sites.
 
 mod convolution;
+pub mod cuda;
 mod resample;
 mod sites;
 

@@ -7,6 +7,7 @@ mod splat_renderer;
 
 mod anchors;
 mod attention;
+mod dense;
 mod fields;
 mod gaussians_4d;
 mod grids;
@@ -15,6 +16,7 @@ mod networks;
 mod packed;
 mod primitives;
 mod rows;
+mod sparse_conv;
 mod splats;
 mod surfaces;
 mod training;
@@ -50,6 +52,8 @@ on_devices! {
         points_project_as_on_the_cpu;
     anchors: decoded_anchors_are_those_of_the_cpu a_view_that_sees_no_anchor_has_no_splats_and_no_gradient;
     attention: attention_is_that_of_the_cpu attention_has_the_same_bits_each_time;
+    dense: products_are_those_of_the_cpu products_of_bf16_are_those_of_rounded_numbers activations_and_norms_are_those_of_the_cpu
+        rows_are_gathered_and_summed rows_are_modulated_by_sample;
     image_loss: losses_are_those_of_the_cpu;
     grids: encodings_are_those_of_the_cpu gradients_of_tables_are_those_of_the_cpu
         second_orders_are_those_of_the_cpu
@@ -62,6 +66,7 @@ on_devices! {
         a_listed_descent_is_gradients_then_adam a_moment_without_room_is_not_trained_on an_empty_moment_changes_nothing;
     packed: a_packed_descent_is_gradients_then_packed_adam packed_rows_move_with_their_codes
         words_are_drawn_as_the_floats_that_they_hold packed_steps_have_the_same_bits_each_time;
+    sparse_conv: convolutions_are_those_of_the_cpu means_of_children_are_sums_of_rows;
     splats: pictures_are_those_of_the_cpu gradients_are_those_of_the_cpu an_empty_scene_is_all_background
         splats_behind_the_camera_are_not_drawn broken_numbers_spoil_nothing
         the_order_of_blocks_changes_no_bit room_for_pairs_is_made_when_it_is_missing;
