@@ -19,6 +19,35 @@ fn a_kernel_adds_arrays() {
 }
 
 #[test]
+fn memory_is_used_again_in_the_order_of_a_stream() {
+    let device = device();
+    let stream = device.stream().expect("a stream");
+    let pooled = device.with_memory_of(&stream);
+    let kernel = device.kernel(&SELF_TEST, "add_arrays").expect("the kernel");
+    let before = device.traffic();
+    let mut sum = pooled.upload(&[1.0f32, 2.0, 3.0], "numbers").expect("memory");
+    for _ in 0..5 {
+        let mut twice = pooled.buffer::<f32>(3, "numbers").expect("memory");
+        kernel.launch(&stream, Launch::linear(3, 32), (&sum, &sum, &mut twice, 3u32)).expect("a launch");
+        sum = twice;
+    }
+    assert_eq!(sum.read(&stream).expect("numbers"), [32.0, 64.0, 96.0]);
+    assert_eq!((device.traffic() - before).allocations, 2, "two are there at a time");
+    assert_eq!(device.used_memory(), 12, "what no buffer has is not counted");
+    drop((sum, pooled));
+    assert_eq!(device.used_memory(), 0);
+}
+
+#[test]
+fn memory_that_is_kept_makes_room_for_other_sizes() {
+    let device = device_with_memory(4096);
+    let stream = device.stream().expect("a stream");
+    let pooled = device.with_memory_of(&stream);
+    drop(pooled.zeros::<f32>(700, "numbers").expect("memory"));
+    assert!(pooled.zeros::<f32>(800, "other numbers").is_ok(), "3200 of 4096 bytes, once 2800 are given back");
+}
+
+#[test]
 fn blocks_are_summed_with_shuffles_and_atomics() {
     let device = device();
     let stream = device.stream().expect("a stream");

@@ -233,7 +233,7 @@ impl<T: Element> Buffer<T> {
 impl<T: Element> Drop for Buffer<T> {
     fn drop(&mut self) {
         if self.address != 0 {
-            self.device.free(self.address, self.bytes());
+            self.device.free(self.address, self.bytes(), align_of::<T>());
         }
     }
 }

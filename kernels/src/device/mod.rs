@@ -24,6 +24,7 @@ pub mod cuda;
 mod error;
 mod launch;
 mod memory_plan;
+mod pool;
 mod precision;
 mod source;
 mod stream;
@@ -51,7 +52,7 @@ pub static SELF_TEST: Source = Source::new("device/self_test.cu", include_str!("
 
 /// Something that runs kernels. Clones are the same device.
 #[derive(Clone)]
-pub struct Device(Arc<Inner>);
+pub struct Device(Arc<Inner>, Option<Arc<pool::Pool>>);
 
 struct Inner {
     backend: Box<dyn Backend>,
@@ -74,7 +75,18 @@ impl Device {
     pub fn new(backend: Box<dyn Backend>) -> Self {
         let (used, most_used) = (AtomicU64::new(0), AtomicU64::new(0));
         let traffic = traffic::Counters::default();
-        Self(Arc::new(Inner { backend, kernels: Mutex::default(), used, most_used, traffic }))
+        Self(Arc::new(Inner { backend, kernels: Mutex::default(), used, most_used, traffic }), None)
+    }
+
+    /// The same device, whose buffers come from memory that is used again in the order of a stream: making one neither asks the driver nor waits.
+    /// All work on these buffers must be that stream's.
+    pub fn with_memory_of(&self, stream: &Stream) -> Self {
+        Self(Arc::clone(&self.0), Some(Arc::new(pool::Pool::new(stream.clone()))))
+    }
+
+    /// The stream on which new buffers are filled.
+    fn filling(&self) -> Result<Stream, DeviceError> {
+        self.1.as_ref().map_or_else(|| self.stream(), |pool| Ok(pool.stream.clone()))
     }
 
     /// Which kind of device it is.
@@ -121,9 +133,11 @@ impl Device {
     /// When there is not enough memory, or the device fails.
     pub fn zeros<T: Element>(&self, len: usize, purpose: &str) -> Result<Buffer<T>, DeviceError> {
         let mut buffer = self.buffer(len, purpose)?;
-        let stream = self.stream()?;
+        let stream = self.filling()?;
         buffer.clear(&stream)?;
-        stream.synchronize()?;
+        if self.1.is_none() {
+            stream.synchronize()?;
+        }
         Ok(buffer)
     }
 
@@ -133,7 +147,7 @@ impl Device {
     /// When there is not enough memory, or the device fails.
     pub fn upload<T: Element>(&self, values: &[T], purpose: &str) -> Result<Buffer<T>, DeviceError> {
         let mut buffer = self.buffer(values.len(), purpose)?;
-        buffer.write(0, values, &self.stream()?)?;
+        buffer.write(0, values, &self.filling()?)?;
         Ok(buffer)
     }
 
@@ -201,7 +215,23 @@ impl Device {
     }
 
     fn allocate(&self, bytes: usize, granule: usize, purpose: &str) -> Result<Address, DeviceError> {
-        let Some(address) = self.backend().allocate(bytes, granule)? else {
+        let address = match &self.1 {
+            None => self.ask(bytes, granule)?,
+            Some(pool) => {
+                let rounded = pool::Pool::rounded(self.kind(), bytes);
+                match pool.take(rounded, granule) {
+                    Some(address) => Some(address),
+                    None => match self.ask(rounded, granule)? {
+                        Some(address) => Some(address),
+                        None => {
+                            pool.release(self.backend());
+                            self.ask(rounded, granule)?
+                        }
+                    },
+                }
+            }
+        };
+        let Some(address) = address else {
             return Err(DeviceError::OutOfMemory {
                 wanted: bytes as u64,
                 purpose: purpose.to_owned(),
@@ -209,15 +239,25 @@ impl Device {
                 used: self.used_memory(),
             });
         };
-        self.0.traffic.allocated();
         let used = self.0.used.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
         self.0.most_used.fetch_max(used, Ordering::Relaxed);
         Ok(address)
     }
 
-    fn free(&self, address: Address, bytes: usize) {
-        // SAFETY: called by the buffer that owns the memory, when it goes.
-        unsafe { self.backend().free(address) };
+    fn ask(&self, bytes: usize, granule: usize) -> Result<Option<Address>, DeviceError> {
+        let address = self.backend().allocate(bytes, granule)?;
+        if address.is_some() {
+            self.0.traffic.allocated();
+        }
+        Ok(address)
+    }
+
+    fn free(&self, address: Address, bytes: usize, granule: usize) {
+        match &self.1 {
+            Some(pool) => pool.put(address, pool::Pool::rounded(self.kind(), bytes), granule),
+            // SAFETY: called by the buffer that owns the memory, when it goes.
+            None => unsafe { self.backend().free(address) },
+        }
         self.0.used.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
 }
