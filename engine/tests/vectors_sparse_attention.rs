@@ -1,4 +1,4 @@
-//! The layers of attention on sparse tokens against golden vectors, forward and backward, with both kinds of SIMD lanes.
+//! The layers of attention on sparse tokens against golden vectors, forward and backward, with both kinds of SIMD lanes and on a device.
 
 #[path = "../../kernels/tests/common/mod.rs"]
 mod common;
@@ -9,7 +9,9 @@ use rand_pcg::Pcg64;
 use std::sync::Arc;
 use tessera_engine::generate::model::{BlockSizes, Compression, Maker, SparseAttention, Tokens};
 use tessera_engine::generate::tape::{Initial, Parameter, Parameters, Tape, Var};
+use tessera_engine::generate::{Host, OnDevice, Place};
 use tessera_kernels::dense::Activation;
+use tessera_kernels::device::{Device, Precision};
 use tessera_kernels::simd::{Backend, best_backend, select_backend};
 use tessera_kernels::sparse_attention::{Heads, NONE, SetOrder, Sets};
 
@@ -18,10 +20,26 @@ fn attention_on_sparse_tokens_agrees() {
     for (variant, backend) in [("portable", Backend::Portable), ("best", best_backend())] {
         select_backend(backend);
         for_each_case("sparse_attention", variant, |case| match case.name {
-            "dsvt" => rotated_sets(case),
-            _ => spatial(case),
+            "dsvt" => rotated_sets(case, &on_the_host()),
+            _ => spatial(case, &on_the_host()),
         });
     }
+}
+
+tessera_emulator::on_devices! {
+    device: attention_on_sparse_tokens_agrees_on_a_device
+}
+
+fn attention_on_sparse_tokens_agrees_on_a_device(open: &dyn Fn() -> Device) {
+    let place: Arc<dyn Place> = Arc::new(OnDevice::new(&open(), Precision::Single).expect("kernels"));
+    for_each_case("sparse_attention", "device", |case| match case.name {
+        "dsvt" => rotated_sets(case, &place),
+        _ => spatial(case, &place),
+    });
+}
+
+fn on_the_host() -> Arc<dyn Place> {
+    Arc::new(Host)
 }
 
 fn coordinates(case: &Case) -> Vec<[i32; 4]> {
@@ -74,7 +92,7 @@ fn names(compression: Compression) -> Vec<(String, String)> {
     names
 }
 
-fn spatial(case: &Case) {
+fn spatial(case: &Case, place: &Arc<dyn Place>) {
     let compression = if case.has("ck_w") { Compression::Points } else { Compression::Neighbours };
     let heads = Heads { queries: case.size("heads"), keys: case.size("kv_heads"), width: case.size("head_dim") };
     let sizes =
@@ -84,6 +102,7 @@ fn spatial(case: &Case) {
     assert_eq!(tokens.coordinates, coordinates, "the vectors' tokens are in order");
     let width = case.shape("x")[1];
     let mut parameters = Parameters::default();
+    parameters.place_on(place);
     let rng = &mut Pcg64::seed_from_u64(0);
     let mut maker = Maker { parameters: &mut parameters, rng: Some(rng), prefix: String::new() };
     let layer = SparseAttention::new(&mut maker, width, heads, sizes.compression, case.size("topk"), compression);
@@ -96,16 +115,16 @@ fn spatial(case: &Case) {
     let x = tape.parameter(x);
     let looked = layer.run(&mut tape, x, &tokens, case.size("window_shift") > 0);
     compare_blocks(case, &looked.blocks, &tokens, heads);
-    case.compare("y", tape.values(looked.out));
-    case.compare("gate", tape.values(looked.gates));
+    case.compare("y", &tape.read(looked.out).expect("numbers"));
+    case.compare("gate", &tape.read(looked.gates).expect("numbers"));
     let columns = heads.queries * heads.width;
     for (name, part) in ["o_cmp", "o_slc", "o_win"].into_iter().zip(looked.parts) {
-        let values = tape.values(part);
+        let values = tape.read(part).expect("numbers");
         let rows = case.i32("rows");
         let rows: Vec<f32> = rows.iter().flat_map(|r| values[*r as usize * columns..][..columns].to_vec()).collect();
         case.compare(name, &rows);
     }
-    let found = tape.backward(vec![(looked.out, case.f32("v_y"))]);
+    let found = tape.backward(vec![(looked.out, case.f32("v_y"))]).expect("gradients");
     let in_order: Vec<Option<Vec<f32>>> = names.iter().map(|(own, _)| found[index(&parameters, own)].clone()).collect();
     compare_gradients(case, &parameters, &names, &in_order);
 }
@@ -119,7 +138,7 @@ fn compare_blocks(case: &Case, blocks: &[u32], tokens: &Tokens, heads: Heads) {
     let count = blocks.len() / heads.keys / tokens.coordinates.len();
     let mut first = vec![0; tokens.sample_ends.len() + 1];
     for (sample, end) in tokens.sample_ends.iter().enumerate() {
-        first[sample + 1] = tokens.block_ends.partition_point(|block| block <= end) as i32;
+        first[sample + 1] = tokens.block_ends.partition_point(|block| *block <= *end as usize) as i32;
     }
     let of_row = |(row, blocks): (usize, &[u32])| {
         let first = first[tokens.samples[row % tokens.samples.len()] as usize];
@@ -177,7 +196,7 @@ impl SetLayer {
     }
 }
 
-fn rotated_sets(case: &Case) {
+fn rotated_sets(case: &Case, place: &Arc<dyn Place>) {
     let coordinates = coordinates(case);
     let sizes = |name: &str| -> [i32; 3] {
         let values = case.option(name).as_array().expect("three sizes");
@@ -191,6 +210,7 @@ fn rotated_sets(case: &Case) {
     compare_sets(case, "shifted_window", &sets(sizes("shift_of_shifted_window"), SetOrder::Y), size);
 
     let mut parameters = Parameters::default();
+    parameters.place_on(place);
     let rng = &mut Pcg64::seed_from_u64(0);
     let mut names: Vec<String> = ["feat", "pos1", "pos2", "ln4_w", "ln4_b"].map(str::to_owned).to_vec();
     names.extend(["l1_", "l2_"].iter().flat_map(|layer| LAYER.map(|name| format!("{layer}{name}"))));
@@ -227,10 +247,10 @@ fn rotated_sets(case: &Case) {
     let sum = tape.add(x, feat);
     let block = tape.layer_norm(sum, 1e-5);
     let block = tape.affine(block, of("ln4_w"), of("ln4_b"));
-    case.compare("layer1_attention", tape.values(outputs[0]));
-    case.compare("layer1", tape.values(outputs[1]));
-    case.compare("block", tape.values(block));
-    let found = tape.backward(vec![(block, case.f32("v_block"))]);
+    case.compare("layer1_attention", &tape.read(outputs[0]).expect("numbers"));
+    case.compare("layer1", &tape.read(outputs[1]).expect("numbers"));
+    case.compare("block", &tape.read(block).expect("numbers"));
+    let found = tape.backward(vec![(block, case.f32("v_block"))]).expect("gradients");
     for (name, parts) in packed.iter().zip(found[names.len()..].chunks_exact(3)) {
         let whole = parts.iter().map(|part| part.clone().expect("a gradient")).collect::<Vec<_>>().concat();
         case.compare(&format!("d_{name}"), &whole);

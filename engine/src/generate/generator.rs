@@ -5,7 +5,7 @@
 
 use super::config::{GenerateConfig, PATCH};
 use super::data::{COARSE, SURROUNDINGS, Sample, Volume, blocks_near, surroundings};
-use super::tape::{Tape, Tensors};
+use super::tape::{Place, Tape, Tensors};
 use super::train::{Scale, Stage, Trainer, decoded, detail_rows, from_patches, given_back, normal};
 use crate::config::Config;
 use crate::{Error, Result};
@@ -14,6 +14,7 @@ use rand_pcg::Pcg64;
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use tessera_datasets::scene::Mesh;
 
 /// What the metadata calls the kind of file.
@@ -67,6 +68,11 @@ impl Generator {
         Ok(Self { trainer: trainer.clone(), scale })
     }
 
+    /// Says where layers are computed; on the host, if nobody says.
+    pub fn place_on(&mut self, place: &Arc<dyn Place>) {
+        self.trainer.place_on(place);
+    }
+
     /// Names of what it can make.
     pub fn classes(&self) -> &[String] {
         &self.trainer.classes
@@ -78,24 +84,30 @@ impl Generator {
     }
 
     /// A shape of a class, or of any: number `index` of those that the seed makes. Its mesh lies in the cube from 0 to 1, y up.
-    pub fn make(&self, class: Option<usize>, index: u64, making: &Making) -> Made {
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn make(&self, class: Option<usize>, index: u64, making: &Making) -> Result<Made> {
         let mixed = making.seed ^ (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut rng = Pcg64::seed_from_u64(mixed);
         let none = self.classes().len() as u32;
         let label = class.map_or(none, |class| class as u32);
-        let coarse = self.make_structure(label, making, &mut rng);
-        let fine = self.make_details(label, &coarse, making, &mut rng);
+        let coarse = self.make_structure(label, making, &mut rng)?;
+        let fine = self.make_details(label, &coarse, making, &mut rng)?;
         let mesh = Volume::new(&coarse, &fine).mesh();
-        Made { coarse, mesh }
+        Ok(Made { coarse, mesh })
     }
 
     /// What comes out when a shape goes through the autoencoder.
-    pub fn reconstruct(&self, sample: &Sample) -> Mesh {
-        let fine = given_back(&self.trainer.autoencoder, &self.trainer.learned[0].average, sample);
-        Volume::new(&sample.coarse, &fine).mesh()
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn reconstruct(&self, sample: &Sample) -> Result<Mesh> {
+        let fine = given_back(&self.trainer.autoencoder, &self.trainer.learned[0].average, sample)?;
+        Ok(Volume::new(&sample.coarse, &fine).mesh())
     }
 
-    fn make_structure(&self, label: u32, making: &Making, rng: &mut Pcg64) -> Vec<f32> {
+    fn make_structure(&self, label: u32, making: &Making, rng: &mut Pcg64) -> Result<Vec<f32>> {
         let noise = normal(rng, COARSE.pow(3));
         let none = self.classes().len() as u32;
         let tokens = flow(noise, making, |x, t| {
@@ -104,18 +116,18 @@ impl Generator {
             let side = COARSE / PATCH;
             let both = x.repeat(2);
             let out = self.trainer.structure.run(&mut tape, both, PATCH.pow(3), side, (&[t, t], &[label, none]));
-            guided(tape.values(out), making.guidance)
-        });
+            Ok(guided(&tape.take(out)?, making.guidance))
+        })?;
         let mut coarse = from_patches(&tokens);
         coarse.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
-        coarse
+        Ok(coarse)
     }
 
-    fn make_details(&self, label: u32, coarse: &[f32], making: &Making, rng: &mut Pcg64) -> Vec<f32> {
+    fn make_details(&self, label: u32, coarse: &[f32], making: &Making, rng: &mut Pcg64) -> Result<Vec<f32>> {
         let latent = self.trainer.config.latent;
         let blocks = blocks_near(coarse);
         if blocks.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let at = |sample: i32| blocks.iter().map(move |b| [sample, b[0] as i32, b[1] as i32, b[2] as i32]);
         let both: Vec<[i32; 4]> = at(0).chain(at(1)).collect();
@@ -129,10 +141,10 @@ impl Generator {
             let rows = detail_rows(&tokens.order, &x.repeat(2), &given, latent);
             let mut tape = Tape::without_gradients(&self.trainer.learned[2].average);
             let out = self.trainer.detail.run(&mut tape, rows, &tokens, (&[t, t], &[label, none]));
-            let values = tape.values(out);
+            let values = tape.take(out)?;
             let in_order: Vec<f32> = back.iter().flat_map(|i| values[i * latent..][..latent].iter().copied()).collect();
-            guided(&in_order, making.guidance)
-        });
+            Ok(guided(&in_order, making.guidance))
+        })?;
         self.scale.widen(&mut made);
         let blocks: Vec<[i32; 4]> = at(0).collect();
         decoded(&self.trainer.autoencoder, &self.trainer.learned[0].average, &blocks, made)
@@ -156,17 +168,21 @@ impl Generator {
 }
 
 /// From noise at time 1 to time 0 by steps of Euler.
-fn flow(mut x: Vec<f32>, making: &Making, mut velocity: impl FnMut(&[f32], f32) -> Vec<f32>) -> Vec<f32> {
+fn flow(
+    mut x: Vec<f32>,
+    making: &Making,
+    mut velocity: impl FnMut(&[f32], f32) -> Result<Vec<f32>>,
+) -> Result<Vec<f32>> {
     let time = |i: usize| {
         let even = 1.0 - i as f32 / making.steps as f32;
         making.shift * even / (1.0 + (making.shift - 1.0) * even)
     };
     for i in 0..making.steps {
         let (now, next) = (time(i), time(i + 1));
-        let v = velocity(&x, now);
+        let v = velocity(&x, now)?;
         x.iter_mut().zip(v).for_each(|(x, v)| *x += (next - now) * v);
     }
-    x
+    Ok(x)
 }
 
 /// The second half, and by so much from it to the first.

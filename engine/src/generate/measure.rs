@@ -309,7 +309,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// How much of a shape's surface is within half a voxel of that after the autoencoder, and the reverse.
 fn f_score(generator: &Generator, sample: &Sample) -> Result<f64> {
     let half = 0.5 / super::data::FINE as f32;
-    let meshes = [Volume::new(&sample.coarse, &sample.fine).mesh(), generator.reconstruct(sample)];
+    let meshes = [Volume::new(&sample.coarse, &sample.fine).mesh(), generator.reconstruct(sample)?];
     let surfaces = [MeshDistance::new(&meshes[0])?, MeshDistance::new(&meshes[1])?];
     let near = |from: usize| -> f64 {
         let mut rng = Pcg64::seed_from_u64(from as u64);

@@ -25,6 +25,7 @@ pub use config::GenerateConfig;
 pub use data::Data;
 pub use generator::{Generator, Making};
 pub use sheet::contact_sheet;
+pub use tape::{Host, OnDevice, Place};
 pub use train::{Stage, TrainProgress, Trainer};
 
 #[cfg(test)]

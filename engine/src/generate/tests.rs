@@ -1,11 +1,12 @@
 use super::data::{CLASSES, Sample, Volume, made};
 use super::measure::{Cloud, compare, is_one_closed_part};
-use super::tape::{Initial, Parameters, Tape, Var};
+use super::tape::{Initial, OnDevice, Parameters, Place, Tape, Var};
 use super::*;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tessera_kernels::device::{Device, Precision};
 
 /// A function of two matrices that is linear in each: differences are derivatives, however long the step.
 fn check_bilinear(shapes: [[usize; 2]; 2], run: impl Fn(&mut Tape<'_>, [Var; 2]) -> Var) {
@@ -18,7 +19,7 @@ fn check_bilinear(shapes: [[usize; 2]; 2], run: impl Fn(&mut Tape<'_>, [Var; 2])
         let mut tape = Tape::without_gradients(parameters);
         let inputs = both.map(|x| tape.parameter(x));
         let out = run(&mut tape, inputs);
-        tape.values(out).to_vec()
+        tape.take(out).expect("numbers")
     };
     let by_out: Vec<f32> = value(&parameters).iter().map(|_| rng.random_range(-1.0..1.0)).collect();
     let loss = |parameters: &Parameters| -> f64 {
@@ -27,7 +28,7 @@ fn check_bilinear(shapes: [[usize; 2]; 2], run: impl Fn(&mut Tape<'_>, [Var; 2])
     let mut tape = Tape::new(&parameters);
     let inputs = both.map(|x| tape.parameter(x));
     let out = run(&mut tape, inputs);
-    let found = tape.backward(vec![(out, by_out.clone())]);
+    let found = tape.backward(vec![(out, by_out.clone())]).expect("gradients");
     for (which, parameter) in both.into_iter().enumerate() {
         let gradient = found[which].as_ref().expect("a gradient");
         for at in 0..gradient.len() {
@@ -144,10 +145,41 @@ fn a_training_that_was_stopped_anywhere_ends_in_the_same_bits() {
         second.write(&paths[1], true).expect("writable");
         let [a, b] = paths.map(|path| Generator::read(&path).expect("a model"));
         let making = Making { steps: 2, ..Making::default() };
-        let shapes = [&a, &b].map(|generator| generator.make(Some(2), 0, &making).coarse);
+        let shapes = [&a, &b].map(|generator| generator.make(Some(2), 0, &making).expect("a shape").coarse);
         assert!(shapes[0] == shapes[1], "stopped after {stop_after}: another shape");
         assert!(whole.same_as(&second), "stopped after {stop_after}: other bits");
     }
+}
+
+tessera_emulator::on_devices! {
+    device: steps_on_a_device_are_those_of_the_host
+}
+
+fn steps_on_a_device_are_those_of_the_host(open: &dyn Fn() -> Device) {
+    let config = GenerateConfig { autoencoder_steps: 1, structure_steps: 1, detail_steps: 1, ..tiny() };
+    let data = Data::made(1, 0, 3);
+    let place: Arc<dyn Place> = Arc::new(OnDevice::new(&open(), Precision::Single).expect("kernels"));
+    let trained = |place: Option<&Arc<dyn Place>>| {
+        let (never, mut losses) = (AtomicBool::new(false), Vec::new());
+        let mut trainer = Trainer::new(&config, &data.classes).expect("settings");
+        place.iter().for_each(|place| trainer.place_on(place));
+        trainer.train(&data.train[..2], &never, &mut |p| losses.push(p.loss), &mut |_| Ok(())).expect("a training");
+        (trainer, losses)
+    };
+    let ((host, expected), (device, losses)) = (trained(None), trained(Some(&place)));
+    for (loss, expected) in losses.iter().zip(&expected) {
+        assert!((loss - expected).abs() < 1e-4 * expected, "a loss of {loss} and not {expected}");
+    }
+    // Adam's first step is as long as the rate for every gradient, however small, so those near zero are no measure; the moments are.
+    let worst = host.largest_difference_of_moments(&device);
+    assert!(worst < 1e-3, "gradients differ by {worst} of their largest");
+    let making = Making { steps: 2, ..Making::default() };
+    let mut generator = Generator::of(&host).expect("a generator");
+    let expected = generator.make(Some(1), 0, &making).expect("a shape").coarse;
+    generator.place_on(&place);
+    let coarse = generator.make(Some(1), 0, &making).expect("a shape").coarse;
+    let off = coarse.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-4, "distances of made shapes are off by {off}");
 }
 
 #[test]

@@ -5,10 +5,11 @@
 use super::config::{GenerateConfig, PATCH};
 use super::data::{COARSE, SURROUNDINGS, Sample, VOXELS, surroundings};
 use super::model::{Autoencoder, DetailModel, Grid, StructureModel, divergence};
-use super::tape::{Parameters, Tape};
+use super::tape::{Parameters, Place, Tape};
 use crate::{Error, Result};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tessera_kernels::adam::Moments;
 
@@ -139,6 +140,14 @@ impl Trainer {
         Self::new(&self.config, classes)
     }
 
+    /// Says where layers are computed; on the host, if nobody says. Steps are those of the host either way.
+    pub fn place_on(&mut self, place: &Arc<dyn Place>) {
+        for learned in &mut self.learned {
+            learned.parameters.place_on(place);
+            learned.average.place_on(place);
+        }
+    }
+
     /// How it is trained.
     pub fn config(&self) -> &GenerateConfig {
         &self.config
@@ -161,6 +170,17 @@ impl Trainer {
             a.parameters.same_as(&b.parameters) && a.average.same_as(&b.average) && a.moments == b.moments
         };
         self.learned.iter().zip(&other.learned).all(|(a, b)| same(a, b))
+    }
+
+    /// The largest difference of gradients of first steps, relative to the largest gradient of each model.
+    #[cfg(test)]
+    pub(super) fn largest_difference_of_moments(&self, other: &Self) -> f32 {
+        let of = |own: &Learned, other: &Learned| {
+            let pairs = || own.moments.iter().zip(&other.moments).flat_map(|(a, b)| a.first.iter().zip(&b.first));
+            let largest = pairs().fold(0.0f32, |m, (a, _)| m.max(a.abs()));
+            pairs().fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest
+        };
+        self.learned.iter().zip(&other.learned).map(|(a, b)| of(a, b)).fold(0.0, f32::max)
     }
 
     /// Numbers that each of the models has.
@@ -194,7 +214,7 @@ impl Trainer {
             return Err(Error::setting("there are no shapes to learn from; hold out fewer"));
         }
         for stage in Stage::ALL {
-            let latents = if stage == Stage::Details { self.latents(data) } else { Vec::new() };
+            let latents = if stage == Stage::Details { self.latents(data)? } else { Vec::new() };
             let steps = self.steps(stage);
             let mut recent = None;
             while self.done(stage) < steps {
@@ -205,7 +225,7 @@ impl Trainer {
                     Stage::Autoencoder => self.step_autoencoder(data),
                     Stage::Structure => self.step_structure(data),
                     Stage::Details => self.step_details(data, &latents),
-                };
+                }?;
                 if !loss.is_finite() {
                     let name = stage.name();
                     return Err(Error::Diverged(format!("training of the {name} diverged; lower its rate with --set")));
@@ -235,7 +255,7 @@ impl Trainer {
         Pcg64::seed_from_u64(self.config.seed ^ mixed)
     }
 
-    fn step_autoencoder(&mut self, data: &[Sample]) -> f64 {
+    fn step_autoencoder(&mut self, data: &[Sample]) -> Result<f64> {
         let stage = Stage::Autoencoder;
         let mut rng = self.rng(stage);
         let chosen = choose(&mut rng, data, self.config.autoencoder_batch);
@@ -243,20 +263,20 @@ impl Trainer {
         let distances: Vec<f32> = chosen.iter().flat_map(|i| data[*i].fine.iter().copied()).collect();
         let mut tape = Tape::new(&self.learned[0].parameters);
         let [mean, log_variance] = self.autoencoder.encode(&mut tape, &grid, distances.clone());
-        let noise = normal(&mut rng, tape.values(mean).len());
+        let noise = normal(&mut rng, tape.rows(mean) * tape.columns(mean));
         let tokens = tape.drawn(mean, log_variance, noise);
         let out = self.autoencoder.decode(&mut tape, &grid, tokens);
-        let (error, by_out) = weighted_error(tape.values(out), &distances);
-        let (far, mut by) = divergence(tape.values(mean), tape.values(log_variance));
+        let (error, by_out) = weighted_error(&tape.read(out)?, &distances);
+        let (far, mut by) = divergence(&tape.read(mean)?, &tape.read(log_variance)?);
         by.iter_mut().flatten().for_each(|x| *x *= self.config.divergence);
         let [by_mean, by_log] = by;
-        let gradients = tape.backward(vec![(out, by_out), (mean, by_mean), (log_variance, by_log)]);
+        let gradients = tape.backward(vec![(out, by_out), (mean, by_mean), (log_variance, by_log)])?;
         let rate = self.rate(stage);
         self.learned[0].take(&gradients, rate, self.config.averaging);
-        error + f64::from(self.config.divergence) * far
+        Ok(error + f64::from(self.config.divergence) * far)
     }
 
-    fn step_structure(&mut self, data: &[Sample]) -> f64 {
+    fn step_structure(&mut self, data: &[Sample]) -> Result<f64> {
         let stage = Stage::Structure;
         let mut rng = self.rng(stage);
         let chosen = choose(&mut rng, data, self.config.structure_batch);
@@ -269,14 +289,14 @@ impl Trainer {
         let mut tape = Tape::new(&self.learned[1].parameters);
         let side = COARSE / PATCH;
         let out = self.structure.run(&mut tape, noisy, PATCH.pow(3), side, (&times, &labels));
-        let (loss, by_out) = mean_square(tape.values(out), &velocity);
-        let gradients = tape.backward(vec![(out, by_out)]);
+        let (loss, by_out) = mean_square(&tape.read(out)?, &velocity);
+        let gradients = tape.backward(vec![(out, by_out)])?;
         let rate = self.rate(stage);
         self.learned[1].take(&gradients, rate, self.config.averaging);
-        loss
+        Ok(loss)
     }
 
-    fn step_details(&mut self, data: &[Sample], latents: &[Vec<f32>]) -> f64 {
+    fn step_details(&mut self, data: &[Sample], latents: &[Vec<f32>]) -> Result<f64> {
         let stage = Stage::Details;
         let mut rng = self.rng(stage);
         let chosen = choose(&mut rng, data, self.config.detail_batch);
@@ -295,11 +315,11 @@ impl Trainer {
         let wanted = ordered(&tokens.order, &velocity, self.config.latent);
         let mut tape = Tape::new(&self.learned[2].parameters);
         let out = self.detail.run(&mut tape, rows, &tokens, (&times, &labels));
-        let (loss, by_out) = mean_square(tape.values(out), &wanted);
-        let gradients = tape.backward(vec![(out, by_out)]);
+        let (loss, by_out) = mean_square(&tape.read(out)?, &wanted);
+        let gradients = tape.backward(vec![(out, by_out)])?;
         let rate = self.rate(stage);
         self.learned[2].take(&gradients, rate, self.config.averaging);
-        loss
+        Ok(loss)
     }
 
     /// The class, or now and then none.
@@ -308,12 +328,12 @@ impl Trainer {
     }
 
     /// The tokens of all shapes with mean 0 and variance 1.
-    fn latents(&mut self, data: &[Sample]) -> Vec<Vec<f32>> {
+    fn latents(&mut self, data: &[Sample]) -> Result<Vec<Vec<f32>>> {
         let of = |sample: &Sample| encoded(&self.autoencoder, &self.learned[0].average, sample);
-        let mut all: Vec<Vec<f32>> = data.iter().map(of).collect();
+        let mut all: Vec<Vec<f32>> = data.iter().map(of).collect::<Result<_>>()?;
         let scale = self.scale.get_or_insert_with(|| Scale::of(&all, self.config.latent));
         all.iter_mut().for_each(|tokens| scale.narrow(tokens));
-        all
+        Ok(all)
     }
 }
 
@@ -347,11 +367,11 @@ impl Scale {
 }
 
 /// The tokens of a shape, as the autoencoder makes them.
-pub(super) fn encoded(autoencoder: &Autoencoder, parameters: &Parameters, sample: &Sample) -> Vec<f32> {
+pub(super) fn encoded(autoencoder: &Autoencoder, parameters: &Parameters, sample: &Sample) -> Result<Vec<f32>> {
     let grid = grid(std::iter::once(sample), autoencoder.shape().window);
     let mut tape = Tape::without_gradients(parameters);
     let [mean, _] = autoencoder.encode(&mut tape, &grid, sample.fine.clone());
-    tape.values(mean).to_vec()
+    tape.take(mean)
 }
 
 /// The blocks of several shapes, (shape, x, y, z).
@@ -457,8 +477,8 @@ fn weighted_error(values: &[f32], wanted: &[f32]) -> (f64, Vec<f32>) {
 }
 
 /// How well the autoencoder gives back the blocks of a shape: its distances after it.
-pub(super) fn given_back(autoencoder: &Autoencoder, parameters: &Parameters, sample: &Sample) -> Vec<f32> {
-    let tokens = encoded(autoencoder, parameters, sample);
+pub(super) fn given_back(autoencoder: &Autoencoder, parameters: &Parameters, sample: &Sample) -> Result<Vec<f32>> {
+    let tokens = encoded(autoencoder, parameters, sample)?;
     decoded(autoencoder, parameters, &coordinates(std::iter::once(sample)), tokens)
 }
 
@@ -468,12 +488,12 @@ pub(super) fn decoded(
     parameters: &Parameters,
     blocks: &[[i32; 4]],
     tokens: Vec<f32>,
-) -> Vec<f32> {
+) -> Result<Vec<f32>> {
     let grid = Grid::new(blocks.to_vec(), autoencoder.shape().window);
     let mut tape = Tape::without_gradients(parameters);
     let tokens = tape.constant(tokens, autoencoder.shape().latent);
     let out = autoencoder.decode(&mut tape, &grid, tokens);
-    let distances = tape.values(out).to_vec();
+    let distances = tape.take(out)?;
     assert_eq!(distances.len(), blocks.len() * VOXELS, "distances for each block");
-    distances
+    Ok(distances)
 }

@@ -17,7 +17,7 @@ mod run_folder;
 pub use checkpoint::{CheckpointReader, CheckpointWriter};
 pub use event::Event;
 pub(crate) use memory::in_units;
-pub use memory::{MemoryItem, MemoryPlan, available_memory};
+pub use memory::{AvailableMemory, MemoryItem, MemoryPlan, available_memory};
 pub use method::{Method, StepReport};
 pub(crate) use metrics_log::{Content as MetricsContent, Line as MetricsLine, MetricsLog};
 pub use run::{Outcome, RunOptions, run};

@@ -30,10 +30,10 @@ pub fn normalise(x: &[f32], columns: usize, epsilon: f32) -> Normalised {
     out
 }
 
-/// The gradient by the rows before, from that by the normalised ones.
-pub fn normalise_backward(normalised: &Normalised, columns: usize, by_values: &[f32]) -> Vec<f32> {
+/// The gradient by the rows before, from normalised rows, their scales, and the gradient by them.
+pub fn normalise_backward([values, scales]: [&[f32]; 2], columns: usize, by_values: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; by_values.len()];
-    let rows = normalised.values.par_chunks(ROWS * columns).zip(normalised.scales.par_chunks(ROWS));
+    let rows = values.par_chunks(ROWS * columns).zip(scales.par_chunks(ROWS));
     let parts = out.par_chunks_mut(ROWS * columns).zip(rows).zip(by_values.par_chunks(ROWS * columns));
     parts.for_each(|((out, (values, scales)), by_values)| {
         let rows = out.chunks_exact_mut(columns).zip(values.chunks_exact(columns)).zip(by_values.chunks_exact(columns));

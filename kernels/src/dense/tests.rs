@@ -82,7 +82,7 @@ fn normalised_rows_have_mean_zero_and_the_gradient_of_differences() {
     let (columns, rows) = (37, 70);
     let (x, d) = (random(&mut rng, columns * rows), random(&mut rng, columns * rows));
     let normalised = normalise(&x, columns, 1e-5);
-    let gradient = normalise_backward(&normalised, columns, &d);
+    let gradient = normalise_backward([&normalised.values, &normalised.scales], columns, &d);
     let row = rng.random_range(0..rows);
     let loss = |at: usize, step: f64| -> f64 {
         let mut own: Vec<f64> = x[row * columns..][..columns].iter().map(|x| f64::from(*x)).collect();

@@ -43,6 +43,11 @@ impl Convolution {
         Self { inputs, outputs, of_each: 1 }
     }
 
+    /// Channels of what comes out.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     /// Numbers of the kernel.
     pub fn weights(&self) -> usize {
         self.of_each * self.inputs * self.outputs

@@ -6,7 +6,7 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tessera_kernels::dense::Activation;
-use tessera_kernels::sparse_attention::{Blocks, Heads, select};
+use tessera_kernels::sparse_attention::{Blocks, Heads};
 use tessera_kernels::sparse_conv::{NEIGHBOURS, Neighbours};
 
 /// Added to variances of rows.
@@ -160,7 +160,7 @@ impl Compressor {
                 tape.pool(h, &tokens.compressed)
             }
             Self::Neighbours { norms, convs } => {
-                let normed = |tape: &mut Tape<'_>, x: Var, norm: &Norm, ends: &[usize]| {
+                let normed = |tape: &mut Tape<'_>, x: Var, norm: &Norm, ends: &Arc<Vec<u32>>| {
                     let groups = GROUPS.min(tape.columns(x));
                     let h = tape.group_norm(x, groups, ends, GROUP_EPSILON);
                     let h = tape.affine(h, norm.weight, norm.bias);
@@ -231,9 +231,8 @@ impl SparseAttention {
         let [means, values] = [(placed, 0), (v, 1)].map(|(x, which)| self.compress[which].run(tape, x, tokens));
         let (seen, attended) = tape.attention(self.heads, &tokens.to_means, [q, means, values]);
         let blocks = Blocks { ends: &tokens.block_ends, of_means: &tokens.of_means, count: self.count };
-        let selection =
-            select(self.heads, &tokens.to_means[0], [tape.values(q), tape.values(means)], &attended, blocks);
-        let (selected, _) = tape.attention(self.heads, &Arc::new(selection.patterns), [q, k, v]);
+        let (chosen, patterns) = tape.select(self.heads, &tokens.to_means, [q, means], &attended, blocks);
+        let (selected, _) = tape.attention(self.heads, &patterns, [q, k, v]);
         let window = &tokens.windows[usize::from(shifted)];
         let ordered = [q, k, v].map(|x| tape.gather(x, &window.order));
         let (near, _) = tape.attention(self.heads, &window.pattern, ordered);
@@ -244,7 +243,7 @@ impl SparseAttention {
         let [a, b, c] = [0, 1, 2].map(|i| tape.scale_rows(parts[i], gates, i));
         let sum = tape.add(a, b);
         let sum = tape.add(sum, c);
-        Looked { out: self.project[3].run(tape, sum), parts, gates, blocks: selection.blocks }
+        Looked { out: self.project[3].run(tape, sum), parts, gates, blocks: chosen }
     }
 }
 

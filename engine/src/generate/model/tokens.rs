@@ -49,13 +49,13 @@ pub struct Tokens {
     /// The sample of each.
     pub samples: Arc<Vec<u32>>,
     /// Where samples end.
-    pub sample_ends: Vec<usize>,
+    pub sample_ends: Arc<Vec<u32>>,
     /// Where selection blocks end.
     pub block_ends: Vec<usize>,
     /// The mean of each token.
     pub compressed: Arc<Compressed>,
     /// Where samples' means end.
-    pub compressed_ends: Vec<usize>,
+    pub compressed_ends: Arc<Vec<u32>>,
     /// The selection block of each mean.
     pub of_means: Vec<u32>,
     /// Neighbours of means.
@@ -95,14 +95,15 @@ impl Tokens {
             let [x, y, z] = [x, y, z].map(|x| x.rem_euclid(side));
             ((x * side + y) * side + z) as u32
         };
+        let short = |ends: &[usize]| Arc::new(ends.iter().map(|end| *end as u32).collect());
         let (ends, mean_ends) = (sample_ends(&coordinates, samples), sample_ends(means.coordinates(), samples));
         Self {
             samples: Arc::new(coordinates.iter().map(|c| c[0] as u32).collect()),
             to_means: Arc::new(vec![Pattern::of_blocks(&ends, &mean_ends)]),
-            sample_ends: ends,
+            sample_ends: short(&ends),
             block_ends,
             compressed: Arc::new(Compressed { parents, count: means.len() }),
-            compressed_ends: mean_ends,
+            compressed_ends: short(&mean_ends),
             of_means,
             compressed_neighbours: Arc::new(means.neighbours()),
             alone: Arc::new(Neighbours::alone(coordinates.len())),

@@ -5,8 +5,9 @@
 use super::super::model::Maker;
 use super::super::tape::{Initial, Parameter, Parameters, Tape, Var};
 use super::config::DenseVae;
-use super::layers::Norm;
+use super::layers::{Norm, alone};
 use super::weights::Wanted;
+use crate::Result;
 use std::sync::Arc;
 use tessera_kernels::dense::Activation;
 use tessera_kernels::sparse_conv::{CHILDREN, Neighbours, Sites};
@@ -132,42 +133,35 @@ impl DenseDecoder {
     }
 
     /// Logits of occupancy, `[S³]`, and S, from latent numbers `[side³, latent]`; z fastest in both.
-    pub fn decode(&self, parameters: &Parameters, latents: Vec<f32>, side: usize) -> (Vec<f32>, usize) {
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn decode(&self, parameters: &Parameters, latents: Vec<f32>, side: usize) -> Result<(Vec<f32>, usize)> {
+        let place = parameters.place();
         let (mut side, mut neighbours) = (side, neighbours_on(side));
-        let mut channels = self.latent;
-        let mut x = one(parameters, latents, &mut channels, |tape, x| self.input.run(tape, x, &neighbours));
+        let (mut channels, x) = (self.latent, place.give(latents)?);
+        let mut x = alone(parameters, x, channels, |tape, x| self.input.run(tape, x, &neighbours))?;
+        channels = x.len() / side.pow(3);
         for layer in &self.layers {
             match layer {
-                Layer::Res(block) => x = one(parameters, x, &mut channels, |tape, x| block.run(tape, x, &neighbours)),
+                Layer::Res(block) => {
+                    x = alone(parameters, x, channels, |tape, x| block.run(tape, x, &neighbours))?;
+                }
                 Layer::Up(conv, next) => {
-                    x = one(parameters, x, &mut channels, |tape, x| conv.run(tape, x, &neighbours));
-                    x = spread(&x, side, *next);
+                    x = alone(parameters, x, channels, |tape, x| conv.run(tape, x, &neighbours))?;
+                    x = place.give(spread(&*place.read(&x)?, side, *next))?;
                     (side, channels) = (TWO * side, *next);
                     neighbours = neighbours_on(side);
                 }
             }
         }
-        let logits = one(parameters, x, &mut channels, |tape, x| {
+        let logits = alone(parameters, x, channels, |tape, x| {
             let h = self.norm.run(tape, x);
             let h = tape.activation(h, Activation::Silu);
             self.output.run(tape, h, &neighbours)
-        });
-        (logits, side)
+        })?;
+        Ok((place.read(&logits)?.to_vec(), side))
     }
-}
-
-/// One layer, with a tape of its own, so that nothing is kept.
-fn one(
-    parameters: &Parameters,
-    x: Vec<f32>,
-    columns: &mut usize,
-    run: impl FnOnce(&mut Tape<'_>, Var) -> Var,
-) -> Vec<f32> {
-    let mut tape = Tape::without_gradients(parameters);
-    let x = tape.constant(x, *columns);
-    let y = run(&mut tape, x);
-    *columns = tape.columns(y);
-    tape.take(y)
 }
 
 fn neighbours_on(side: usize) -> Arc<Neighbours> {

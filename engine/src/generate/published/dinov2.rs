@@ -4,8 +4,8 @@
 //! each patch of 14 pixels a side.
 
 use super::super::model::{Linear, Maker};
-use super::super::tape::{Initial, Parameter, Parameters, Tape, Var};
-use super::layers::{Norm, SelfAttention, by_rows};
+use super::super::tape::{Initial, Numbers, Parameter, Parameters, Tape};
+use super::layers::{Norm, SelfAttention, alone, by_rows};
 use super::weights::Wanted;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -130,21 +130,24 @@ impl Dinov2 {
     }
 
     /// The tokens, `[1 + registers + side², width]`, each with mean 0 and variance 1, of a picture, `[3, size, size]`, whose colours were normalised.
-    pub fn tokens(&self, parameters: &Parameters, picture: &[f32]) -> Vec<f32> {
-        let mut x = self.first(parameters, picture);
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn tokens(&self, parameters: &Parameters, picture: &[f32]) -> Result<Vec<f32>> {
+        let mut x = parameters.place().give(self.first(parameters, picture)?)?;
         let count = x.len() / self.width;
         let pattern = Arc::new(vec![Pattern::of_blocks(&[count], &[count])]);
         for block in &self.blocks {
-            x = block.run(parameters, x, self.width, &pattern);
+            x = block.run(parameters, x, self.width, &pattern)?;
         }
         let mut tape = Tape::without_gradients(parameters);
-        let x = tape.constant(x, self.width);
+        let x = tape.continued(x, self.width);
         let x = tape.layer_norm(x, LAST_EPSILON);
         tape.take(x)
     }
 
     /// Tokens before the first block: places are added to those of the whole and of patches, registers have none.
-    fn first(&self, parameters: &Parameters, picture: &[f32]) -> Vec<f32> {
+    fn first(&self, parameters: &Parameters, picture: &[f32]) -> Result<Vec<f32>> {
         let (side, patch, size) = (self.side, self.patch, self.side * self.patch);
         let mut rows = Vec::with_capacity(picture.len());
         for at in 0..side * side {
@@ -158,40 +161,30 @@ impl Dinov2 {
         let mut tape = Tape::without_gradients(parameters);
         let x = tape.constant(rows, CHANNELS * patch * patch);
         let x = self.patches.run(&mut tape, x);
-        let patches = tape.take(x);
+        let patches = tape.take(x)?;
         let [class, registers, places] =
             [self.class, self.register_tokens, self.places].map(|parameter| parameters.values(parameter));
         let placed = class.iter().chain(&patches).zip(places.iter()).map(|(x, place)| x + place);
         let placed: Vec<f32> = placed.collect();
-        [&placed[..self.width], registers.as_slice(), &placed[self.width..]].concat()
+        Ok([&placed[..self.width], registers.as_slice(), &placed[self.width..]].concat())
     }
 }
 
 impl Block {
-    fn run(&self, parameters: &Parameters, x: Vec<f32>, width: usize, pattern: &Arc<Vec<Pattern>>) -> Vec<f32> {
-        let mut tape = Tape::without_gradients(parameters);
-        let x = tape.constant(x, width);
-        let h = self.norms[0].run(&mut tape, x);
-        let h = self.attention.run(&mut tape, h, pattern);
-        let h = scaled(&mut tape, h, self.scales[0]);
-        let x = tape.add(x, h);
-        let x = tape.take(x);
+    fn run(&self, parameters: &Parameters, x: Numbers, width: usize, pattern: &Arc<Vec<Pattern>>) -> Result<Numbers> {
+        let x = alone(parameters, x, width, |tape, x| {
+            let h = self.norms[0].run(tape, x);
+            let h = self.attention.run(tape, h, pattern);
+            let h = tape.scale_columns(h, self.scales[0]);
+            tape.add(x, h)
+        })?;
         by_rows(parameters, x, width, |tape, x| {
             let h = self.norms[1].run(tape, x);
             let h = self.mlp[0].run(tape, h);
             let h = tape.activation(h, Activation::GeluExact);
             let h = self.mlp[1].run(tape, h);
-            let h = scaled(tape, h, self.scales[1]);
+            let h = tape.scale_columns(h, self.scales[1]);
             tape.add(x, h)
         })
     }
-}
-
-/// Each column times a number.
-fn scaled(tape: &mut Tape<'_>, x: Var, by: Parameter) -> Var {
-    let by = tape.parameter(by);
-    let width = tape.columns(x);
-    let rows = tape.values(x).chunks_exact(width);
-    let values = rows.flat_map(|row| row.iter().zip(tape.values(by).iter()).map(|(x, by)| x * by)).collect();
-    tape.constant(values, width)
 }

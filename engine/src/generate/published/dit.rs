@@ -3,10 +3,11 @@
 //! Both predict the velocity of a rectified flow from noisy tokens, the time, and the tokens of a picture, to which every block pays attention.
 
 use super::super::model::{BlockSizes, Linear, Maker, Mlp, SparseAttention, Tokens, waves_of_place, waves_of_time};
-use super::super::tape::{Initial, Parameter, Parameters, Tape, Var};
+use super::super::tape::{Initial, Numbers, Parameter, Parameters, Tape, Var};
 use super::config::{DenseDit, SparseDit};
-use super::layers::{CrossAttention, Norm, SelfAttention, by_rows};
+use super::layers::{CrossAttention, Norm, SelfAttention, alone, by_rows};
 use super::weights::Wanted;
+use crate::Result;
 use std::sync::Arc;
 use tessera_kernels::dense::Activation;
 use tessera_kernels::sparse_attention::{Heads, Pattern};
@@ -153,9 +154,12 @@ impl Dit {
     }
 
     /// A condition as blocks see it.
-    pub fn condition(&self, parameters: &Parameters, condition: &Condition) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn condition(&self, parameters: &Parameters, condition: &Condition) -> Result<Numbers> {
         let (Some(layer), Some(places)) = (&self.condition, &condition.places) else {
-            return condition.tokens.clone();
+            return parameters.place().give(condition.tokens.clone());
         };
         let mut tape = Tape::without_gradients(parameters);
         let x = tape.constant(condition.tokens.clone(), self.condition_width);
@@ -163,20 +167,23 @@ impl Dit {
         let waves = places.iter().flat_map(|p| waves_of_place(*p, self.condition_width)).collect();
         let waves = tape.constant(waves, self.condition_width);
         let x = tape.add(x, waves);
-        tape.take(x)
+        tape.hand_on(x)
     }
 
     /// Velocities of tokens, `[N, latent]`, in the order of `over`, at a time (1 is noise) and with a condition as [`Self::condition`] makes it.
+    ///
+    /// # Errors
+    /// When a device fails.
     pub fn velocity(
         &self,
         parameters: &Parameters,
         x: &[f32],
         time: f32,
-        condition: &[f32],
+        condition: &Numbers,
         over: &Over<'_>,
-    ) -> Vec<f32> {
-        let time = self.time(parameters, time);
-        let mut x = self.placed(parameters, x, over);
+    ) -> Result<Vec<f32>> {
+        let time = self.time(parameters, time)?;
+        let mut x = self.placed(parameters, x, over)?;
         let pattern = match over {
             Over::All => {
                 let count = x.len() / self.width;
@@ -185,30 +192,28 @@ impl Dit {
             Over::Sparse(_) => Arc::default(),
         };
         for block in &self.blocks {
-            x = block.run(parameters, x, &time, (condition, self.condition_width), over, &pattern);
+            x = block.run(parameters, x, &time, (condition, self.condition_width), over, &pattern)?;
         }
-        let mut out = Vec::with_capacity(x.len() / self.width * self.latent);
         let mut tape = Tape::without_gradients(parameters);
-        let x = tape.constant(x, self.width);
+        let x = tape.continued(x, self.width);
         let x = tape.layer_norm(x, LAST_EPSILON);
         let x = self.output.run(&mut tape, x);
-        out.extend_from_slice(tape.values(x));
-        out
+        tape.take(x)
     }
 
     /// What a time becomes before the modulation of each block: `[width]`.
-    fn time(&self, parameters: &Parameters, time: f32) -> Vec<f32> {
+    fn time(&self, parameters: &Parameters, time: f32) -> Result<Numbers> {
         let mut tape = Tape::without_gradients(parameters);
         let x = tape.constant(waves_of_time(TIME_SCALE * time, TIME), TIME);
         let x = self.time[0].run(&mut tape, x);
         let x = tape.activation(x, Activation::Silu);
         let x = self.time[1].run(&mut tape, x);
         let x = tape.activation(x, Activation::Silu);
-        tape.take(x)
+        tape.hand_on(x)
     }
 
     /// Tokens at the width of the blocks, with their places.
-    fn placed(&self, parameters: &Parameters, x: &[f32], over: &Over<'_>) -> Vec<f32> {
+    fn placed(&self, parameters: &Parameters, x: &[f32], over: &Over<'_>) -> Result<Numbers> {
         let mut tape = Tape::without_gradients(parameters);
         let x = tape.constant(x.to_vec(), self.latent);
         let x = self.input.run(&mut tape, x);
@@ -222,10 +227,10 @@ impl Dit {
                 let waves = tokens.coordinates.iter().flat_map(place).collect();
                 tape.constant(waves, self.width)
             }
-            (None, Over::All) => return tape.take(x),
+            (None, Over::All) => return tape.hand_on(x),
         };
         let x = tape.add(x, places);
-        tape.take(x)
+        tape.hand_on(x)
     }
 }
 
@@ -233,24 +238,19 @@ impl Block {
     fn run(
         &self,
         parameters: &Parameters,
-        x: Vec<f32>,
-        time: &[f32],
-        (condition, condition_width): (&[f32], usize),
+        x: Numbers,
+        time: &Numbers,
+        (condition, condition_width): (&Numbers, usize),
         over: &Over<'_>,
         pattern: &Arc<Vec<Pattern>>,
-    ) -> Vec<f32> {
+    ) -> Result<Numbers> {
         let width = time.len();
-        let by = {
-            let mut tape = Tape::without_gradients(parameters);
-            let time = tape.constant(time.to_vec(), width);
-            let by = self.modulation.run(&mut tape, time);
-            tape.take(by)
-        };
-        let all = self.looked(parameters, x, &by, width, over, pattern);
-        let seen = self.cross.seen(parameters, condition, condition_width);
+        let by = alone(parameters, time.clone(), width, |tape, time| self.modulation.run(tape, time))?;
+        let all = self.looked(parameters, x, &by, width, over, pattern)?;
+        let seen = self.cross.seen(parameters, condition, condition_width)?;
         by_rows(parameters, all, width, |tape, x| {
             let samples = Arc::new(vec![0; tape.rows(x)]);
-            let by = tape.constant(by.clone(), 6 * width);
+            let by = tape.continued(by.clone(), 6 * width);
             let h = self.norm.run(tape, x);
             let h = self.cross.run(tape, h, &seen);
             let x = tape.add(x, h);
@@ -265,16 +265,16 @@ impl Block {
     fn looked(
         &self,
         parameters: &Parameters,
-        x: Vec<f32>,
-        by: &[f32],
+        x: Numbers,
+        by: &Numbers,
         width: usize,
         over: &Over<'_>,
         pattern: &Arc<Vec<Pattern>>,
-    ) -> Vec<f32> {
+    ) -> Result<Numbers> {
         let mut tape = Tape::without_gradients(parameters);
-        let x = tape.constant(x, width);
+        let x = tape.continued(x, width);
         let samples = Arc::new(vec![0; tape.rows(x)]);
-        let by = tape.constant(by.to_vec(), 6 * width);
+        let by = tape.continued(by.clone(), 6 * width);
         let h = tape.layer_norm(x, EPSILON);
         let h = tape.modulate(h, by, 0, &samples);
         let h: Var = match (&self.sight, over) {
@@ -285,6 +285,6 @@ impl Block {
             (Sight::Sparse(..), Over::All) => unreachable!("sparse transformers are run over sparse tokens"),
         };
         let x = tape.add_gated(x, h, by, 2, &samples);
-        tape.take(x)
+        tape.hand_on(x)
     }
 }

@@ -1,14 +1,13 @@
 //! Layers that the published models have and our own do not. Nothing here is ever trained, so results are put on tapes as they are.
 
 use super::super::model::{Linear, Maker};
-use super::super::tape::{Initial, Parameter, Parameters, Tape, Var};
+use super::super::tape::{Initial, Numbers, Parameter, Parameters, Tape, Var};
+use crate::Result;
 use std::sync::Arc;
 use tessera_kernels::sparse_attention::{Heads, Pattern};
 
 /// Rows that are taken at a time where rows do not know of each other.
 const ROWS: usize = 4096;
-/// Lengths are divided by at least this.
-const SHORTEST: f32 = 1e-12;
 
 /// Numbers by which normalised columns are multiplied, and what is added to them.
 #[derive(Clone, Copy, Debug)]
@@ -56,10 +55,10 @@ impl SelfAttention {
     /// By a pattern.
     pub fn run(&self, tape: &mut Tape<'_>, x: Var, pattern: &Arc<Vec<Pattern>>) -> Var {
         let all = self.project.run(tape, x);
-        let [mut q, mut k, v] = [0, 1, 2].map(|part| columns(tape, all, part, 3));
+        let [mut q, mut k, v] = [0, 1, 2].map(|part| tape.take_columns(all, part, 3));
         if let Some([by_q, by_k]) = self.scales {
-            q = normalised(tape, q, by_q, self.heads.width);
-            k = normalised(tape, k, by_k, self.heads.width);
+            q = tape.normalise_lengths(q, by_q, self.heads.width);
+            k = tape.normalise_lengths(k, by_k, self.heads.width);
         }
         let (out, _) = tape.attention(self.heads, pattern, [q, k, v]);
         self.out.run(tape, out)
@@ -77,8 +76,8 @@ pub struct CrossAttention {
 
 /// Keys and values of a condition.
 pub struct Seen {
-    keys: Vec<f32>,
-    values: Vec<f32>,
+    keys: Numbers,
+    values: Numbers,
 }
 
 impl CrossAttention {
@@ -91,61 +90,61 @@ impl CrossAttention {
     }
 
     /// What is seen of the tokens of a condition.
-    pub fn seen(&self, parameters: &Parameters, condition: &[f32], width: usize) -> Seen {
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn seen(&self, parameters: &Parameters, condition: &Numbers, width: usize) -> Result<Seen> {
         let mut tape = Tape::without_gradients(parameters);
-        let x = tape.constant(condition.to_vec(), width);
+        let x = tape.continued(condition.clone(), width);
         let all = self.project.run(&mut tape, x);
-        let [keys, values] = [0, 1].map(|part| columns(&mut tape, all, part, 2));
-        Seen { keys: tape.values(keys).to_vec(), values: tape.values(values).to_vec() }
+        let [keys, values] = [0, 1].map(|part| tape.take_columns(all, part, 2));
+        Ok(Seen { keys: tape.hand_on(keys)?, values: tape.hand_on(values)? })
     }
 
     /// Of rows.
     pub fn run(&self, tape: &mut Tape<'_>, x: Var, seen: &Seen) -> Var {
         let q = self.query.run(tape, x);
         let width = self.heads.queries * self.heads.width;
-        let [k, v] = [&seen.keys, &seen.values].map(|values| tape.constant(values.clone(), width));
+        let [k, v] = [&seen.keys, &seen.values].map(|values| tape.continued(values.clone(), width));
         let pattern = Pattern::of_blocks(&[tape.rows(q)], &[tape.rows(k)]);
         let (out, _) = tape.attention(self.heads, &Arc::new(vec![pattern]), [q, k, v]);
         self.out.run(tape, out)
     }
 }
 
-/// One of `parts` equal parts of columns.
-pub fn columns(tape: &mut Tape<'_>, x: Var, part: usize, parts: usize) -> Var {
-    let width = tape.columns(x) / parts;
-    let rows = tape.values(x).chunks_exact(parts * width);
-    let values = rows.flat_map(|row| &row[part * width..][..width]).copied().collect();
-    tape.constant(values, width)
-}
-
-/// Each head's numbers at length √`width`, times those of a parameter.
-fn normalised(tape: &mut Tape<'_>, x: Var, by: Parameter, width: usize) -> Var {
-    let by = tape.parameter(by);
-    let columns = tape.columns(x);
-    let mut values = tape.values(x).to_vec();
-    for row in values.chunks_exact_mut(columns) {
-        for (head, by) in row.chunks_exact_mut(width).zip(tape.values(by).chunks_exact(width)) {
-            let length = head.iter().map(|x| x * x).sum::<f32>().sqrt().max(SHORTEST);
-            let scale = (width as f32).sqrt() / length;
-            head.iter_mut().zip(by).for_each(|(x, by)| *x *= scale * by);
-        }
-    }
-    tape.constant(values, columns)
-}
-
-/// What layers that look at rows alone make of rows of `width` numbers, some rows at a time.
+/// What layers that look at rows alone make of rows of `width` numbers: on the host some rows at a time, which needs less memory.
+///
+/// # Errors
+/// When a device fails.
 pub fn by_rows(
     parameters: &Parameters,
-    rows: Vec<f32>,
+    rows: Numbers,
     width: usize,
     mut run: impl FnMut(&mut Tape<'_>, Var) -> Var,
-) -> Vec<f32> {
+) -> Result<Numbers> {
+    let Numbers::Host(rows) = rows else {
+        return alone(parameters, rows, width, run);
+    };
     let mut out = Vec::with_capacity(rows.len());
     for part in rows.chunks(ROWS * width) {
-        let mut tape = Tape::without_gradients(parameters);
-        let x = tape.constant(part.to_vec(), width);
-        let y = run(&mut tape, x);
-        out.extend_from_slice(tape.values(y));
+        let part = alone(parameters, part.to_vec().into(), width, &mut run)?;
+        out.extend_from_slice(&parameters.place().read(&part)?);
     }
-    out
+    Ok(out.into())
+}
+
+/// What layers make of rows of `width` numbers, with a tape of their own, so that nothing is kept.
+///
+/// # Errors
+/// When a device fails.
+pub fn alone(
+    parameters: &Parameters,
+    rows: Numbers,
+    width: usize,
+    run: impl FnOnce(&mut Tape<'_>, Var) -> Var,
+) -> Result<Numbers> {
+    let mut tape = Tape::without_gradients(parameters);
+    let x = tape.continued(rows, width);
+    let y = run(&mut tape, x);
+    tape.hand_on(y)
 }

@@ -1,5 +1,6 @@
 //! From a picture to a mesh with the published models, stage by stage; the weights of one stage are let go before those of the next are read.
 
+use super::super::tape::Place;
 use super::config::{PublishedConfig, Scheduler, SparseDit, SparseVae};
 use super::dense_vae::DenseDecoder;
 use super::dinov2::Dinov2;
@@ -10,9 +11,10 @@ use super::sparse_vae::SparseDecoder;
 use super::surface::{Surface, centred, voxels_near};
 use super::weights::{Wanted, check};
 use super::{memory, sampler};
-use crate::train::{MemoryPlan, available_memory};
+use crate::train::MemoryPlan;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tessera_datasets::format::weights::WeightsFile;
 use tessera_datasets::image::Image8;
@@ -103,6 +105,7 @@ struct Details<'a> {
 /// Telling and being stopped.
 struct Run<'a> {
     settings: &'a ImageConfig,
+    place: &'a Arc<dyn Place>,
     stop: &'a AtomicBool,
     tell: &'a mut dyn FnMut(ImageEvent),
 }
@@ -193,21 +196,22 @@ impl Published {
         Ok(parts)
     }
 
-    /// A mesh of the object in a picture, in the cube from -1 to 1; without triangles where the models see no surface. `path` is for messages.
+    /// A mesh of the object in a picture, in the cube from -1 to 1; without triangles where the models see no surface. `path` is for messages. Layers are computed at
+    /// `place`.
     ///
     /// # Errors
     /// When the picture has no object cut out, memory will not be enough, weights cannot be read or computed with, or `stop` became true.
     pub fn make(
         &self,
-        picture: &Image8,
-        path: &Path,
+        (picture, path): (&Image8, &Path),
         settings: &ImageConfig,
+        place: &Arc<dyn Place>,
         stop: &AtomicBool,
         tell: &mut dyn FnMut(ImageEvent),
     ) -> Result<Mesh> {
         settings.check()?;
         let prepared = Prepared::new(picture, self.config.dense_image_encoder.params.size, path)?;
-        let mut run = Run { settings, stop, tell };
+        let mut run = Run { settings, place, stop, tell };
         let all = self.look(&prepared, &mut run)?;
         let mut voxels = self.structure(&all, &mut run)?;
         let mut mesh = Mesh::default();
@@ -238,9 +242,9 @@ impl Published {
         let count = encoder.before() + side * side;
         let plan = memory::transformer(MemoryPlan::default(), wanted.parameters.count(), [count, encoder.width(), 0]);
         run.check(&plan)?;
-        wanted.load(&self.encoder)?;
+        wanted.load(&self.encoder, run.place)?;
         encoder.prepare(&mut wanted.parameters);
-        let tokens = encoder.tokens(&wanted.parameters, &prepared.colours);
+        let tokens = encoder.tokens(&wanted.parameters, &prepared.colours)?;
         (run.tell)(ImageEvent::Step(ImageStage::Picture, [1, 1]));
         let (width, before) = (encoder.width(), encoder.before());
         Ok(Looked { tokens, width, before, side, shows: prepared.patches(encoder.grid()) })
@@ -255,16 +259,16 @@ impl Published {
             let (dit, mut wanted) = Dit::dense(config);
             let sizes = [count, config.model_channels, looked.tokens.len() / looked.width];
             run.check(&memory::transformer(MemoryPlan::default(), wanted.parameters.count(), sizes))?;
-            wanted.load(&self.dense)?;
+            wanted.load(&self.dense, run.place)?;
             let noise = sampler::noise(run.settings.seed, 0, count * config.in_channels);
             let times = sampler::times(&self.config.dense_scheduler.params, run.settings.structure_steps);
             sampled(&dit, &wanted, &looked.all(), &Over::All, (noise, &times), ImageStage::Structure, run)?
         };
         let (decoder, mut wanted) = DenseDecoder::new(vae);
-        wanted.load(&self.dense)?;
+        wanted.load(&self.dense, run.place)?;
         decoder.prepare(&mut wanted.parameters);
         let latents = latents.iter().map(|x| x / vae.latents_scale + vae.latents_shift).collect();
-        let (logits, side) = decoder.decode(&wanted.parameters, latents, config.resolution);
+        let (logits, side) = decoder.decode(&wanted.parameters, latents, config.resolution)?;
         let least = run.settings.occupancy;
         let occupied = |i: &usize| 1.0 / (1.0 + (-logits[*i]).exp()) >= least;
         let place = |i: usize| [0, i / (side * side), i / side % side, i % side].map(|x| x as i32);
@@ -322,16 +326,16 @@ impl Details<'_> {
             let looks_at = condition.tokens.len() / looked.width;
             let plan = memory::details(self.dit, weights, self.vae.model_channels_decoder, looks_at, voxels);
             run.check(&plan)?;
-            wanted.load(self.file)?;
+            wanted.load(self.file, run.place)?;
             let tokens = dit.tokens(voxels);
             let noise = sampler::noise(run.settings.seed, self.stage as u64, voxels.len() * self.dit.in_channels);
             let times = sampler::times(&self.scheduler, self.steps);
             let made = sampled(&dit, &wanted, &condition, &Over::Sparse(&tokens), (noise, &times), self.stage, run)?;
             in_order_of_voxels(&made, &tokens.order, self.dit.out_channels)
         };
-        decoded.load(self.file)?;
+        decoded.load(self.file, run.place)?;
         let latents = latents.iter().map(|x| x / self.vae.latents_scale + self.vae.latents_shift).collect();
-        let distances = decoder.decode(&decoded.parameters, voxels, latents);
+        let distances = decoder.decode(&decoded.parameters, voxels, latents)?;
         if distances.iter().any(|x| !x.is_finite()) {
             let reason = "makes distances that cannot be computed with";
             return Err(Error::file(self.file.path(), reason, "download it again"));
@@ -342,7 +346,7 @@ impl Details<'_> {
 
 impl Run<'_> {
     fn check(&mut self, plan: &MemoryPlan) -> Result<()> {
-        if let Some(warning) = plan.check(available_memory(), REMEDY)? {
+        if let Some(warning) = plan.check(self.place.memory()?, REMEDY)? {
             (self.tell)(ImageEvent::Warning(warning));
         }
         Ok(())
@@ -360,8 +364,8 @@ fn sampled(
     run: &mut Run<'_>,
 ) -> Result<Vec<f32>> {
     let parameters = &wanted.parameters;
-    let with = dit.condition(parameters, condition);
-    let without = dit.condition(parameters, &condition.none(dit.condition_width()));
+    let with = dit.condition(parameters, condition)?;
+    let without = dit.condition(parameters, &condition.none(dit.condition_width()))?;
     let steps = times.len() - 1;
     (run.tell)(ImageEvent::Step(stage, [0, steps]));
     let velocity = |x: &[f32], time: f32, is_with: bool| {

@@ -24,7 +24,7 @@ pub(super) fn sample(
     times: &[f64],
     guidance: f32,
     stop: &AtomicBool,
-    mut velocity: impl FnMut(&[f32], f32, bool) -> Vec<f32>,
+    mut velocity: impl FnMut(&[f32], f32, bool) -> Result<Vec<f32>>,
     mut done: impl FnMut(usize),
 ) -> Result<Vec<f32>> {
     for (i, pair) in times.windows(2).enumerate() {
@@ -32,9 +32,9 @@ pub(super) fn sample(
             return Err(Error::Interrupted("no shape was made".to_owned()));
         }
         let (time, step) = (pair[0] as f32, (pair[1] - pair[0]) as f32);
-        let mut v = velocity(&x, time, true);
+        let mut v = velocity(&x, time, true)?;
         if guidance != 1.0 {
-            let without = velocity(&x, time, false);
+            let without = velocity(&x, time, false)?;
             v.iter_mut().zip(&without).for_each(|(v, without)| *v = without + guidance * (*v - without));
         }
         x.iter_mut().zip(&v).for_each(|(x, v)| *x += step * v);

@@ -4,10 +4,11 @@
 //! piece, each with as many voxels around it, to the same numbers as all at once.
 
 use super::super::model::{Conv, Linear, Maker, Mlp, Window, waves_of_place};
-use super::super::tape::{Parameters, Tape, Var};
+use super::super::tape::{Numbers, Parameters, Tape};
 use super::config::{FINER, SparseVae};
-use super::layers::{Norm, SelfAttention, by_rows};
+use super::layers::{Norm, SelfAttention, alone, by_rows};
 use super::weights::Wanted;
+use crate::Result;
 use std::sync::Arc;
 use tessera_kernels::dense::Activation;
 use tessera_kernels::sparse_conv::{CHILDREN, Sites};
@@ -49,15 +50,14 @@ impl WindowBlock {
         Self { attention, mlp: Mlp::new(&mut maker.part("mlp"), width) }
     }
 
-    fn run(&self, parameters: &Parameters, x: Vec<f32>, width: usize, window: &Window) -> Vec<f32> {
-        let mut tape = Tape::without_gradients(parameters);
-        let x = tape.constant(x, width);
-        let h = tape.layer_norm(x, EPSILON);
-        let h = tape.gather(h, &window.order);
-        let h = self.attention.run(&mut tape, h, &window.pattern);
-        let h = tape.gather(h, &window.back);
-        let x = tape.add(x, h);
-        let x = tape.take(x);
+    fn run(&self, parameters: &Parameters, x: Numbers, width: usize, window: &Window) -> Result<Numbers> {
+        let x = alone(parameters, x, width, |tape, x| {
+            let h = tape.layer_norm(x, EPSILON);
+            let h = tape.gather(h, &window.order);
+            let h = self.attention.run(tape, h, &window.pattern);
+            let h = tape.gather(h, &window.back);
+            tape.add(x, h)
+        })?;
         by_rows(parameters, x, width, |tape, x| {
             let h = tape.layer_norm(x, EPSILON);
             let h = self.mlp.run(tape, h);
@@ -88,47 +88,58 @@ impl SparseDecoder {
     }
 
     /// Distances of latent voxels, `[N, 8³]`, z fastest in each, from -1 to 1. Voxels are (0, x, y, z), ascending; `latents` are their numbers.
-    pub fn decode(&self, parameters: &Parameters, voxels: &[[i32; 4]], latents: Vec<f32>) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn decode(&self, parameters: &Parameters, voxels: &[[i32; 4]], latents: Vec<f32>) -> Result<Vec<f32>> {
         let mut tape = Tape::without_gradients(parameters);
         let x = tape.constant(latents, self.latent);
         let x = self.input.run(&mut tape, x);
         let place = |c: &[i32; 4]| waves_of_place([c[1], c[2], c[3]].map(|x| x as f32), self.width);
         let places = tape.constant(voxels.iter().flat_map(place).collect(), self.width);
         let x = tape.add(x, places);
-        let mut x = tape.take(x);
+        let mut x = tape.hand_on(x)?;
+        drop(tape);
         let windows = Window::both(voxels, WINDOW);
         for (i, block) in self.blocks.iter().enumerate() {
-            x = block.run(parameters, x, self.width, &windows[i % 2]);
+            x = block.run(parameters, x, self.width, &windows[i % 2])?;
         }
         let mut out = vec![0.0; voxels.len() * DISTANCES];
         for piece in pieces(voxels) {
-            self.decode_piece(parameters, piece, voxels, &x, &mut out);
+            self.decode_piece(parameters, piece, voxels, &x, &mut out)?;
         }
-        out
+        Ok(out)
     }
 
     /// The distances of the voxels in a piece.
-    fn decode_piece(&self, parameters: &Parameters, piece: [i32; 3], voxels: &[[i32; 4]], x: &[f32], out: &mut [f32]) {
-        let near: Vec<usize> = (0..voxels.len()).filter(|i| is_in(piece, &voxels[*i], AROUND)).collect();
-        let mut values: Vec<f32> = near.iter().flat_map(|i| &x[i * self.width..][..self.width]).copied().collect();
-        let mut sites = Sites::new(near.iter().map(|i| voxels[*i]).collect());
-        let mut columns = self.width;
+    fn decode_piece(
+        &self,
+        parameters: &Parameters,
+        piece: [i32; 3],
+        voxels: &[[i32; 4]],
+        x: &Numbers,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let is_near = |i: &u32| is_in(piece, &voxels[*i as usize], AROUND);
+        let near: Arc<Vec<u32>> = Arc::new((0..voxels.len() as u32).filter(is_near).collect());
+        let mut sites = Sites::new(near.iter().map(|i| voxels[*i as usize]).collect());
+        let (mut x, mut columns, mut rows) = (x.clone(), self.width, Some(near));
         for Subdivide([first, second]) in &self.up {
-            values = convolved(parameters, first, values, &mut columns, &sites);
+            x = convolved(parameters, first, (x, &mut columns), rows.as_ref(), &sites)?;
             let children = sites.children();
             let mut order: Vec<u32> = (0..children.len() as u32).collect();
             order.sort_unstable_by_key(|i| children[*i as usize]);
-            let copied = |i: &u32| &values[(*i as usize / CHILDREN) * columns..][..columns];
-            values = order.iter().flat_map(copied).copied().collect();
+            rows = Some(Arc::new(order.iter().map(|i| i / CHILDREN as u32).collect()));
             sites = Sites::new(children);
-            values = convolved(parameters, second, values, &mut columns, &sites);
+            x = convolved(parameters, second, (x, &mut columns), rows.as_ref(), &sites)?;
+            rows = None;
         }
         let mut tape = Tape::without_gradients(parameters);
-        let h = tape.constant(values, columns);
+        let h = tape.continued(x, columns);
         let h = self.output.run(&mut tape, h);
         let h = tape.activation(h, Activation::Tanh);
         let finer = FINER as i32;
-        for (c, value) in sites.coordinates().iter().zip(tape.values(h).iter()) {
+        for (c, value) in sites.coordinates().iter().zip(tape.read(h)?.iter()) {
             let voxel = [c[0], c[1] / finer, c[2] / finer, c[3] / finer];
             if is_in(piece, &voxel, 0) {
                 let row = voxels.partition_point(|other| *other < voxel);
@@ -136,6 +147,7 @@ impl SparseDecoder {
                 out[row * DISTANCES + at] = *value;
             }
         }
+        Ok(())
     }
 }
 
@@ -158,14 +170,22 @@ pub fn most_in_a_piece(voxels: &[[i32; 4]]) -> usize {
     pieces(voxels).into_iter().map(count).max().unwrap_or(0)
 }
 
-fn convolved(parameters: &Parameters, conv: &Conv, values: Vec<f32>, columns: &mut usize, sites: &Sites) -> Vec<f32> {
-    let mut tape = Tape::without_gradients(parameters);
-    let x = tape.constant(values, *columns);
+/// A convolution of sites, whose rows are these of `x` or all of them, and how many columns it has.
+fn convolved(
+    parameters: &Parameters,
+    conv: &Conv,
+    (x, columns): (Numbers, &mut usize),
+    rows: Option<&Arc<Vec<u32>>>,
+    sites: &Sites,
+) -> Result<Numbers> {
     let neighbours = Arc::new(sites.neighbours());
-    let x: Var = conv.run(&mut tape, x, &neighbours);
-    let x = tape.activation(x, Activation::Silu);
-    *columns = tape.columns(x);
-    tape.take(x)
+    let out = alone(parameters, x, *columns, |tape, x| {
+        let x = rows.map_or(x, |rows| tape.gather(x, rows));
+        let x = conv.run(tape, x, &neighbours);
+        tape.activation(x, Activation::Silu)
+    })?;
+    *columns = out.len() / sites.len().max(1);
+    Ok(out)
 }
 
 /// The encoder's tensors, of which nothing is needed to make shapes.

@@ -1,8 +1,9 @@
 //! From a file of weights to a model's parameters: exactly those that the model has, all of them, or none.
 
-use super::super::tape::Parameters;
+use super::super::tape::{Parameters, Place};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tessera_datasets::format::weights::WeightsFile;
 
 /// How many names are listed of each kind of difference.
@@ -69,11 +70,12 @@ fn said(what: &str, names: &[&str]) -> Option<String> {
 }
 
 impl Wanted {
-    /// Reads all parameters, one after the other, from a file whose table was checked.
+    /// Reads all parameters, one after the other, from a file whose table was checked. Layers will be computed at `place`.
     ///
     /// # Errors
     /// When a tensor cannot be read or has values that are not finite.
-    pub fn load(&mut self, file: &WeightsFile) -> Result<()> {
+    pub fn load(&mut self, file: &WeightsFile, place: &Arc<dyn Place>) -> Result<()> {
+        self.parameters.place_on(place);
         let names: Vec<String> = self.parameters.table().map(|(name, _)| format!("{}{name}", self.prefix)).collect();
         for (parameter, name) in self.parameters.all().zip(names) {
             let shape = self.parameters.shape(parameter).to_vec();

@@ -1,6 +1,7 @@
 //! What is learned: tensors with names.
 
-use super::Values;
+use super::host::Host;
+use super::{Place, Values};
 use crate::{Error, Result};
 use rand::RngExt;
 use rand_pcg::Pcg64;
@@ -37,9 +38,22 @@ struct Entry {
 }
 
 /// Tensors with names, in the order in which they were added.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct Parameters {
     entries: Vec<Entry>,
+    place: Arc<dyn Place>,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self { entries: Vec::new(), place: Arc::new(Host) }
+    }
+}
+
+impl std::fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.entries).finish()
+    }
 }
 
 impl Parameter {
@@ -50,6 +64,16 @@ impl Parameter {
 }
 
 impl Parameters {
+    /// Says where layers with these parameters are computed; on the host, if nobody says.
+    pub fn place_on(&mut self, place: &Arc<dyn Place>) {
+        self.place = Arc::clone(place);
+    }
+
+    /// Where layers with these parameters are computed.
+    pub fn place(&self) -> &Arc<dyn Place> {
+        &self.place
+    }
+
     /// Adds a tensor.
     pub fn add(&mut self, name: impl Into<String>, shape: &[usize], initial: Initial, rng: &mut Pcg64) -> Parameter {
         let count = shape.iter().product();

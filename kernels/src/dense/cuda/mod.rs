@@ -4,7 +4,7 @@
 
 mod rows;
 
-pub use rows::{DeviceRows, DeviceSamples, Part, Rows};
+pub use rows::{DeviceRows, Part, Rows};
 
 use super::Activation;
 use crate::device::{Buffer, Device, DeviceError, Kernel, Launch, Precision, Source, Stream};
@@ -64,14 +64,6 @@ impl<'a> DeviceMatrix<'a> {
         let last = |count: usize, stride: usize| (count.max(1) - 1) * stride;
         rows * columns == 0 || last(rows, self.strides[0]) + last(columns, self.strides[1]) < self.values.len()
     }
-}
-
-/// Normalised rows or groups, and what they were divided by.
-pub struct DeviceNormalised {
-    /// As many rows.
-    pub values: Buffer<f32>,
-    /// One over the standard deviation of each.
-    pub scales: Buffer<f32>,
 }
 
 /// Dense layers on a device.
@@ -235,7 +227,7 @@ impl Dense {
         Ok(out)
     }
 
-    /// As [`super::normalise`].
+    /// As [`super::normalise`]: normalised rows, and one over the standard deviation of each.
     ///
     /// # Errors
     /// As [`Self::product`].
@@ -245,13 +237,13 @@ impl Dense {
         x: &Buffer<f32>,
         columns: usize,
         epsilon: f32,
-    ) -> Result<DeviceNormalised, DeviceError> {
+    ) -> Result<[Buffer<f32>; 2], DeviceError> {
         let rows = x.len() / columns;
         let mut values = self.device.buffer(x.len(), PURPOSE)?;
         let mut scales = self.device.buffer(rows, PURPOSE)?;
         let arguments = (x, &mut values, &mut scales, rows as u32, columns as u32, epsilon);
         self.normalise.launch(stream, Launch::linear(32 * rows, BLOCK), arguments)?;
-        Ok(DeviceNormalised { values, scales })
+        Ok([values, scales])
     }
 
     /// As [`super::normalise_backward`].
@@ -264,20 +256,20 @@ impl Dense {
     pub fn normalise_backward(
         &self,
         stream: &Stream,
-        normalised: &DeviceNormalised,
+        [values, scales]: [&Buffer<f32>; 2],
         columns: usize,
         by_values: &Buffer<f32>,
     ) -> Result<Buffer<f32>, DeviceError> {
-        assert_eq!(normalised.values.len(), by_values.len(), "a gradient for each number");
+        assert_eq!(values.len(), by_values.len(), "a gradient for each number");
         let rows = by_values.len() / columns;
         let mut by_x = self.device.buffer(by_values.len(), PURPOSE)?;
-        let DeviceNormalised { values, scales } = normalised;
         let arguments = (values, scales, by_values, &mut by_x, rows as u32, columns as u32);
         self.normalise_backward.launch(stream, Launch::linear(32 * rows, BLOCK), arguments)?;
         Ok(by_x)
     }
 
-    /// Each of `groups` groups of columns of each sample with mean 0 and variance 1; `ends` says where the samples' rows end.
+    /// Each of `groups` groups of columns of each sample with mean 0 and variance 1; `ends` says where the samples' rows end. And one over the
+    /// standard deviation of each, `[samples, groups]`.
     ///
     /// # Errors
     /// As [`Self::product`].
@@ -288,14 +280,14 @@ impl Dense {
         [columns, groups]: [usize; 2],
         ends: &Buffer<u32>,
         epsilon: f32,
-    ) -> Result<DeviceNormalised, DeviceError> {
+    ) -> Result<[Buffer<f32>; 2], DeviceError> {
         let mut values = self.device.buffer(x.len(), PURPOSE)?;
         let mut scales = self.device.buffer(ends.len() * groups, PURPOSE)?;
         let launch = Launch::grid([groups as u32, ends.len() as u32, 1], [BLOCK, 1, 1]);
         let width = (columns / groups) as u32;
         let arguments = (x, ends, &mut values, &mut scales, columns as u32, width, epsilon);
         self.normalise_groups.launch(stream, launch, arguments)?;
-        Ok(DeviceNormalised { values, scales })
+        Ok([values, scales])
     }
 
     /// The gradient by the numbers before [`Self::normalise_groups`].
@@ -308,15 +300,14 @@ impl Dense {
     pub fn normalise_groups_backward(
         &self,
         stream: &Stream,
-        normalised: &DeviceNormalised,
+        [values, scales]: [&Buffer<f32>; 2],
         [columns, groups]: [usize; 2],
         ends: &Buffer<u32>,
         by_values: &Buffer<f32>,
     ) -> Result<Buffer<f32>, DeviceError> {
-        assert_eq!(normalised.values.len(), by_values.len(), "a gradient for each number");
+        assert_eq!(values.len(), by_values.len(), "a gradient for each number");
         let mut by_x = self.device.buffer(by_values.len(), PURPOSE)?;
         let launch = Launch::grid([groups as u32, ends.len() as u32, 1], [BLOCK, 1, 1]);
-        let DeviceNormalised { values, scales } = normalised;
         let arguments = (values, scales, ends, by_values, &mut by_x, columns as u32, (columns / groups) as u32);
         self.normalise_groups_backward.launch(stream, launch, arguments)?;
         Ok(by_x)

@@ -76,16 +76,16 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // The sums over each sample's rows of d, or of d x: to columns from `first` on of `out`, [samples, width]. Blocks: 32 columns
-// along x, 8 rows at a time, samples along y, whose rows end at `ends`.
+// along x, 8 rows at a time, samples along y, whose rows are list[starts[sample]..starts[sample + 1]].
 extern "C" __global__ void __launch_bounds__(256)
-    sum_samples(RowShape shape, const float* d, const float* x, const u32* ends, float* out) {
+    sum_samples(RowShape shape, const float* d, const float* x, const u32* starts, const u32* list, float* out) {
     __shared__ float sums[8][WARP];
     const u32 lane = threadIdx.x % WARP, part = threadIdx.x / WARP, column = blockIdx.x * WARP + lane;
-    const u32 begin = blockIdx.y > 0 ? ends[blockIdx.y - 1] : 0, end = ends[blockIdx.y];
+    const u32 begin = starts[blockIdx.y], end = starts[blockIdx.y + 1];
     float sum = 0.0f;
     if (column < shape.columns) {
-        for (u32 row = begin + part; row < end; row += 8) {
-            const u64 at = (u64)row * shape.columns + column;
+        for (u32 i = begin + part; i < end; i += 8) {
+            const u64 at = (u64)list[i] * shape.columns + column;
             sum += x != nullptr ? d[at] * x[at] : d[at];
         }
     }

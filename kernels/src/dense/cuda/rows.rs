@@ -16,7 +16,7 @@ struct RowShape {
 }
 device_struct!(RowShape);
 
-/// For each of many rows one of few others: a gather one way, a sum the other.
+/// For each of many rows one of few others, such as its sample: a gather one way, a sum the other.
 pub struct DeviceRows {
     few: usize,
     /// `[many]`
@@ -30,6 +30,11 @@ pub struct DeviceRows {
 }
 
 impl DeviceRows {
+    /// How many the many are.
+    pub fn many(&self) -> usize {
+        self.of_each.len()
+    }
+
     /// `of_each` names one of `few` rows for each of many.
     ///
     /// # Errors
@@ -55,28 +60,6 @@ impl DeviceRows {
             list: device.upload(&list, PURPOSE)?,
             shares: device.upload(&shares, PURPOSE)?,
         })
-    }
-}
-
-/// Which sample each row belongs to; samples follow each other.
-pub struct DeviceSamples {
-    of_rows: Buffer<u32>,
-    ends: Buffer<u32>,
-}
-
-impl DeviceSamples {
-    /// `of_rows` is ascending and below `count`.
-    ///
-    /// # Errors
-    /// When there is not enough memory or the device fails.
-    ///
-    /// # Panics
-    /// When samples do not follow each other.
-    pub fn new(device: &Device, of_rows: &[u32], count: usize) -> Result<Self, DeviceError> {
-        assert!(of_rows.is_sorted() && of_rows.last().is_none_or(|last| (*last as usize) < count), "ascending samples");
-        let ends: Vec<u32> =
-            (0..count).map(|sample| of_rows.partition_point(|s| *s as usize <= sample) as u32).collect();
-        Ok(Self { of_rows: device.upload(of_rows, PURPOSE)?, ends: device.upload(&ends, PURPOSE)? })
     }
 }
 
@@ -221,11 +204,11 @@ impl Rows {
         stream: &Stream,
         x: &Buffer<f32>,
         by: Part<'_>,
-        samples: &DeviceSamples,
+        samples: &DeviceRows,
     ) -> Result<Buffer<f32>, DeviceError> {
         let shape = of_samples(x, by, samples);
         let mut out = self.out(shape)?;
-        self.modulate.launch(stream, each(shape), (shape, x, by.values, &samples.of_rows, &mut out))?;
+        self.modulate.launch(stream, each(shape), (shape, x, by.values, &samples.of_each, &mut out))?;
         Ok(out)
     }
 
@@ -238,11 +221,11 @@ impl Rows {
         stream: &Stream,
         by_out: &Buffer<f32>,
         by: Part<'_>,
-        samples: &DeviceSamples,
+        samples: &DeviceRows,
     ) -> Result<Buffer<f32>, DeviceError> {
         let shape = of_samples(by_out, by, samples);
         let mut by_x = self.out(shape)?;
-        self.modulate_backward.launch(stream, each(shape), (shape, by_out, by.values, &samples.of_rows, &mut by_x))?;
+        self.modulate_backward.launch(stream, each(shape), (shape, by_out, by.values, &samples.of_each, &mut by_x))?;
         Ok(by_x)
     }
 
@@ -256,11 +239,11 @@ impl Rows {
         x: Option<&Buffer<f32>>,
         h: &Buffer<f32>,
         by: Part<'_>,
-        samples: &DeviceSamples,
+        samples: &DeviceRows,
     ) -> Result<Buffer<f32>, DeviceError> {
         let shape = of_samples(h, by, samples);
         let mut out = self.out(shape)?;
-        self.add_gated.launch(stream, each(shape), (shape, x, h, by.values, &samples.of_rows, &mut out))?;
+        self.add_gated.launch(stream, each(shape), (shape, x, h, by.values, &samples.of_each, &mut out))?;
         Ok(out)
     }
 
@@ -275,16 +258,16 @@ impl Rows {
         d: &Buffer<f32>,
         parts: &[(usize, Option<&Buffer<f32>>)],
         width: usize,
-        samples: &DeviceSamples,
+        samples: &DeviceRows,
     ) -> Result<Buffer<f32>, DeviceError> {
-        let (rows, count) = (samples.of_rows.len(), samples.ends.len());
+        let (rows, count) = (samples.of_each.len(), samples.few);
         let columns = d.len() / rows.max(1);
         let mut out = self.device.buffer(count * width, PURPOSE)?;
         out.clear(stream)?;
         let launch = Launch::grid([(columns as u32).div_ceil(32), count as u32, 1], [BLOCK, 1, 1]);
         for (first, x) in parts {
             let shape = shape(rows, columns, width, *first);
-            self.sum_samples.launch(stream, launch, (shape, d, *x, &samples.ends, &mut out))?;
+            self.sum_samples.launch(stream, launch, (shape, d, *x, &samples.starts, &samples.list, &mut out))?;
         }
         Ok(out)
     }
@@ -380,10 +363,10 @@ fn shape(rows: usize, columns: usize, width: usize, first: usize) -> RowShape {
 }
 
 /// Panics unless there is a sample for each row.
-fn of_samples(x: &Buffer<f32>, by: Part<'_>, samples: &DeviceSamples) -> RowShape {
-    let rows = samples.of_rows.len();
+fn of_samples(x: &Buffer<f32>, by: Part<'_>, samples: &DeviceRows) -> RowShape {
+    let rows = samples.of_each.len();
     assert!(rows == 0 || x.len().is_multiple_of(rows), "a sample for each row");
-    assert!(by.values.len() >= samples.ends.len() * by.width, "numbers for each sample");
+    assert!(by.values.len() >= samples.few * by.width, "numbers for each sample");
     shape(rows, x.len() / rows.max(1), by.width, by.first)
 }
 

@@ -1,7 +1,7 @@
 //! Folders of weights: what fits is opened, what does not is listed, and a shape comes out at the end.
 
 use super::super::{ImageConfig, ImageEvent, ImageStage, Published, Resolution};
-use super::Files;
+use super::{Files, on_the_host};
 use crate::config::Config;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -31,12 +31,13 @@ fn both_versions_make_the_same_shape_each_time_from_either_kind_of_file() {
     for version in [Version::V10, Version::V11] {
         let mut meshes = Vec::new();
         for as_safetensors in [false, true] {
-            let files = Files::new(version, 6);
+            let files = Files::new(version, 6, &on_the_host());
             let folder = tempfile::tempdir().expect("a temporary folder");
             files.made.write(folder.path(), as_safetensors, Stored::Float16);
             let models = Published::open(folder.path(), Resolution::Fine).expect("models");
             let (stop, mut events) = (AtomicBool::new(false), Vec::new());
-            let mesh = models.make(&picture(), path, &quick(3), &stop, &mut |event| events.push(event));
+            let mesh =
+                models.make((&picture(), path), &quick(3), &on_the_host(), &stop, &mut |event| events.push(event));
             meshes.push(mesh.expect("a shape"));
             for stage in [ImageStage::Picture, ImageStage::Structure, ImageStage::Details, ImageStage::FineDetails] {
                 let ended =

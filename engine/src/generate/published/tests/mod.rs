@@ -4,6 +4,7 @@ mod files;
 mod oracle;
 mod shapes;
 
+use super::super::tape::{Host, OnDevice, Place};
 use super::config::PublishedConfig;
 use super::dense_vae::DenseDecoder;
 use super::dinov2::Dinov2;
@@ -14,8 +15,10 @@ use oracle::{Kind, Mat, Oracle, Sparse, rows};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use std::path::Path;
+use std::sync::Arc;
 use tempfile::TempDir;
 use tessera_datasets::format::weights::WeightsFile;
+use tessera_kernels::device::{Device, Precision};
 use tessera_test_seed::test_seed;
 use tessera_tests::published::{CHANNELS, DETAIL_HEADS, HEADS, KEY_HEADS, LATENT, Made, PICTURE, SIDE, Version, WIDTH};
 use tessera_tests::weights::Stored;
@@ -25,15 +28,58 @@ const TOLERANCE: f64 = 2e-4;
 /// Selections that are nearer to another one than this are not compared.
 const MARGIN: f64 = 1e-3;
 
-/// Published weights in a folder.
+/// Published weights in a folder, and where layers are computed.
 struct Files {
     made: Made,
     folder: TempDir,
+    place: Arc<dyn Place>,
+}
+
+/// Each of these functions as a test on the host, on the emulator and on a GPU.
+macro_rules! at_places {
+    ($($test:ident)*) => {
+        mod host {$(
+            #[test]
+            fn $test() {
+                super::$test(&super::on_the_host());
+            }
+        )*}
+
+        mod emulator {$(
+            #[test]
+            fn $test() {
+                super::$test(&super::on_a_device(&tessera_emulator::device()));
+            }
+        )*}
+
+        mod gpu {$(
+            #[test]
+            #[ignore = "needs an NVIDIA GPU"]
+            fn $test() {
+                super::$test(&super::on_a_device(&tessera_emulator::gpu()));
+            }
+        )*}
+    };
+}
+
+at_places! {
+    the_transformer_of_structure_is_that_of_its_formulas the_sparse_transformer_of_version_1_1_is_that_of_its_formulas
+    the_sparse_transformer_of_version_1_0_is_that_of_its_formulas the_decoder_of_structure_is_that_of_its_formulas
+    the_decoder_of_details_is_that_of_its_formulas_across_pieces the_image_encoder_is_that_of_its_formulas
+}
+
+fn on_the_host() -> Arc<dyn Place> {
+    Arc::new(Host)
+}
+
+fn on_a_device(device: &Device) -> Arc<dyn Place> {
+    Arc::new(OnDevice::new(device, Precision::Single).expect("kernels"))
 }
 
 impl Files {
-    fn new(version: Version, seed: u64) -> Self {
-        let files = Self { made: Made::new(version, seed), folder: tempfile::tempdir().expect("a temporary folder") };
+    fn new(version: Version, seed: u64, place: &Arc<dyn Place>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let files = Self { made: Made::new(version, seed), folder, place: Arc::clone(place) };
         files.made.write(files.folder.path(), seed.is_multiple_of(2), Stored::Float32);
         files
     }
@@ -52,7 +98,7 @@ impl Files {
     }
 
     fn load(&self, stem: &str, wanted: &mut Wanted) {
-        wanted.load(&self.open(stem)).expect("weights");
+        wanted.load(&self.open(stem), &self.place).expect("weights");
     }
 }
 
@@ -79,10 +125,9 @@ fn assert_close(found: &[f32], expected: impl IntoIterator<Item = f64>, what: &s
     assert!(off <= TOLERANCE * largest, "{what}: off by {off} where numbers reach {largest}");
 }
 
-#[test]
-fn the_transformer_of_structure_is_that_of_its_formulas() {
+fn the_transformer_of_structure_is_that_of_its_formulas(place: &Arc<dyn Place>) {
     let seed = test_seed();
-    let (files, mut rng) = (Files::new(Version::V11, seed), Pcg64::seed_from_u64(seed));
+    let (files, mut rng) = (Files::new(Version::V11, seed, place), Pcg64::seed_from_u64(seed));
     let (dit, mut wanted) = Dit::dense(&files.config().dense_dit.params);
     files.load("model_dense", &mut wanted);
     let oracle = Oracle::new(files.made.tensors("model_dense"));
@@ -93,8 +138,8 @@ fn the_transformer_of_structure_is_that_of_its_formulas() {
         ("with", condition.clone(), condition.tokens.clone()),
         ("without", condition.none(WIDTH), vec![0.0; 7 * WIDTH]),
     ] {
-        let seen = dit.condition(&wanted.parameters, &seen);
-        let found = dit.velocity(&wanted.parameters, &x, time, &seen, &Over::All);
+        let seen = dit.condition(&wanted.parameters, &seen).expect("numbers");
+        let found = dit.velocity(&wanted.parameters, &x, time, &seen, &Over::All).expect("velocities");
         let expected =
             oracle.dit(&rows(&x, LATENT[0]), Kind::Dense(HEADS), f64::from(time), &rows(&tokens, WIDTH), None);
         assert_close(&found, expected.into_iter().flatten(), what);
@@ -102,10 +147,11 @@ fn the_transformer_of_structure_is_that_of_its_formulas() {
 }
 
 /// A set of weights, voxels and noise for which no selection is a matter of rounding.
-fn check_sparse(version: Version, stem: &str, factor: f64, topk: usize, side: i32) {
+fn check_sparse(version: Version, stem: &str, factor: f64, [topk, side]: [usize; 2], place: &Arc<dyn Place>) {
+    let side = side as i32;
     let first = test_seed();
     for seed in (0..).map(|i| first.wrapping_add(i)) {
-        let (files, mut rng) = (Files::new(version, seed), Pcg64::seed_from_u64(seed));
+        let (files, mut rng) = (Files::new(version, seed, place), Pcg64::seed_from_u64(seed));
         let config = files.config();
         let part =
             if stem == "model_sparse_512" { Some(&config.sparse_dit_512) } else { config.sparse_dit_1024.as_ref() };
@@ -142,35 +188,32 @@ fn check_sparse(version: Version, stem: &str, factor: f64, topk: usize, side: i3
         if oracle.margin.get() < MARGIN {
             continue;
         }
-        let seen = dit.condition(&wanted.parameters, &condition);
-        let found = dit.velocity(&wanted.parameters, &x, time, &seen, &Over::Sparse(&tokens));
+        let seen = dit.condition(&wanted.parameters, &condition).expect("numbers");
+        let found = dit.velocity(&wanted.parameters, &x, time, &seen, &Over::Sparse(&tokens)).expect("velocities");
         assert_close(&found, expected.into_iter().flatten(), stem);
         return;
     }
 }
 
-#[test]
-fn the_sparse_transformer_of_version_1_1_is_that_of_its_formulas() {
-    check_sparse(Version::V11, "model_sparse_512", 1.0, 2, 8);
-    check_sparse(Version::V11, "model_sparse_1024", 0.5, 3, 16);
+fn the_sparse_transformer_of_version_1_1_is_that_of_its_formulas(place: &Arc<dyn Place>) {
+    check_sparse(Version::V11, "model_sparse_512", 1.0, [2, 8], place);
+    check_sparse(Version::V11, "model_sparse_1024", 0.5, [3, 16], place);
 }
 
-#[test]
-fn the_sparse_transformer_of_version_1_0_is_that_of_its_formulas() {
-    check_sparse(Version::V10, "model_sparse_512", 1.0, 2, 8);
-    check_sparse(Version::V10, "model_sparse_1024", 0.5, 3, 16);
+fn the_sparse_transformer_of_version_1_0_is_that_of_its_formulas(place: &Arc<dyn Place>) {
+    check_sparse(Version::V10, "model_sparse_512", 1.0, [2, 8], place);
+    check_sparse(Version::V10, "model_sparse_1024", 0.5, [3, 16], place);
 }
 
-#[test]
-fn the_decoder_of_structure_is_that_of_its_formulas() {
+fn the_decoder_of_structure_is_that_of_its_formulas(place: &Arc<dyn Place>) {
     let seed = test_seed();
-    let (files, mut rng) = (Files::new(Version::V11, seed), Pcg64::seed_from_u64(seed));
+    let (files, mut rng) = (Files::new(Version::V11, seed, place), Pcg64::seed_from_u64(seed));
     let (decoder, mut wanted) = DenseDecoder::new(&files.config().dense_vae.params);
     files.load("model_dense", &mut wanted);
     decoder.prepare(&mut wanted.parameters);
     let side = 3usize;
     let x = drawn(&mut rng, side.pow(3) * LATENT[0]);
-    let (found, fine) = decoder.decode(&wanted.parameters, x.clone(), side);
+    let (found, fine) = decoder.decode(&wanted.parameters, x.clone(), side).expect("logits");
     assert_eq!(fine, side << (CHANNELS.len() - 1), "twice as fine at each level");
     let by_rows = rows(&x, LATENT[0]);
     let turned = (0..LATENT[0]).map(|c| by_rows.iter().map(|row| row[c]).collect()).collect();
@@ -178,17 +221,16 @@ fn the_decoder_of_structure_is_that_of_its_formulas() {
     assert_close(&found, expected, "logits");
 }
 
-#[test]
-fn the_decoder_of_details_is_that_of_its_formulas_across_pieces() {
+fn the_decoder_of_details_is_that_of_its_formulas_across_pieces(place: &Arc<dyn Place>) {
     let seed = test_seed();
-    let (files, mut rng) = (Files::new(Version::V11, seed), Pcg64::seed_from_u64(seed));
+    let (files, mut rng) = (Files::new(Version::V11, seed, place), Pcg64::seed_from_u64(seed));
     let (decoder, mut wanted) = SparseDecoder::new(&files.config().sparse_vae_512.params);
     files.load("model_sparse_512", &mut wanted);
     // On both sides of where pieces meet.
     let near: Vec<[i32; 4]> =
         voxels(&mut rng, 6, 0.2).into_iter().map(|c| [0, c[1] + 13, c[2] + 14, c[3] + 12]).collect();
     let x = drawn(&mut rng, near.len() * LATENT[1]);
-    let found = decoder.decode(&wanted.parameters, &near, x.clone());
+    let found = decoder.decode(&wanted.parameters, &near, x.clone()).expect("distances");
     let places: Vec<[i32; 3]> = near.iter().map(|c| [c[1], c[2], c[3]]).collect();
     let oracle = Oracle::new(files.made.tensors("model_sparse_512"));
     let (fine, values) = oracle.sparse_decoder(&rows(&x, LATENT[1]), &places, DETAIL_HEADS);
@@ -201,17 +243,16 @@ fn the_decoder_of_details_is_that_of_its_formulas_across_pieces() {
     assert_close(&found, expected, "distances");
 }
 
-#[test]
-fn the_image_encoder_is_that_of_its_formulas() {
+fn the_image_encoder_is_that_of_its_formulas(place: &Arc<dyn Place>) {
     let seed = test_seed();
-    let (files, mut rng) = (Files::new(Version::V11, seed), Pcg64::seed_from_u64(seed));
+    let (files, mut rng) = (Files::new(Version::V11, seed, place), Pcg64::seed_from_u64(seed));
     let [size, side, registers] = PICTURE;
     let stem = "dinov2_vitl14_reg4_pretrain";
     let (encoder, mut wanted) = Dinov2::new(&files.open(stem), size).expect("an encoder");
     files.load(stem, &mut wanted);
     encoder.prepare(&mut wanted.parameters);
     let picture = drawn(&mut rng, 3 * size * size);
-    let found = encoder.tokens(&wanted.parameters, &picture);
+    let found = encoder.tokens(&wanted.parameters, &picture).expect("tokens");
     assert_eq!(encoder.before(), 1 + registers, "one of the whole and registers");
     let oracle = Oracle::new(files.made.tensors(stem));
     let expected = oracle.dinov2(&rows(&picture, size * size), [size, size / side], WIDTH / 64);
