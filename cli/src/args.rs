@@ -24,7 +24,8 @@ pub use bench::{Bench, BenchKind, RbfSubject};
 pub use fit::{Fit, FitImage, FitOptions, FitSdf};
 pub use fuse::Fuse;
 pub use generate::{
-    Generate, GenerateCheck, GenerateEval, GenerateImage, GenerateSample, GenerateTrain, MADE, MakingOptions,
+    ComputingOptions, Generate, GenerateCheck, GenerateEval, GenerateImage, GenerateSample, GenerateTrain, MADE,
+    MakingOptions,
 };
 pub use mesh::Mesh;
 pub use plan::Plan;

@@ -27,7 +27,7 @@ fn attention_on_sparse_tokens_agrees() {
 }
 
 tessera_emulator::on_devices! {
-    device: attention_on_sparse_tokens_agrees_on_a_device
+    fast_device: attention_on_sparse_tokens_agrees_on_a_device
 }
 
 fn attention_on_sparse_tokens_agrees_on_a_device(open: &dyn Fn() -> Device) {

@@ -40,6 +40,12 @@ fn a_generator_is_trained_and_makes_the_same_shapes_each_time() {
     tessera().run(&["generate", "sample", text(&model), "-o", text(&first)]).failure(&["exists already", "--force"]);
     let wrong = ["generate", "sample", text(&model), "--class", "cup", "-o", text(&second)];
     tessera().run(&wrong).failure(&["cannot make 'cup'", "mug, chair, table"]);
+    let refused =
+        tessera().run(&["generate", "sample", text(&model), "-o", text(&second), "--device", "cuda:9999", "--force"]);
+    let message = refused.failure(&[]);
+    assert!(message.contains("--device cpu") || message.contains("no GPU 9999"), "{message}");
+    let half = ["generate", "sample", text(&model), "-o", text(&second), "--precision", "half"];
+    tessera().run(&half).wrong_usage(&["single or bf16"]);
     let report = tessera().run(&["generate", "eval", text(&model), "-n", "4", "--steps", "2", "--json"]).json();
     assert_eq!(report["shapes"].as_u64(), Some(4), "{report}");
     assert!(report["control"]["nearest_neighbour"].as_f64().is_some(), "{report}");

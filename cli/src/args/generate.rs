@@ -4,6 +4,7 @@ use super::ChosenSettings;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tessera_engine::generate::published::Resolution;
+use tessera_kernels::device::{Precision, Request};
 
 #[derive(Debug, Subcommand)]
 pub enum Generate {
@@ -34,6 +35,8 @@ pub struct GenerateTrain {
     #[arg(long)]
     pub resume: bool,
     #[command(flatten)]
+    pub computing: ComputingOptions,
+    #[command(flatten)]
     pub chosen: ChosenSettings,
     /// Replace the output, and a checkpoint beside it
     #[arg(long)]
@@ -41,6 +44,17 @@ pub struct GenerateTrain {
     /// Print the final figures as one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where layers are computed, and how exactly.
+#[derive(Debug, Args)]
+pub struct ComputingOptions {
+    /// Where to compute: auto (a GPU if one can be used), cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: Request,
+    /// In which numbers a GPU multiplies matrices: single, or bf16 by its tensor cores, which is faster and less exact
+    #[arg(long, value_name = "single|bf16", default_value = "single")]
+    pub precision: Precision,
 }
 
 /// How shapes are made.
@@ -72,6 +86,8 @@ pub struct GenerateSample {
     pub output: PathBuf,
     #[command(flatten)]
     pub making: MakingOptions,
+    #[command(flatten)]
+    pub computing: ComputingOptions,
     /// Replace files that are there
     #[arg(long)]
     pub force: bool,
@@ -92,6 +108,8 @@ pub struct GenerateEval {
     pub count: Option<u32>,
     #[command(flatten)]
     pub making: MakingOptions,
+    #[command(flatten)]
+    pub computing: ComputingOptions,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -115,6 +133,8 @@ pub struct GenerateImage {
     /// Voxels along a side; the finer ones begin with the coarse ones' surface
     #[arg(long, value_enum, default_value_t = ResolutionName::Coarse)]
     pub resolution: ResolutionName,
+    #[command(flatten)]
+    pub computing: ComputingOptions,
     #[command(flatten)]
     pub chosen: ChosenSettings,
     /// Replace the output if it is there

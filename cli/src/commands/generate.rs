@@ -2,7 +2,8 @@
 
 mod published;
 
-use crate::args::{Generate, GenerateEval, GenerateSample, GenerateTrain, MADE, MakingOptions};
+use super::reconstruct::chosen;
+use crate::args::{ComputingOptions, Generate, GenerateEval, GenerateSample, GenerateTrain, MADE, MakingOptions};
 use crate::console::{Console, INTERRUPTED, UsageError};
 use crate::interrupt;
 use crate::progress::Progress;
@@ -11,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tessera_engine::config::Config;
 use tessera_engine::datasets::format::{Existing, write_mesh};
@@ -21,7 +22,9 @@ use tessera_engine::datasets::scene::Mesh;
 use tessera_engine::generate::data::{BLOCKS_OF_MADE, CLASSES};
 use tessera_engine::generate::measure::{self, Report, SetReport, is_one_closed_part};
 use tessera_engine::generate::memory;
-use tessera_engine::generate::{Data, GenerateConfig, Generator, Making, Stage, TrainProgress, Trainer, contact_sheet};
+use tessera_engine::generate::{
+    Data, GenerateConfig, Generator, Host, Making, OnDevice, Place, Stage, TrainProgress, Trainer, contact_sheet,
+};
 use tessera_engine::train::available_memory;
 
 /// Runs the command.
@@ -48,6 +51,7 @@ fn train(args: &GenerateTrain, console: &Console) -> Result<ExitCode> {
     }
     let checkpoint = checkpoint_of(output);
     let mut trainer = begin(args, &checkpoint, console)?;
+    let place = place(&args.computing, console)?;
     let start = Instant::now();
     let outcome = interrupt::stoppable(|stop| {
         if args.data == Path::new(MADE) {
@@ -60,6 +64,7 @@ fn train(args: &GenerateTrain, console: &Console) -> Result<ExitCode> {
         if data.classes != trainer.classes() {
             trainer = trainer.of_classes(&data.classes).with_context(|| cannot(&args.data))?;
         }
+        trainer.place_on(&place);
         let parameters: usize = trainer.parameters().iter().sum();
         console.note(format_args!(
             "{} to learn from, {} held out; {} parameters",
@@ -96,6 +101,17 @@ fn train(args: &GenerateTrain, console: &Console) -> Result<ExitCode> {
         console.result(output.display())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where layers are computed: on the GPU that is asked for or found, or on the CPU.
+///
+/// # Errors
+/// When a GPU is asked for and cannot be used.
+fn place(options: &ComputingOptions, console: &Console) -> Result<Arc<dyn Place>> {
+    Ok(match chosen(options.device, console)? {
+        Some(device) => Arc::new(OnDevice::new(&device, options.precision)?),
+        None => Arc::new(Host),
+    })
 }
 
 /// The checkpoint of a training, beside its output.
@@ -201,21 +217,22 @@ fn make_all(
     making: &Making,
     stop: &AtomicBool,
     console: &Console,
-) -> Vec<Mesh> {
+) -> Result<Vec<Mesh>> {
     let mut progress = Progress::new(console, "making shapes");
     let mut meshes = Vec::with_capacity(labels.len());
     for (i, label) in labels.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        meshes.push(generator.make(Some(*label), i as u64, making).mesh);
+        meshes.push(generator.make(Some(*label), i as u64, making)?.mesh);
         progress.count(i + 1, labels.len());
     }
-    meshes
+    Ok(meshes)
 }
 
 fn sample(args: &GenerateSample, console: &Console) -> Result<()> {
-    let generator = Generator::read(&args.model)?;
+    let mut generator = Generator::read(&args.model)?;
+    generator.place_on(&place(&args.computing, console)?);
     let classes = generator.classes();
     let labels: Vec<usize> = match &args.class {
         None => (0..args.count as usize).map(|i| i % classes.len()).collect(),
@@ -234,7 +251,7 @@ fn sample(args: &GenerateSample, console: &Console) -> Result<()> {
     }
     std::fs::create_dir_all(&args.output).with_context(|| format!("{}: cannot be made", args.output.display()))?;
     let start = Instant::now();
-    let meshes = interrupt::stoppable(|stop| make_all(&generator, &labels, &making(&args.making), stop, console));
+    let meshes = interrupt::stoppable(|stop| make_all(&generator, &labels, &making(&args.making), stop, console))?;
     if meshes.len() < labels.len() {
         console.warn(format_args!("stopped after {} of {}", count_of(meshes.len(), "shape", "shapes"), labels.len()));
     }
@@ -268,7 +285,8 @@ fn sample(args: &GenerateSample, console: &Console) -> Result<()> {
 }
 
 fn eval(args: &GenerateEval, console: &Console) -> Result<()> {
-    let generator = Generator::read(&args.model)?;
+    let mut generator = Generator::read(&args.model)?;
+    generator.place_on(&place(&args.computing, console)?);
     let start = Instant::now();
     let report = interrupt::stoppable(|stop| {
         let data = data(&args.data, generator.config(), stop, console)?;
@@ -289,7 +307,7 @@ fn eval(args: &GenerateEval, console: &Console) -> Result<()> {
         }
         let labels: Vec<usize> =
             measure::of_each_class(&data.test, wanted).iter().map(|sample| sample.label as usize).collect();
-        let meshes = make_all(&generator, &labels, &making(&args.making), stop, console);
+        let meshes = make_all(&generator, &labels, &making(&args.making), stop, console)?;
         if meshes.len() < labels.len() {
             bail!("interrupted; nothing was measured");
         }

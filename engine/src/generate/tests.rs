@@ -152,7 +152,7 @@ fn a_training_that_was_stopped_anywhere_ends_in_the_same_bits() {
 }
 
 tessera_emulator::on_devices! {
-    device: steps_on_a_device_are_those_of_the_host
+    fast_device: steps_on_a_device_are_those_of_the_host
 }
 
 fn steps_on_a_device_are_those_of_the_host(open: &dyn Fn() -> Device) {

@@ -39,9 +39,11 @@ pub fn image(args: &GenerateImage, console: &Console) -> Result<ExitCode> {
     }
     let picture = decode(&std::fs::read(path).map_err(|e| DataError::unreadable(path, &e))?, path)?;
     let models = Published::open(weights, args.resolution.into())?;
+    let place = super::place(&args.computing, console)?;
     let start = Instant::now();
     let mut shown = Shown { console, stage: None };
-    let made = interrupt::stoppable(|stop| models.make(&picture, path, &settings, stop, &mut |e| shown.show(e)));
+    let made =
+        interrupt::stoppable(|stop| models.make((&picture, path), &settings, &place, stop, &mut |e| shown.show(e)));
     let mesh = match made {
         Err(Error::Interrupted(what)) => {
             console.note(format_args!("stopped; {what}"));

@@ -48,7 +48,7 @@ macro_rules! at_places {
         mod emulator {$(
             #[test]
             fn $test() {
-                super::$test(&super::on_a_device(&tessera_emulator::device()));
+                super::$test(&super::on_a_device(&tessera_emulator::fast_device()));
             }
         )*}
 
