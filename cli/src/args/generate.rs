@@ -133,6 +133,9 @@ pub struct GenerateImage {
     /// Voxels along a side; the finer ones begin with the coarse ones' surface
     #[arg(long, value_enum, default_value_t = ResolutionName::Coarse)]
     pub resolution: ResolutionName,
+    /// Make details anew for this mesh, in place of making where the shape is; y and z as the models have them
+    #[arg(long, value_name = "FILE")]
+    pub mesh: Option<PathBuf>,
     #[command(flatten)]
     pub computing: ComputingOptions,
     #[command(flatten)]

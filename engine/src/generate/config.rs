@@ -55,6 +55,8 @@ crate::config! {
         selected: usize = 8,
         /// Voxels a side of windows.
         window: usize = 4,
+        /// Tokens that see each other in the autoencoder, as rotated sets of that many in windows three times as wide (DSVT); 0 for the windows themselves.
+        set: usize = 0,
         /// How blocks become tokens: "points" or "neighbours".
         compression: Compression = Compression::Points,
         /// Share of training in which the class is kept secret, so that shapes of any class can be made and classes can be stressed.
@@ -133,7 +135,7 @@ impl GenerateConfig {
 
     /// Sizes of the autoencoder.
     pub(super) fn autoencoder(&self) -> AutoencoderShape {
-        AutoencoderShape { latent: self.latent, fine: 32, coarse: 64, window: self.window }
+        AutoencoderShape { latent: self.latent, fine: 32, coarse: 64, window: self.window, set: self.set }
     }
 
     /// Sizes of the transformer of structure.

@@ -4,7 +4,7 @@
 
 use super::config::{GenerateConfig, PATCH};
 use super::data::{COARSE, SURROUNDINGS, Sample, VOXELS, surroundings};
-use super::model::{Autoencoder, DetailModel, Grid, StructureModel, divergence};
+use super::model::{Autoencoder, AutoencoderShape, DetailModel, Grid, StructureModel, divergence};
 use super::tape::{Parameters, Place, Tape};
 use crate::{Error, Result};
 use rand::{RngExt, SeedableRng};
@@ -259,7 +259,7 @@ impl Trainer {
         let stage = Stage::Autoencoder;
         let mut rng = self.rng(stage);
         let chosen = choose(&mut rng, data, self.config.autoencoder_batch);
-        let grid = grid(chosen.iter().map(|i| &data[*i]), self.config.window);
+        let grid = grid(chosen.iter().map(|i| &data[*i]), self.autoencoder.shape());
         let distances: Vec<f32> = chosen.iter().flat_map(|i| data[*i].fine.iter().copied()).collect();
         let mut tape = Tape::new(&self.learned[0].parameters);
         let [mean, log_variance] = self.autoencoder.encode(&mut tape, &grid, distances.clone());
@@ -368,7 +368,7 @@ impl Scale {
 
 /// The tokens of a shape, as the autoencoder makes them.
 pub(super) fn encoded(autoencoder: &Autoencoder, parameters: &Parameters, sample: &Sample) -> Result<Vec<f32>> {
-    let grid = grid(std::iter::once(sample), autoencoder.shape().window);
+    let grid = grid(std::iter::once(sample), autoencoder.shape());
     let mut tape = Tape::without_gradients(parameters);
     let [mean, _] = autoencoder.encode(&mut tape, &grid, sample.fine.clone());
     tape.take(mean)
@@ -382,8 +382,8 @@ pub(super) fn coordinates<'a>(samples: impl Iterator<Item = &'a Sample>) -> Vec<
     samples.enumerate().flat_map(of).collect()
 }
 
-fn grid<'a>(samples: impl Iterator<Item = &'a Sample>, window: usize) -> Grid {
-    Grid::new(coordinates(samples), window)
+fn grid<'a>(samples: impl Iterator<Item = &'a Sample>, shape: AutoencoderShape) -> Grid {
+    Grid::new(coordinates(samples), shape)
 }
 
 fn choose(rng: &mut Pcg64, data: &[Sample], count: usize) -> Vec<usize> {
@@ -489,7 +489,7 @@ pub(super) fn decoded(
     blocks: &[[i32; 4]],
     tokens: Vec<f32>,
 ) -> Result<Vec<f32>> {
-    let grid = Grid::new(blocks.to_vec(), autoencoder.shape().window);
+    let grid = Grid::new(blocks.to_vec(), autoencoder.shape());
     let mut tape = Tape::without_gradients(parameters);
     let tokens = tape.constant(tokens, autoencoder.shape().latent);
     let out = autoencoder.decode(&mut tape, &grid, tokens);

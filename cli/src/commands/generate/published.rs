@@ -8,15 +8,17 @@ use crate::report::{Facts, Table, bytes, count, duration};
 use anyhow::{Result, bail};
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 use tessera_engine::Error;
 use tessera_engine::config::Config;
 use tessera_engine::datasets::DataError;
-use tessera_engine::datasets::format::{Existing, MeshFormat, write_mesh};
+use tessera_engine::datasets::format::{Existing, MeshFormat, read_mesh, write_mesh};
 use tessera_engine::datasets::image::decode;
+use tessera_engine::datasets::scene::Mesh;
 use tessera_engine::generate::measure::is_one_closed_part;
-use tessera_engine::generate::published::{ImageConfig, ImageEvent, ImageStage, Published};
+use tessera_engine::generate::published::{Given, ImageConfig, ImageEvent, ImageStage, Published};
 
 /// Makes a mesh of a picture.
 ///
@@ -38,12 +40,13 @@ pub fn image(args: &GenerateImage, console: &Console) -> Result<ExitCode> {
         bail!("{}: exists already; replace it with --force", output.display());
     }
     let picture = decode(&std::fs::read(path).map_err(|e| DataError::unreadable(path, &e))?, path)?;
+    let shape = args.mesh.as_deref().map(read_shape).transpose()?;
+    let given = Given { picture: &picture, path, shape: shape.as_ref() };
     let models = Published::open(weights, args.resolution.into())?;
     let place = super::place(&args.computing, console)?;
     let start = Instant::now();
     let mut shown = Shown { console, stage: None };
-    let made =
-        interrupt::stoppable(|stop| models.make((&picture, path), &settings, &place, stop, &mut |e| shown.show(e)));
+    let made = interrupt::stoppable(|stop| models.make(&given, &settings, &place, stop, &mut |e| shown.show(e)));
     let mesh = match made {
         Err(Error::Interrupted(what)) => {
             console.note(format_args!("stopped; {what}"));
@@ -74,6 +77,15 @@ pub fn image(args: &GenerateImage, console: &Console) -> Result<ExitCode> {
     console.note(&facts);
     console.result(output.display())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The shape to which details are made anew.
+fn read_shape(path: &Path) -> Result<Mesh> {
+    let mesh = read_mesh(path)?.mesh;
+    if mesh.triangles.is_empty() {
+        bail!("{}: has no triangles; details are made for a surface", path.display());
+    }
+    Ok(mesh)
 }
 
 fn settings(args: &GenerateImage) -> Result<ImageConfig> {

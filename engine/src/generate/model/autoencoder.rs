@@ -14,6 +14,8 @@ use tessera_kernels::sparse_conv::{CHILDREN, Neighbours, Sites};
 
 /// Added to variances of rows.
 const EPSILON: f32 = 1e-6;
+/// Windows along a side of what is cut into rotated sets.
+const SET_WINDOW: usize = 3;
 /// Heads of windows.
 const HEADS: usize = 4;
 /// Logarithms of variances stay between these.
@@ -30,6 +32,8 @@ pub struct AutoencoderShape {
     pub coarse: usize,
     /// Voxels a side of a window.
     pub window: usize,
+    /// Tokens of a rotated set, in windows of [`SET_WINDOW`] windows a side; 0 for windows themselves.
+    pub set: usize,
 }
 
 /// Blocks of several samples, and what layers need to know of them.
@@ -60,8 +64,8 @@ pub struct Autoencoder {
 }
 
 impl Grid {
-    /// Of blocks (sample, x, y, z), ascending.
-    pub fn new(blocks: Vec<[i32; 4]>, window: usize) -> Self {
+    /// Of blocks (sample, x, y, z), ascending, for an autoencoder of this shape.
+    pub fn new(blocks: Vec<[i32; 4]>, shape: AutoencoderShape) -> Self {
         let sites = Sites::new(blocks);
         let children = sites.children();
         let mut order: Vec<u32> = (0..children.len() as u32).collect();
@@ -75,7 +79,10 @@ impl Grid {
             order: Arc::new(order),
             back: Arc::new(back),
             parents: Arc::new(Compressed { parents, count: sites.len() }),
-            windows: Window::both(sites.coordinates(), window),
+            windows: match shape.set {
+                0 => Window::both(sites.coordinates(), shape.window),
+                size => Window::rotated(sites.coordinates(), SET_WINDOW * shape.window, size),
+            },
         }
     }
 }

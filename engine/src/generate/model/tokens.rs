@@ -2,7 +2,7 @@
 
 use super::super::tape::Compressed;
 use std::sync::Arc;
-use tessera_kernels::sparse_attention::{Pattern, Windows, block_order, sample_ends};
+use tessera_kernels::sparse_attention::{Pattern, SetOrder, Sets, Windows, block_order, sample_ends};
 use tessera_kernels::sparse_conv::{Neighbours, Sites};
 
 /// Tokens window by window.
@@ -21,10 +21,22 @@ impl Window {
     pub fn both(coordinates: &[[i32; 4]], size: usize) -> [Self; 2] {
         [0, size / 2].map(|shift| {
             let windows = Windows::new(coordinates, size as i32, shift as i32);
-            let mut back = vec![0; windows.order.len()];
-            windows.order.iter().enumerate().for_each(|(i, token)| back[*token as usize] = i as u32);
-            Self { order: Arc::new(windows.order), back: Arc::new(back), pattern: Arc::new(vec![windows.pattern]) }
+            Self::of(windows.order, windows.pattern)
         })
+    }
+
+    /// Sets of at most `size` voxels, in windows of `window` voxels a side, cut along one axis and along another.
+    pub fn rotated(coordinates: &[[i32; 4]], window: usize, size: usize) -> [Self; 2] {
+        [SetOrder::Y, SetOrder::X].map(|by| {
+            let sets = Sets::new(coordinates, [window as i32; 3], [0; 3], size, by);
+            Self::of(sets.order, sets.pattern)
+        })
+    }
+
+    fn of(order: Vec<u32>, pattern: Pattern) -> Self {
+        let mut back = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(i, token)| back[*token as usize] = i as u32);
+        Self { order: Arc::new(order), back: Arc::new(back), pattern: Arc::new(vec![pattern]) }
     }
 }
 

@@ -27,7 +27,7 @@ mod surface;
 mod weights;
 
 pub use config::PublishedConfig;
-pub use pipeline::{ImageEvent, ImageStage, PartReport, Published, Resolution};
+pub use pipeline::{Given, ImageEvent, ImageStage, PartReport, Published, Resolution};
 pub use settings::ImageConfig;
 
 #[cfg(test)]

@@ -55,6 +55,17 @@ pub enum ImageStage {
     FineDetails,
 }
 
+/// What a shape is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The object, cut out.
+    pub picture: &'a Image8,
+    /// The picture's file, for messages.
+    pub path: &'a Path,
+    /// A shape, in the models' axes, to which details are made anew: its voxels take the place of those that the first models would make.
+    pub shape: Option<&'a Mesh>,
+}
+
 /// What the caller is told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ImageEvent {
@@ -196,42 +207,47 @@ impl Published {
         Ok(parts)
     }
 
-    /// A mesh of the object in a picture, in the cube from -1 to 1; without triangles where the models see no surface. `path` is for messages. Layers are computed at
-    /// `place`.
+    /// A mesh of the object in a picture, in the cube from -1 to 1; without triangles where the models see no surface. Layers are computed at `place`.
     ///
     /// # Errors
     /// When the picture has no object cut out, memory will not be enough, weights cannot be read or computed with, or `stop` became true.
     pub fn make(
         &self,
-        (picture, path): (&Image8, &Path),
+        given: &Given<'_>,
         settings: &ImageConfig,
         place: &Arc<dyn Place>,
         stop: &AtomicBool,
         tell: &mut dyn FnMut(ImageEvent),
     ) -> Result<Mesh> {
         settings.check()?;
-        let prepared = Prepared::new(picture, self.config.dense_image_encoder.params.size, path)?;
+        let prepared = Prepared::new(given.picture, self.config.dense_image_encoder.params.size, given.path)?;
         let mut run = Run { settings, place, stop, tell };
-        let all = self.look(&prepared, &mut run)?;
-        let mut voxels = self.structure(&all, &mut run)?;
-        let mut mesh = Mesh::default();
-        for details in self.details(settings) {
-            if details.stage == ImageStage::FineDetails {
-                centred(&mut mesh);
-                voxels = voxels_near(&mesh, details.dit.resolution);
-            }
+        let looked = self.look(&prepared, &mut run)?;
+        let all = self.details(settings);
+        // A given shape needs nothing but the finest details.
+        let first = if given.shape.is_some() { all.len() - 1 } else { 0 };
+        let mut mesh = given.shape.cloned();
+        for details in &all[first..] {
+            let voxels = match &mut mesh {
+                None => self.structure(&looked, &mut run)?,
+                Some(mesh) => {
+                    centred(mesh);
+                    voxels_near(mesh, details.dit.resolution)
+                }
+            };
             if voxels.is_empty() {
                 return Ok(Mesh::default());
             }
             (run.tell)(ImageEvent::Tokens(details.stage, voxels.len()));
-            let distances = details.distances(&all, &voxels, &mut run)?;
+            let distances = details.distances(&looked, &voxels, &mut run)?;
             let surface = Surface::new(&voxels, &distances, details.dit.resolution);
-            mesh = surface.mesh(settings.level, settings.least_part);
-            if mesh.triangles.is_empty() {
+            let made = surface.mesh(settings.level, settings.least_part);
+            if made.triangles.is_empty() {
                 return Ok(Mesh::default());
             }
+            mesh = Some(made);
         }
-        Ok(mesh)
+        Ok(mesh.unwrap_or_default())
     }
 
     /// The picture's tokens.

@@ -1,6 +1,6 @@
 //! Folders of weights: what fits is opened, what does not is listed, and a shape comes out at the end.
 
-use super::super::{ImageConfig, ImageEvent, ImageStage, Published, Resolution};
+use super::super::{Given, ImageConfig, ImageEvent, ImageStage, Published, Resolution};
 use super::{Files, on_the_host};
 use crate::config::Config;
 use std::path::Path;
@@ -36,8 +36,9 @@ fn both_versions_make_the_same_shape_each_time_from_either_kind_of_file() {
             files.made.write(folder.path(), as_safetensors, Stored::Float16);
             let models = Published::open(folder.path(), Resolution::Fine).expect("models");
             let (stop, mut events) = (AtomicBool::new(false), Vec::new());
-            let mesh =
-                models.make((&picture(), path), &quick(3), &on_the_host(), &stop, &mut |event| events.push(event));
+            let picture = picture();
+            let given = Given { picture: &picture, path, shape: None };
+            let mesh = models.make(&given, &quick(3), &on_the_host(), &stop, &mut |event| events.push(event));
             meshes.push(mesh.expect("a shape"));
             for stage in [ImageStage::Picture, ImageStage::Structure, ImageStage::Details, ImageStage::FineDetails] {
                 let ended =
@@ -45,6 +46,15 @@ fn both_versions_make_the_same_shape_each_time_from_either_kind_of_file() {
                 assert!(events.iter().any(ended), "{stage:?} is not said to have ended");
             }
         }
+        let files = Files::new(version, 6, &on_the_host());
+        let models = Published::open(files.path(), Resolution::Fine).expect("models");
+        let (stop, mut events, picture) = (AtomicBool::new(false), Vec::new(), picture());
+        let given = Given { picture: &picture, path, shape: Some(&meshes[0]) };
+        let again = models.make(&given, &quick(3), &on_the_host(), &stop, &mut |event| events.push(event));
+        assert!(!again.expect("a shape").triangles.is_empty(), "details of a given shape have a surface");
+        let begun = |stage| events.iter().any(|e| matches!(e, ImageEvent::Step(s, _) if *s == stage));
+        assert!(begun(ImageStage::FineDetails), "details are made anew");
+        assert!(!begun(ImageStage::Structure) && !begun(ImageStage::Details), "and nothing before them");
         assert!(!meshes[0].triangles.is_empty(), "weights drawn at random have a surface somewhere");
         assert!(meshes[0].positions == meshes[1].positions, "the same shape from either kind of file");
         assert!(meshes[0].positions.iter().flatten().all(|x| x.abs() <= 1.1), "in the cube");

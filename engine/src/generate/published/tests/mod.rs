@@ -228,7 +228,7 @@ fn the_decoder_of_details_is_that_of_its_formulas_across_pieces(place: &Arc<dyn 
     files.load("model_sparse_512", &mut wanted);
     // On both sides of where pieces meet.
     let near: Vec<[i32; 4]> =
-        voxels(&mut rng, 6, 0.2).into_iter().map(|c| [0, c[1] + 13, c[2] + 14, c[3] + 12]).collect();
+        voxels(&mut rng, 6, 0.06).into_iter().map(|c| [0, c[1] + 13, c[2] + 14, c[3] + 12]).collect();
     let x = drawn(&mut rng, near.len() * LATENT[1]);
     let found = decoder.decode(&wanted.parameters, &near, x.clone()).expect("distances");
     let places: Vec<[i32; 3]> = near.iter().map(|c| [c[1], c[2], c[3]]).collect();
