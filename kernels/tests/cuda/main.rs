@@ -1,5 +1,7 @@
 //! Every CUDA kernel against the CPU: the same bodies on the emulator and, where there is one, on a GPU.
 
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../common/scenes.rs"]
 mod scenes;
 #[path = "../common/splat_renderer.rs"]
@@ -7,6 +9,7 @@ mod splat_renderer;
 
 mod anchors;
 mod attention;
+mod attention_vectors;
 mod dense;
 mod fields;
 mod gaussians_4d;
@@ -54,6 +57,7 @@ on_devices! {
     attention: attention_is_that_of_the_cpu attention_has_the_same_bits_each_time
         attention_in_bf16_is_that_of_the_cpu_but_for_roundings attention_in_bf16_rounds_what_it_is_given
         selected_blocks_are_those_of_the_cpu of_equal_blocks_the_first_are_selected;
+    attention_vectors: spatial_attention_agrees_with_golden_vectors;
     dense: products_are_those_of_the_cpu products_of_bf16_are_those_of_rounded_numbers activations_and_norms_are_those_of_the_cpu
         rows_are_gathered_and_summed rows_are_modulated_by_sample;
     image_loss: losses_are_those_of_the_cpu;

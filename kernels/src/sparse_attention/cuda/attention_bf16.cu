@@ -57,14 +57,15 @@ __device__ inline Walk walk_of(const u32* task, const u32* ranges) {
     return {ranges, task[2], task[3], task[2] < task[3] ? ranges[2 * task[2]] : 0};
 }
 
-// The next rows of the list, OTHERS if there are as many: how many, and which by their numbers.
+// The next rows of the list, OTHERS if there are as many: how many, their numbers, and where they begin.
 template <int OTHERS>
-__device__ inline u32 next_rows(Walk& walk, u32* rows) {
+__device__ inline u32 next_rows(const AttentionHeads& heads, u32 shared, Walk& walk, u32* numbers, u64* starts) {
     u32 filled = 0;
     while (filled < OTHERS && walk.list < walk.end) {
         u32 end = walk.ranges[2 * walk.list + 1], count = min(end - walk.at, OTHERS - filled);
         for (u32 i = threadIdx.x; i < count; i += THREADS) {
-            rows[filled + i] = walk.at + i;
+            numbers[filled + i] = walk.at + i;
+            starts[filled + i] = row_start(heads, shared, walk.at + i);
         }
         filled += count;
         walk.at += count;
@@ -96,18 +97,18 @@ __device__ inline void load_fragments(const AttentionHeads& heads, u32 shared, c
     }
 }
 
-// Brings the rows of these numbers to shared memory in the layouts that are not null, zeros behind the last. A thread takes four columns of two
+// Brings the rows that begin there to shared memory in the layouts that are not null, zeros behind the last. A thread takes four columns of two
 // rows at a time.
 template <int W, int OTHERS>
-__device__ inline void load_others(const AttentionHeads& heads, u32 shared, const float* values, const u32* numbers,
-                                   u32 filled, u32* rows, u32* pairs) {
+__device__ inline void load_others(const AttentionHeads& heads, const float* values, const u64* starts, u32 filled,
+                                   u32* rows, u32* pairs) {
     for (u32 e = threadIdx.x; e < OTHERS / 2 * (W / 4); e += THREADS) {
         u32 pair = e / (W / 4), column = e % (W / 4) * 4;
         float4 x[2];
 #pragma unroll
         for (u32 i = 0; i < 2; i++) {
             u32 place = 2 * pair + i;
-            x[i] = place < filled ? load_four(heads, values + row_start(heads, shared, numbers[place]), column)
+            x[i] = place < filled ? load_four(heads, values + starts[place], column)
                                   : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
         }
         if (rows != nullptr) {
@@ -294,7 +295,8 @@ __device__ inline void attend_task(const AttentionHeads& heads, const u32* task,
                                    const float* k, const float* v, float* out, float* log_sums, u32* memory) {
     u32* keys = memory;
     u32* values = keys + OTHERS * ROW_WORDS<W>;
-    u32* numbers = values + OTHERS / 2 * PAIR_WORDS<W>;
+    u64* starts = reinterpret_cast<u64*>(values + OTHERS / 2 * PAIR_WORDS<W>);
+    u32* numbers = reinterpret_cast<u32*>(starts + OTHERS);
     Share share = share_of_rows(task[0], task[1]);
     u32 queries[W / 16][4];
     load_fragments<W>(heads, heads.shared, q, share, queries);
@@ -303,10 +305,10 @@ __device__ inline void attend_task(const AttentionHeads& heads, const u32* task,
     Walk walk = walk_of(task, ranges);
     while (walk.list < walk.end) {
         __syncthreads();
-        u32 filled = next_rows<OTHERS>(walk, numbers);
+        u32 filled = next_rows<OTHERS>(heads, 1, walk, numbers, starts);
         __syncthreads();
-        load_others<W, OTHERS>(heads, 1, k, numbers, filled, keys, nullptr);
-        load_others<W, OTHERS>(heads, 1, v, numbers, filled, nullptr, values);
+        load_others<W, OTHERS>(heads, k, starts, filled, keys, nullptr);
+        load_others<W, OTHERS>(heads, v, starts, filled, nullptr, values);
         __syncthreads();
         if (share.count == 0) continue;
         for (u32 first = share.part * CHUNK; first < filled; first += share.parts * CHUNK) {
@@ -366,7 +368,8 @@ __device__ inline void pass_back(const AttentionHeads& heads, const u32* task, c
     u32* second_others = first_others + OTHERS * ROW_WORDS<W>;
     u32* first_pairs = second_others + OTHERS * ROW_WORDS<W>;
     u32* second_pairs = first_pairs + OTHERS / 2 * PAIR_WORDS<W>;
-    u32* numbers = second_pairs + (BY_KEYS ? OTHERS / 2 * PAIR_WORDS<W> : 0);
+    u64* starts = reinterpret_cast<u64*>(second_pairs + (BY_KEYS ? OTHERS / 2 * PAIR_WORDS<W> : 0));
+    u32* numbers = reinterpret_cast<u32*>(starts + OTHERS);
     float* of_others = reinterpret_cast<float*>(numbers + OTHERS);
     u32 row_shared = BY_KEYS ? 1 : heads.shared, other_shared = BY_KEYS ? heads.shared : 1;
     u32 group = threadIdx.x % WARP / 4, pair = threadIdx.x % 4;
@@ -388,10 +391,10 @@ __device__ inline void pass_back(const AttentionHeads& heads, const u32* task, c
     Walk walk = walk_of(task, ranges);
     while (walk.list < walk.end) {
         __syncthreads();
-        u32 filled = next_rows<OTHERS>(walk, numbers);
+        u32 filled = next_rows<OTHERS>(heads, other_shared, walk, numbers, starts);
         __syncthreads();
-        load_others<W, OTHERS>(heads, other_shared, BY_KEYS ? q : k, numbers, filled, first_others, first_pairs);
-        load_others<W, OTHERS>(heads, other_shared, BY_KEYS ? by_out : v, numbers, filled, second_others,
+        load_others<W, OTHERS>(heads, BY_KEYS ? q : k, starts, filled, first_others, first_pairs);
+        load_others<W, OTHERS>(heads, BY_KEYS ? by_out : v, starts, filled, second_others,
                                BY_KEYS ? second_pairs : nullptr);
         if (BY_KEYS) {
             for (u32 i = threadIdx.x; i < OTHERS; i += THREADS) {

@@ -224,9 +224,10 @@ impl Attention {
         let queries = check(heads, patterns, inputs);
         assert!(by_out.len() >= queries * heads.queries * heads.width, "the gradient has another size than the output");
         let keys = patterns.first().map_or(0, |pattern| pattern.keys);
-        let of_keys = || self.device.zeros(keys * heads.keys * heads.width, PURPOSE);
+        // Tasks cover all queries and all keys.
+        let of_keys = || self.device.buffer(keys * heads.keys * heads.width, PURPOSE);
         let mut gradients = Gradients {
-            q: self.device.zeros(queries * heads.queries * heads.width, PURPOSE)?,
+            q: self.device.buffer(queries * heads.queries * heads.width, PURPOSE)?,
             k: of_keys()?,
             v: of_keys()?,
         };
@@ -313,9 +314,9 @@ impl Passes {
                 let pairs = |others: usize| others / 2 * (width + 8);
                 let block = |words| Block { threads: 128, words };
                 let room = Room {
-                    attend: block(rows(forward) + pairs(forward) + forward),
-                    by_queries: block(2 * rows(back) + pairs(back) + 3 * back),
-                    by_keys: block(2 * rows(back) + 2 * pairs(back) + 3 * back),
+                    attend: block(rows(forward) + pairs(forward) + 3 * forward),
+                    by_queries: block(2 * rows(back) + pairs(back) + 5 * back),
+                    by_keys: block(2 * rows(back) + 2 * pairs(back) + 5 * back),
                 };
                 (kernels, room)
             }

@@ -10,7 +10,7 @@
 #include "sparse_attention/cuda/heads.cuh"
 
 constexpr u32 NONE = 0xffffffffu;
-constexpr u32 THREADS = 256, MOST_QUERIES = THREADS / WARP;
+constexpr u32 THREADS = 256;
 
 // What a block keeps in shared memory.
 struct Room {
@@ -176,7 +176,7 @@ __device__ inline void select_for_task(const AttentionHeads& heads, u32 count, c
 }
 
 // Each block takes the task of its number: `tasks` is [tasks, 4], first query, end, first of `means` and `blocks`, end, at most
-// MOST_QUERIES queries. `means` are those that queries see, ordered by the `blocks` that they lie in; `keys` are [M, groups, D]. `chosen`
+// 8 queries, one for each warp. `means` are those that queries see, ordered by the `blocks` that they lie in; `keys` are [M, groups, D]. `chosen`
 // is [groups, queries, count]. Heads of at most 64 numbers.
 extern "C" __global__ void __launch_bounds__(256)
     select_blocks(AttentionHeads heads, u32 count, const u32* tasks, const u32* means, const u32* blocks, const float* q,
