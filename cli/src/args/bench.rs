@@ -3,7 +3,7 @@
 use super::parse_size;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
-use tessera_kernels::device::Request;
+use tessera_kernels::device::{Precision, Request};
 
 /// What else can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -61,11 +61,14 @@ pub struct Bench {
     /// Any training setting, as often as needed
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// Where to train: auto (a GPU if one can be used), cpu, cuda or cuda:N
+    /// Where to train, or to measure attention: auto (a GPU if one can be used), cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<Request>,
+    /// In which numbers a GPU multiplies matrices of attention: single, or bf16 on its tensor cores
+    #[arg(long, value_name = "PRECISION", requires = "kind")]
+    pub precision: Option<Precision>,
     /// Measure how fast splats are drawn instead
-    #[arg(long, conflicts_with_all = ["capture", "steps", "settings", "device"])]
+    #[arg(long, conflicts_with_all = ["capture", "steps", "settings", "device", "precision"])]
     pub view: bool,
     /// Splats to measure with, or several numbers with commas between: so many points of the scene, from the first step on.
     /// With --view 100,000, then 1 and 4 million by default

@@ -66,6 +66,27 @@ __device__ __forceinline__ void multiply_16x8x16(float (&d)[4], const u32 (&a)[4
 #endif
 }
 
+#if !defined(TESSERA_EMULATOR) && __CUDA_ARCH__ < 800
+// Turing's cores know no bf16: each lane asks the others for its rows and columns. A function of its own, as it is long.
+__device__ __noinline__ float4 shuffled_bf16_16x8x16(uint4 a, uint2 b, float4 c) {
+    const u32 lane = threadIdx.x % WARP, rows[4] = {a.x, a.y, a.z, a.w}, columns[2] = {b.x, b.y};
+    float sums[4] = {c.x, c.y, c.z, c.w};
+#pragma unroll
+    for (u32 k = 0; k < 16; ++k) {
+        const u32 owner = k % 8 / 2, shift = k % 2 * 16;
+        float left[2], right[2];
+#pragma unroll
+        for (u32 i = 0; i < 2; ++i) {
+            left[i] = __uint_as_float(__shfl_sync(FULL_WARP, rows[k / 8 * 2 + i], lane / 4 * 4 + owner) >> shift << 16);
+            right[i] = __uint_as_float(__shfl_sync(FULL_WARP, columns[k / 8], (lane % 4 * 2 + i) * 4 + owner) >> shift << 16);
+        }
+#pragma unroll
+        for (u32 i = 0; i < 4; ++i) sums[i] = fmaf(left[i / 2], right[i % 2], sums[i]);
+    }
+    return make_float4(sums[0], sums[1], sums[2], sums[3]);
+}
+#endif
+
 // Of bf16. All 32 lanes must call it.
 __device__ __forceinline__ void multiply_bf16_16x8x16(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2],
                                                       const float (&c)[4]) {
@@ -78,22 +99,11 @@ __device__ __forceinline__ void multiply_bf16_16x8x16(float (&d)[4], const u32 (
         : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(c[0]), "f"(c[1]), "f"(c[2]), "f"(c[3]));
 #else
-    // Turing's cores know no bf16: each lane asks the others for its rows and columns.
-    const u32 lane = threadIdx.x % WARP;
-    float sums[4] = {c[0], c[1], c[2], c[3]};
-#pragma unroll
-    for (u32 k = 0; k < 16; ++k) {
-        const u32 owner = k % 8 / 2, shift = k % 2 * 16;
-        float left[2], right[2];
-#pragma unroll
-        for (u32 i = 0; i < 2; ++i) {
-            left[i] = __uint_as_float(__shfl_sync(FULL_WARP, a[k / 8 * 2 + i], lane / 4 * 4 + owner) >> shift << 16);
-            right[i] = __uint_as_float(__shfl_sync(FULL_WARP, b[k / 8], (lane % 4 * 2 + i) * 4 + owner) >> shift << 16);
-        }
-#pragma unroll
-        for (u32 i = 0; i < 4; ++i) sums[i] = fmaf(left[i / 2], right[i % 2], sums[i]);
-    }
-#pragma unroll
-    for (u32 i = 0; i < 4; ++i) d[i] = sums[i];
+    const float4 sums = shuffled_bf16_16x8x16(make_uint4(a[0], a[1], a[2], a[3]), make_uint2(b[0], b[1]),
+                                              make_float4(c[0], c[1], c[2], c[3]));
+    d[0] = sums.x;
+    d[1] = sums.y;
+    d[2] = sums.z;
+    d[3] = sums.w;
 #endif
 }

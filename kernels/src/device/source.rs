@@ -111,7 +111,7 @@ fn without_comments(text: &str) -> String {
 }
 
 /// Files that sources include, by the names that they include them with.
-pub static HEADERS: [Source; 21] = [
+pub static HEADERS: [Source; 22] = [
     Source::new("device/cuda.cuh", include_str!("cuda.cuh")),
     Source::new("device/half.cuh", include_str!("half.cuh")),
     Source::new("device/matrix.cuh", include_str!("matrix.cuh")),
@@ -126,6 +126,7 @@ pub static HEADERS: [Source; 21] = [
     Source::new("occupancy/ray.cuh", include_str!("../occupancy/ray.cuh")),
     Source::new("sdf_render/cuda/target.cuh", include_str!("../sdf_render/cuda/target.cuh")),
     Source::new("sort/scan.cuh", include_str!("../sort/scan.cuh")),
+    Source::new("sparse_attention/cuda/heads.cuh", include_str!("../sparse_attention/cuda/heads.cuh")),
     Source::new("splat/cuda/harmonics.cuh", include_str!("../splat/cuda/harmonics.cuh")),
     Source::new("splat/cuda/parameters.cuh", include_str!("../splat/cuda/parameters.cuh")),
     Source::new("splat/cuda/random.cuh", include_str!("../splat/cuda/random.cuh")),
@@ -136,7 +137,7 @@ pub static HEADERS: [Source; 21] = [
 ];
 
 /// Every source of this crate.
-pub static SOURCES: [&Source; 38] = [
+pub static SOURCES: [&Source; 40] = [
     &super::SELF_TEST,
     &crate::adam::cuda::ADAM,
     &crate::adam::cuda::LISTED,
@@ -165,6 +166,8 @@ pub static SOURCES: [&Source; 38] = [
     &crate::sort::cuda::RADIX,
     &crate::sort::cuda::SCAN,
     &crate::sparse_attention::cuda::ATTENTION,
+    &crate::sparse_attention::cuda::ATTENTION_BF16,
+    &crate::sparse_attention::cuda::SELECT,
     &crate::sparse_conv::cuda::CONVOLUTION,
     &crate::splat::cuda::PROJECT,
     &crate::splat::cuda::INSTANCES,

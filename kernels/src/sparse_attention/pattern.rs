@@ -96,6 +96,11 @@ impl Pattern {
         })
     }
 
+    /// The keys of these ranges.
+    pub(super) fn ranges(&self, list: Range<usize>) -> impl Iterator<Item = Range<u32>> {
+        self.ranges[list].iter().map(|range| range[0]..range[1])
+    }
+
     /// Panics unless it is for so many queries and keys.
     pub(super) fn check(&self, queries: usize, keys: usize) {
         assert_eq!(self.queries(), queries, "a pattern for these queries");

@@ -84,7 +84,6 @@ pub fn select(
     assert!(blocks.of_means.iter().all(|b| (*b as usize) < blocks.ends.len()), "blocks that are there");
     let tasks = pattern.tasks(1);
     let mut chosen = vec![NONE; heads.keys * tokens * blocks.count];
-    let mut patterns = Vec::new();
     for (group, chosen) in chosen.chunks_exact_mut((tokens * blocks.count).max(1)).enumerate().take(heads.keys) {
         let of_group = Group {
             q: rows(q, heads, [heads.keys, shared], group, heads.scale()),
@@ -108,9 +107,20 @@ pub fn select(
                 }
             },
         );
-        patterns.push(pattern_of(chosen, blocks));
     }
-    Selection { blocks: chosen, patterns }
+    Selection::of(heads, chosen, blocks)
+}
+
+impl Selection {
+    /// What these blocks, `[G, N, count]`, mean.
+    pub fn of(heads: Heads, chosen: Vec<u32>, blocks: Blocks<'_>) -> Self {
+        assert!(chosen.len().is_multiple_of(heads.keys * blocks.count), "whole rows of blocks");
+        let of_group = (chosen.len() / heads.keys).max(1);
+        // Groups that are not there have no queries.
+        let mut patterns: Vec<Pattern> = chosen.par_chunks(of_group).map(|chosen| pattern_of(chosen, blocks)).collect();
+        patterns.resize(heads.keys, Pattern::new());
+        Self { blocks: chosen, patterns }
+    }
 }
 
 /// Which tokens queries see that have selected these blocks.

@@ -31,7 +31,8 @@ pub fn for_each_case_named(topic: &str, variant: &str, chosen: impl Fn(&str) -> 
     for_cases(topic, variant, chosen, None, test);
 }
 
-fn for_cases(
+/// As [`for_each_case`], for code that computes only outputs of these names, and only in cases of these names.
+pub fn for_cases(
     topic: &str,
     variant: &str,
     chosen: impl Fn(&str) -> bool,

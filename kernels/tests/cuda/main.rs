@@ -1,5 +1,7 @@
 //! Every CUDA kernel against the CPU: the same bodies on the emulator and, where there is one, on a GPU.
 
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../common/scenes.rs"]
 mod scenes;
 #[path = "../common/splat_renderer.rs"]
@@ -7,6 +9,7 @@ mod splat_renderer;
 
 mod anchors;
 mod attention;
+mod attention_vectors;
 mod dense;
 mod fields;
 mod gaussians_4d;
@@ -51,7 +54,10 @@ on_devices! {
     primitives: adam_steps_as_on_the_cpu rows_with_a_gradient_step_as_on_the_cpu sorts_are_stable_and_complete sums_are_exclusive
         points_project_as_on_the_cpu;
     anchors: decoded_anchors_are_those_of_the_cpu a_view_that_sees_no_anchor_has_no_splats_and_no_gradient;
-    attention: attention_is_that_of_the_cpu attention_has_the_same_bits_each_time;
+    attention: attention_is_that_of_the_cpu attention_has_the_same_bits_each_time
+        attention_in_bf16_is_that_of_the_cpu_but_for_roundings attention_in_bf16_rounds_what_it_is_given
+        selected_blocks_are_those_of_the_cpu of_equal_blocks_the_first_are_selected;
+    attention_vectors: spatial_attention_agrees_with_golden_vectors;
     dense: products_are_those_of_the_cpu products_of_bf16_are_those_of_rounded_numbers activations_and_norms_are_those_of_the_cpu
         rows_are_gathered_and_summed rows_are_modulated_by_sample;
     image_loss: losses_are_those_of_the_cpu;

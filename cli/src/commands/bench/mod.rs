@@ -23,12 +23,23 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
     if let Some(path) = args.scene.as_ref().filter(|path| RbfFile::is_named(path)) {
         return fitted::run(path, args, console);
     }
-    let trains = args.capture.is_some() || args.steps.is_some() || args.device.is_some() || !args.settings.is_empty();
-    match args.kind {
-        Some(BenchKind::Rbf | BenchKind::Attention) if trains => {
-            let message = "--capture, --steps, --set and --device are for training splats and video; leave them out";
-            return Err(UsageError(message.to_owned()).into());
+    let trains = args.capture.is_some() || args.steps.is_some() || !args.settings.is_empty();
+    let refused = match args.kind {
+        Some(BenchKind::Rbf) if trains || args.device.is_some() => {
+            "--capture, --steps, --set and --device are for training splats and video; leave them out"
         }
+        Some(BenchKind::Attention) if trains => {
+            "--capture, --steps and --set are for training splats and video; leave them out"
+        }
+        Some(BenchKind::Rbf | BenchKind::Video) if args.precision.is_some() => {
+            "--precision is for attention; leave it out"
+        }
+        _ => "",
+    };
+    if !refused.is_empty() {
+        return Err(UsageError(refused.to_owned()).into());
+    }
+    match args.kind {
         Some(BenchKind::Rbf) => return rbf::run(args, console),
         Some(BenchKind::Attention) => return attention::run(args, console),
         Some(BenchKind::Video) => return video::run(args, console),

@@ -1,13 +1,18 @@
 //! `tessera bench attention`: spatial sparse attention beside attention over all tokens, on made shells of voxels.
 
+mod device;
+
+use super::super::reconstruct;
 use crate::args::Bench;
-use crate::console::Console;
+use crate::console::{Console, UsageError};
 use crate::report::{Facts, Table, count};
 use anyhow::{Context, Result};
+use device::{OnDevice, Times};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
 use tessera_engine::generate::model::{BlockSizes, Tokens};
+use tessera_kernels::device::Precision;
 use tessera_kernels::sparse_attention::{Attended, Blocks, Heads, Pattern, Patterns, backward, forward, select};
 use tessera_kernels::sparse_conv::mean_of_children;
 
@@ -17,7 +22,7 @@ const HEADS: Heads = Heads { queries: 8, keys: 2, width: 32 };
 const SIDE: usize = 8;
 /// Blocks that a query selects, likewise.
 const SELECTED: usize = 8;
-/// Attention over all tokens is measured for so many queries at most: its time is in proportion to them.
+/// On the CPU attention over all tokens is measured for so many queries at most: its time is in proportion to them.
 const DENSE_QUERIES: usize = 4096;
 /// Each sparse time is the least of so many.
 const REPEATS: usize = 3;
@@ -29,18 +34,29 @@ struct Row {
     tokens: usize,
     sparse: [f64; 2],
     dense: [f64; 2],
+    /// On a device, those of the host in the sparse pass forward.
+    patterns: Option<f64>,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the report cannot be written.
+/// When the device cannot be used, or the report cannot be written.
 pub fn run(args: &Bench, console: &Console) -> Result<()> {
+    let device = reconstruct::chosen(args.device.unwrap_or_default(), console)?;
+    if device.is_none() && args.precision.is_some_and(|precision| precision != Precision::Single) {
+        return Err(UsageError("the CPU multiplies in single precision only; leave --precision out".to_owned()).into());
+    }
+    let on = device.map(|device| OnDevice::new(device, args.precision.unwrap_or_default())).transpose()?;
     let wanted = if args.tokens.is_empty() { TOKENS.to_vec() } else { args.tokens.clone() };
     let mut rows = Vec::new();
     for tokens in wanted {
         console.note(format_args!("measuring {} tokens", count(u128::from(tokens))));
-        rows.push(measure(tokens as usize));
+        let row = measure(tokens as usize, on.as_ref())?;
+        if let Some(seconds) = row.patterns {
+            console.note(format_args!("making patterns of selected blocks took the host {seconds:.3} s"));
+        }
+        rows.push(row);
     }
     if args.json {
         let rows: Value = rows.iter().map(Row::to_json).collect();
@@ -57,6 +73,7 @@ pub fn run(args: &Bench, console: &Console) -> Result<()> {
         table.row([count(row.tokens as u128), a, b, c, d, e, f]);
     }
     let mut facts = Facts::default();
+    facts.add_some("device", on.as_ref().map(OnDevice::name));
     facts.add("threads", rayon::current_num_threads().to_string());
     facts.add("heads", format!("{} of {} numbers, {} of keys", HEADS.queries, HEADS.width, HEADS.keys));
     console.note(&facts);
@@ -67,7 +84,7 @@ impl Row {
     fn to_json(&self) -> Value {
         json!({
             "tokens": self.tokens, "forward_sparse": self.sparse[0], "forward_all": self.dense[0],
-            "backward_sparse": self.sparse[1], "backward_all": self.dense[1],
+            "backward_sparse": self.sparse[1], "backward_all": self.dense[1], "host_patterns": self.patterns,
         })
     }
 }
@@ -93,7 +110,7 @@ fn shell(wanted: usize) -> Tokens {
     Tokens::new(&all, 1, BlockSizes { compression: SIDE, selection: SIDE, window: SIDE })
 }
 
-fn measure(wanted: usize) -> Row {
+fn measure(wanted: usize, on: Option<&OnDevice>) -> Result<Row> {
     let tokens = shell(wanted);
     let n = tokens.coordinates.len();
     let values = |salt: u64, len: usize| -> Vec<f32> {
@@ -108,12 +125,17 @@ fn measure(wanted: usize) -> Row {
     let (rows, columns) = (HEADS.queries * HEADS.width, HEADS.keys * HEADS.width);
     let (q, k, v) = (values(1, n * rows), values(2, n * columns), values(3, n * columns));
     let by_out = values(4, n * rows);
+    if let Some(on) = on {
+        let (sparse, dense) = on.measure(&tokens, [&q, &k, &v, &by_out], REPEATS)?;
+        let both = |times: Times| [times.forward, times.backward];
+        return Ok(Row { tokens: n, sparse: both(sparse), dense: both(dense), patterns: Some(sparse.patterns) });
+    }
     let mut sparse = [f64::INFINITY; 2];
     for _ in 0..REPEATS {
         let times = measure_sparse(&tokens, [&q, &k, &v], &by_out);
         sparse = [0, 1].map(|i| sparse[i].min(times[i]));
     }
-    Row { tokens: n, sparse, dense: measure_dense(n, [&q, &k, &v], &by_out) }
+    Ok(Row { tokens: n, sparse, dense: measure_dense(n, [&q, &k, &v], &by_out), patterns: None })
 }
 
 /// Seconds forward and backward of means, selection and windows. Layers around them are left out, as they are of attention over all.

@@ -1,13 +1,22 @@
-//! The same on a device: `attention.cu`, in single precision.
+//! The same on a device: `attention.cu` in single precision, `attention_bf16.cu` on tensor cores, and `select.cu`.
+
+mod select;
+
+pub use select::{DeviceBlocks, Selector};
 
 use super::pattern::Tasks;
 use super::{Heads, Pattern};
-use crate::device::{Buffer, Device, DeviceError, Kernel, Launch, Source, Stream};
+use crate::device::{Buffer, Device, DeviceError, Kernel, Launch, Precision, Source, Stream};
 use crate::device_struct;
 use bytemuck::{Pod, Zeroable};
 
-/// The kernels of this folder.
-pub static ATTENTION: Source = Source::new("sparse_attention/attention.cu", include_str!("attention.cu"));
+/// The kernels of single precision, and that of both.
+pub static ATTENTION: Source = Source::new("sparse_attention/cuda/attention.cu", include_str!("attention.cu"));
+/// The kernels on tensor cores.
+pub static ATTENTION_BF16: Source =
+    Source::new("sparse_attention/cuda/attention_bf16.cu", include_str!("attention_bf16.cu"));
+/// The kernels that select blocks.
+pub static SELECT: Source = Source::new("sparse_attention/cuda/select.cu", include_str!("select.cu"));
 
 /// The widest heads.
 pub const MAX_WIDTH: usize = 128;
@@ -108,26 +117,60 @@ pub struct Gradients {
 /// Attention on a device.
 pub struct Attention {
     device: Device,
-    attend: Kernel,
     deltas: Kernel,
+    passes: Passes,
+}
+
+/// Kernels of one precision.
+enum Passes {
+    Single(Kernels),
+    Brain {
+        /// For heads of at most [`NARROW`] numbers.
+        narrow: Kernels,
+        wide: Kernels,
+    },
+}
+
+struct Kernels {
+    attend: Kernel,
     by_queries: Kernel,
     by_keys: Kernel,
 }
 
 impl Attention {
-    /// Prepares the kernels.
+    /// Prepares the kernels. With [`Precision::Brain`] also the weights of values are rounded to bf16, softmax itself is of single precision.
     ///
     /// # Errors
     /// When they cannot be compiled.
-    pub fn new(device: &Device) -> Result<Self, DeviceError> {
-        let kernel = |name| device.kernel(&ATTENTION, name);
-        Ok(Self {
-            attend: kernel("attend")?,
-            deltas: kernel("attention_deltas")?,
-            by_queries: kernel("attention_by_queries")?,
-            by_keys: kernel("attention_by_keys")?,
-            device: device.clone(),
-        })
+    pub fn new(device: &Device, precision: Precision) -> Result<Self, DeviceError> {
+        let kernels = |source, [attend, by_queries, by_keys]: [&str; 3]| -> Result<Kernels, DeviceError> {
+            let kernel = |name| device.kernel(source, name);
+            Ok(Kernels { attend: kernel(attend)?, by_queries: kernel(by_queries)?, by_keys: kernel(by_keys)? })
+        };
+        let passes = match precision {
+            Precision::Single => {
+                Passes::Single(kernels(&ATTENTION, ["attend", "attention_by_queries", "attention_by_keys"])?)
+            }
+            Precision::Brain => Passes::Brain {
+                narrow: kernels(
+                    &ATTENTION_BF16,
+                    ["attend_bf16", "attention_by_queries_bf16", "attention_by_keys_bf16"],
+                )?,
+                wide: kernels(
+                    &ATTENTION_BF16,
+                    ["attend_bf16_wide", "attention_by_queries_bf16_wide", "attention_by_keys_bf16_wide"],
+                )?,
+            },
+        };
+        Ok(Self { device: device.clone(), deltas: device.kernel(&ATTENTION, "attention_deltas")?, passes })
+    }
+
+    /// In which numbers it multiplies.
+    pub fn precision(&self) -> Precision {
+        match self.passes {
+            Passes::Single(_) => Precision::Single,
+            Passes::Brain { .. } => Precision::Brain,
+        }
     }
 
     /// As [`super::forward`]. `patterns` is one for all groups, or one for each.
@@ -149,16 +192,15 @@ impl Attention {
             out: self.device.buffer(queries * heads.queries * heads.width, PURPOSE)?,
             log_sums: self.device.buffer(queries * heads.queries, PURPOSE)?,
         };
-        // Rows, a tile of keys and one of values, weights.
-        let shared = |width, others| (64 + 2 * others) * (width + 1) + 64 * (others + 1);
+        let (kernels, room) = self.passes.of(heads);
         for group in 0..heads.keys {
             let of_queries = &pattern(patterns, group).of_queries;
-            let launch = Launch::blocks(of_queries.count as u32, 256).with_shared(4 * tile(heads, shared));
+            let launch = room.attend.launch(of_queries.count);
             let Inputs { q, k, v } = inputs;
             let (out, log_sums) = (&mut attended.out, &mut attended.log_sums);
             let common = common(heads, group, queries);
             let arguments = (common, &of_queries.tasks, &of_queries.ranges, q, k, v, out, log_sums);
-            self.attend.launch(stream, launch, arguments)?;
+            kernels.attend.launch(stream, launch, arguments)?;
         }
         Ok(attended)
     }
@@ -182,16 +224,15 @@ impl Attention {
         let queries = check(heads, patterns, inputs);
         assert!(by_out.len() >= queries * heads.queries * heads.width, "the gradient has another size than the output");
         let keys = patterns.first().map_or(0, |pattern| pattern.keys);
-        let of_keys = || self.device.zeros(keys * heads.keys * heads.width, PURPOSE);
+        // Tasks cover all queries and all keys.
+        let of_keys = || self.device.buffer(keys * heads.keys * heads.width, PURPOSE);
         let mut gradients = Gradients {
-            q: self.device.zeros(queries * heads.queries * heads.width, PURPOSE)?,
+            q: self.device.buffer(queries * heads.queries * heads.width, PURPOSE)?,
             k: of_keys()?,
             v: of_keys()?,
         };
         let mut deltas = self.device.buffer::<f32>(queries * heads.queries, PURPOSE)?;
-        // Two sides of rows, two tiles, weights and slopes.
-        let shared = |width, others| (2 * 32 + 2 * others) * (width + 1) + 2 * 32 * (others + 1);
-        let bytes = 4 * tile(heads, shared);
+        let (kernels, room) = self.passes.of(heads);
         let Inputs { q, k, v } = inputs;
         for group in 0..heads.keys {
             let DevicePattern { of_queries, of_keys, .. } = pattern(patterns, group);
@@ -200,14 +241,14 @@ impl Attention {
             self.deltas.launch(stream, grid, (common, &attended.out, by_out, &mut deltas))?;
             let log_sums = &attended.log_sums;
             let (tasks, ranges) = (&of_queries.tasks, &of_queries.ranges);
-            let launch = Launch::blocks(of_queries.count as u32, 128).with_shared(bytes);
+            let launch = room.by_queries.launch(of_queries.count);
             let arguments = (common, tasks, ranges, q, k, v, by_out, log_sums, &deltas, &mut gradients.q);
-            self.by_queries.launch(stream, launch, arguments)?;
+            kernels.by_queries.launch(stream, launch, arguments)?;
             let (tasks, ranges) = (&of_keys.tasks, &of_keys.ranges);
-            let launch = Launch::blocks(of_keys.count as u32, 128).with_shared(bytes);
+            let launch = room.by_keys.launch(of_keys.count);
             let (by_k, by_v) = (&mut gradients.k, &mut gradients.v);
             let arguments = (common, tasks, ranges, q, k, v, by_out, log_sums, &deltas, by_k, by_v);
-            self.by_keys.launch(stream, launch, arguments)?;
+            kernels.by_keys.launch(stream, launch, arguments)?;
         }
         Ok(gradients)
     }
@@ -231,14 +272,61 @@ fn check(heads: Heads, patterns: &[&DevicePattern], inputs: Inputs<'_>) -> usize
     queries
 }
 
-/// Floats of shared memory for heads that are padded to the width that kernels know, with tiles of as many rows as fit.
-fn tile(heads: Heads, floats: impl Fn(usize, usize) -> usize) -> usize {
-    match heads.width {
-        0..=16 => floats(16, 32),
-        17..=32 => floats(32, 32),
-        33..=64 => floats(64, 32),
-        _ => floats(128, 8),
+/// Heads up to this width have kernels of their own in bf16.
+const NARROW: usize = 64;
+
+/// Threads of a block and words of its shared memory.
+#[derive(Clone, Copy)]
+struct Block {
+    threads: u32,
+    words: usize,
+}
+
+/// The same for each kernel.
+struct Room {
+    attend: Block,
+    by_queries: Block,
+    by_keys: Block,
+}
+
+impl Block {
+    fn launch(self, tasks: usize) -> Launch {
+        Launch::blocks(tasks as u32, self.threads).with_shared(4 * self.words)
     }
+}
+
+impl Passes {
+    /// The kernels for heads of this width, and the room that they need with tiles as large as in the sources.
+    fn of(&self, heads: Heads) -> (&Kernels, Room) {
+        let width = kernel_width(heads);
+        match self {
+            Self::Single(kernels) => {
+                let others = if width > NARROW { 8 } else { 32 };
+                // Rows, a tile of keys and one of values, weights.
+                let attend = (64 + 2 * others) * (width + 1) + 64 * (others + 1);
+                // Two sides of rows, two tiles, weights and slopes.
+                let back = Block { threads: 128, words: (2 * 32 + 2 * others) * (width + 1) + 2 * 32 * (others + 1) };
+                (kernels, Room { attend: Block { threads: 256, words: attend }, by_queries: back, by_keys: back })
+            }
+            Self::Brain { narrow, wide } => {
+                let (kernels, forward, back) = if width > NARROW { (wide, 64, 32) } else { (narrow, 128, 64) };
+                let rows = |others: usize| others * (width / 2 + 4);
+                let pairs = |others: usize| others / 2 * (width + 8);
+                let block = |words| Block { threads: 128, words };
+                let room = Room {
+                    attend: block(rows(forward) + pairs(forward) + 3 * forward),
+                    by_queries: block(2 * rows(back) + pairs(back) + 5 * back),
+                    by_keys: block(2 * rows(back) + 2 * pairs(back) + 5 * back),
+                };
+                (kernels, room)
+            }
+        }
+    }
+}
+
+/// The width that kernels know: zeros fill it.
+fn kernel_width(heads: Heads) -> usize {
+    heads.width.next_power_of_two().max(16)
 }
 
 fn common(heads: Heads, group: usize, queries: usize) -> AttentionHeads {

@@ -1,4 +1,5 @@
-// Attention over lists of ranges and its gradients, in single precision; `forward.rs` and `backward.rs` do the same.
+// Attention over lists of ranges and its gradients, in single precision; `forward.rs` and `backward.rs` do the same, and
+// `attention_bf16.cu` on tensor cores.
 //
 // Mapping: a block takes a task, up to 64 rows that see the same ranges, ROWS of them at a time, and goes through the ranges
 // a tile of OTHERS rows of the other side at a time. Four threads share a row: each has every fourth product of a tile, and
@@ -7,30 +8,7 @@
 // back, of which 4 D are products that were known before; bytes from memory are a 1/ROWS of that. No two blocks write to the
 // same place: results have the same bits each time.
 
-#include "device/cuda.cuh"
-
-// What all tasks of a launch have in common. Rows of the other side are `groups` heads of one token each, those of queries
-// `groups * shared`.
-struct AttentionHeads {
-    u32 groups;
-    u32 shared;
-    u32 width;
-    u32 group;
-    // Rows of queries of a group.
-    u32 rows;
-    // Products are exponents of two after this.
-    float scale;
-};
-
-constexpr float LOWEST = -1e30f;
-constexpr float LN_2 = 0.69314718f;
-constexpr float LOG2_E = 1.44269504f;
-
-// Where the row of a side begins whose tokens have `shared` rows in each group.
-__device__ inline u64 row_start(const AttentionHeads& heads, u32 shared, u32 row) {
-    u64 token = row / shared;
-    return ((token * heads.groups + heads.group) * shared + row % shared) * heads.width;
-}
+#include "sparse_attention/cuda/heads.cuh"
 
 // Brings `count` rows from `first` on to shared memory, zeros behind their width and behind the last.
 template <int W, int CAPACITY>
@@ -51,16 +29,6 @@ __device__ inline float product(const float* a, const float* b) {
         sum = fmaf(a[d], b[d], sum);
     }
     return sum;
-}
-
-__device__ inline float quad_max(float value) {
-    value = fmaxf(value, __shfl_xor_sync(FULL_WARP, value, 1));
-    return fmaxf(value, __shfl_xor_sync(FULL_WARP, value, 2));
-}
-
-__device__ inline float quad_sum(float value) {
-    value += __shfl_xor_sync(FULL_WARP, value, 1);
-    return value + __shfl_xor_sync(FULL_WARP, value, 2);
 }
 
 // sums[c] += Σ over the tile of weights[j] rows[j, part + 4 c]
@@ -135,10 +103,7 @@ __device__ inline void attend_rows(const AttentionHeads& heads, const u32* task,
         }
         if (own < count) {
             write_row<W>(heads, heads.shared, first + own, part, total > 0.0f ? 1.0f / total : 0.0f, sums, out);
-            if (part == 0) {
-                float log_sum = total > 0.0f ? highest + log2f(total) : __uint_as_float(0xff800000u);
-                log_sums[(u64)heads.group * heads.rows + first + own] = log_sum;
-            }
+            if (part == 0) log_sums[(u64)heads.group * heads.rows + first + own] = log_of_sum(highest, total);
         }
     }
 }
