@@ -6,9 +6,6 @@ use crate::Result;
 use std::sync::Arc;
 use tessera_kernels::sparse_attention::{Heads, Pattern};
 
-/// Rows that are taken at a time where rows do not know of each other.
-const ROWS: usize = 4096;
-
 /// Numbers by which normalised columns are multiplied, and what is added to them.
 #[derive(Clone, Copy, Debug)]
 pub struct Norm {
@@ -112,7 +109,7 @@ impl CrossAttention {
     }
 }
 
-/// What layers that look at rows alone make of rows of `width` numbers: on the host some rows at a time, which needs less memory.
+/// What layers that look at rows alone make of rows of `width` numbers, some rows at a time where that is how it is done there.
 ///
 /// # Errors
 /// When a device fails.
@@ -122,15 +119,18 @@ pub fn by_rows(
     width: usize,
     mut run: impl FnMut(&mut Tape<'_>, Var) -> Var,
 ) -> Result<Numbers> {
-    let Numbers::Host(rows) = rows else {
+    let place = parameters.place();
+    let most = place.rows_at_a_time();
+    if rows.len() / width <= most {
         return alone(parameters, rows, width, run);
-    };
-    let mut out = Vec::with_capacity(rows.len());
-    for part in rows.chunks(ROWS * width) {
-        let part = alone(parameters, part.to_vec().into(), width, &mut run)?;
-        out.extend_from_slice(&parameters.place().read(&part)?);
     }
-    Ok(out.into())
+    let rows = place.read(&rows)?;
+    let mut out = Vec::with_capacity(rows.len());
+    for part in rows.chunks(most * width) {
+        let part = alone(parameters, place.give(part.to_vec())?, width, &mut run)?;
+        out.extend_from_slice(&place.read(&part)?);
+    }
+    place.give(out)
 }
 
 /// What layers make of rows of `width` numbers, with a tape of their own, so that nothing is kept.

@@ -7,18 +7,17 @@ use crate::train::MemoryPlan;
 /// Rows as wide as a token that are there at once while tokens look at each other, and while they are taken one part at a time.
 const ROWS_OF_ATTENTION: u64 = 18;
 const ROWS_OF_PART: u64 = 24;
-/// Tokens that are taken at a time.
-const PART: u64 = 4096;
 /// Numbers as wide as channels that decoding windows keeps of a latent voxel.
 const ROWS_OF_WINDOWS: u64 = 12;
 /// Numbers of a fine voxel of a piece: neighbours, found twice, coordinates, and four rows of channels.
 const OF_FINE_VOXEL: u64 = 72;
 
 /// What a transformer with so many weights needs for so many tokens of `width` numbers; `looks_at` are the condition's tokens.
-pub(super) fn transformer(plan: MemoryPlan, weights: usize, [tokens, width, looks_at]: [usize; 3]) -> MemoryPlan {
-    let [weights, tokens, width, looks_at] = [weights, tokens, width, looks_at].map(|x| x as u64);
-    let rows = ROWS_OF_ATTENTION * tokens + ROWS_OF_PART * tokens.min(PART) + 6 * looks_at;
-    plan.with("weights", bytes(weights), format!("{weights} weights")).with(
+/// `part` is how many are taken at a time.
+pub(super) fn transformer(weights: usize, [tokens, width, looks_at]: [usize; 3], part: usize) -> MemoryPlan {
+    let [weights, tokens, width, looks_at, part] = [weights, tokens, width, looks_at, part].map(|x| x as u64);
+    let rows = ROWS_OF_ATTENTION * tokens + ROWS_OF_PART * tokens.min(part) + 6 * looks_at;
+    MemoryPlan::default().with("weights", bytes(weights), format!("{weights} weights")).with(
         "tokens",
         bytes(rows.saturating_mul(width)),
         format!("{tokens} tokens of {width} numbers"),
@@ -32,9 +31,10 @@ pub(super) fn details(
     channels: usize,
     looks_at: usize,
     voxels: &[[i32; 4]],
+    part: usize,
 ) -> MemoryPlan {
     let tokens = voxels.len();
-    let made = transformer(MemoryPlan::default(), weights[0], [tokens, config.model_channels, looks_at]);
+    let made = transformer(weights[0], [tokens, config.model_channels, looks_at], part);
     let piece = most_in_a_piece(voxels) as u64 * DISTANCES as u64;
     let [tokens, channels] = [tokens, channels].map(|x| x as u64);
     let decoded = MemoryPlan::default()

@@ -256,7 +256,8 @@ impl Published {
         let (encoder, mut wanted) = Dinov2::new(&self.encoder, self.config.dense_image_encoder.params.size)?;
         let [side, _] = encoder.grid();
         let count = encoder.before() + side * side;
-        let plan = memory::transformer(MemoryPlan::default(), wanted.parameters.count(), [count, encoder.width(), 0]);
+        let plan =
+            memory::transformer(wanted.parameters.count(), [count, encoder.width(), 0], run.place.rows_at_a_time());
         run.check(&plan)?;
         wanted.load(&self.encoder, run.place)?;
         encoder.prepare(&mut wanted.parameters);
@@ -274,7 +275,8 @@ impl Published {
         let latents = {
             let (dit, mut wanted) = Dit::dense(config);
             let sizes = [count, config.model_channels, looked.tokens.len() / looked.width];
-            run.check(&memory::transformer(MemoryPlan::default(), wanted.parameters.count(), sizes))?;
+            let part = run.place.rows_at_a_time();
+            run.check(&memory::transformer(wanted.parameters.count(), sizes, part))?;
             wanted.load(&self.dense, run.place)?;
             let noise = sampler::noise(run.settings.seed, 0, count * config.in_channels);
             let times = sampler::times(&self.config.dense_scheduler.params, run.settings.structure_steps);
@@ -340,7 +342,14 @@ impl Details<'_> {
             let (dit, mut wanted) = Dit::sparse(self.dit);
             let weights = [wanted.parameters.count(), decoded.parameters.count()];
             let looks_at = condition.tokens.len() / looked.width;
-            let plan = memory::details(self.dit, weights, self.vae.model_channels_decoder, looks_at, voxels);
+            let plan = memory::details(
+                self.dit,
+                weights,
+                self.vae.model_channels_decoder,
+                looks_at,
+                voxels,
+                run.place.rows_at_a_time(),
+            );
             run.check(&plan)?;
             wanted.load(self.file, run.place)?;
             let tokens = dit.tokens(voxels);

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tessera_kernels::dense::Activation;
 use tessera_kernels::dense::cuda::{Dense, DeviceMatrix, DeviceRows, Part as DevicePart, Rows};
 use tessera_kernels::device::{Buffer, Device, Precision, Stream};
-use tessera_kernels::sparse_attention::cuda::{Attention, DevicePattern, Inputs};
-use tessera_kernels::sparse_attention::{self, Blocks, Heads, Pattern, select};
+use tessera_kernels::sparse_attention::cuda::{Attention, DeviceBlocks, DevicePattern, Inputs, Selector};
+use tessera_kernels::sparse_attention::{self, Blocks, Heads, Pattern, Selection};
 use tessera_kernels::sparse_conv::cuda::{Convolutions, DeviceNeighbours};
 use tessera_kernels::sparse_conv::{CHILDREN, Convolution, Neighbours};
 
@@ -26,12 +26,14 @@ pub struct OnDevice {
     rows: Rows,
     convolutions: Convolutions,
     attention: Attention,
+    selector: Selector,
     parameters: Copies<Vec<f32>, Buffer<f32>>,
     gathered: Copies<Vec<u32>, DeviceRows>,
     ends: Copies<Vec<u32>, Buffer<u32>>,
     pooled: Copies<Compressed, DeviceRows>,
     neighbours: Copies<Neighbours, DeviceNeighbours>,
     patterns: Copies<Vec<Pattern>, Vec<DevicePattern>>,
+    blocks: Copies<Vec<Pattern>, DeviceBlocks>,
 }
 
 /// Copies of what the host shares, by where that lies and numbers that belong to the copy.
@@ -104,13 +106,15 @@ impl OnDevice {
             dense: Dense::new(&device)?,
             rows: Rows::new(&device)?,
             convolutions: Convolutions::new(&device)?,
-            attention: Attention::new(&device)?,
+            attention: Attention::new(&device, precision)?,
+            selector: Selector::new(&device)?,
             parameters: Copies::default(),
             gathered: Copies::default(),
             ends: Copies::default(),
             pooled: Copies::default(),
             neighbours: Copies::default(),
             patterns: Copies::default(),
+            blocks: Copies::default(),
             device,
             stream,
             precision,
@@ -161,6 +165,10 @@ impl Place for OnDevice {
     fn memory(&self) -> Result<Option<AvailableMemory>> {
         let (total, free) = (self.device.properties().memory, self.device.free_memory()?);
         Ok(Some(AvailableMemory { total, free }))
+    }
+
+    fn rows_at_a_time(&self) -> usize {
+        usize::MAX
     }
 
     fn give(&self, values: Vec<f32>) -> Result<Numbers> {
@@ -377,10 +385,13 @@ impl Place for OnDevice {
         attended: &Attended,
         blocks: Blocks<'_>,
     ) -> Result<(Vec<u32>, Arc<Vec<Pattern>>)> {
-        let (q, means) = (q.device().read(&self.stream)?, means.device().read(&self.stream)?);
-        let kept = kept(attended);
-        let on_host = sparse_attention::Attended { out: Vec::new(), log_sums: kept.log_sums.read(&self.stream)? };
-        let selection = select(heads, &pattern[0], [&q, &means], &on_host, blocks);
+        // A pattern belongs to tokens, and so to their blocks.
+        let known = self.blocks.of(pattern, [blocks.count, heads.keys], |pattern| {
+            Ok(DeviceBlocks::new(&self.device, heads, &pattern[0], blocks)?)
+        })?;
+        let inputs = [q.device(), means.device(), &kept(attended).log_sums];
+        let chosen = self.selector.select(&self.stream, &known, inputs)?.read(&self.stream)?;
+        let selection = Selection::of(heads, chosen, blocks);
         Ok((selection.blocks, Arc::new(selection.patterns)))
     }
 }

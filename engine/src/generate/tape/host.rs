@@ -18,6 +18,8 @@ use tessera_kernels::sparse_conv::{
 
 /// Rows of a task.
 const ROWS: usize = 256;
+/// So that the widest layers of published models need little memory.
+const ROWS_AT_A_TIME: usize = 4096;
 /// Lengths are divided by at least this.
 pub(super) const SHORTEST: f32 = 1e-12;
 
@@ -58,6 +60,10 @@ impl Samples {
 impl Place for Host {
     fn memory(&self) -> Result<Option<AvailableMemory>> {
         Ok(available_memory())
+    }
+
+    fn rows_at_a_time(&self) -> usize {
+        ROWS_AT_A_TIME
     }
 
     fn give(&self, values: Vec<f32>) -> Result<Numbers> {

@@ -96,6 +96,8 @@ impl<'a> Turned<'a> {
 pub trait Place: Send + Sync {
     /// The memory there, as far as that is known.
     fn memory(&self) -> Result<Option<AvailableMemory>>;
+    /// Rows that are taken at a time where rows do not know of each other and nothing is learned.
+    fn rows_at_a_time(&self) -> usize;
     /// Numbers of the host.
     fn give(&self, values: Vec<f32>) -> Result<Numbers>;
     /// Numbers of a parameter, which are kept there as long as the host has them.

@@ -9,6 +9,7 @@ use super::{Heads, Pattern};
 use crate::device::{Buffer, Device, DeviceError, Kernel, Launch, Precision, Source, Stream};
 use crate::device_struct;
 use bytemuck::{Pod, Zeroable};
+use std::sync::OnceLock;
 
 /// The kernels of single precision, and that of both.
 pub static ATTENTION: Source = Source::new("sparse_attention/cuda/attention.cu", include_str!("attention.cu"));
@@ -57,12 +58,15 @@ impl Uploaded {
     }
 }
 
-/// A [`Pattern`] on a device, and the same turned around.
+/// A [`Pattern`] on a device, and the same turned around as soon as gradients are asked for.
 pub struct DevicePattern {
+    device: Device,
+    pattern: Pattern,
+    shared: usize,
     queries: usize,
     keys: usize,
     of_queries: Uploaded,
-    of_keys: Uploaded,
+    of_keys: OnceLock<Uploaded>,
 }
 
 impl DevicePattern {
@@ -77,11 +81,22 @@ impl DevicePattern {
         heads.check();
         pattern.check(pattern.queries(), keys);
         Ok(Self {
+            device: device.clone(),
+            pattern: pattern.clone(),
+            shared: heads.shared(),
             queries: pattern.queries(),
             keys,
             of_queries: Uploaded::new(device, &pattern.tasks(heads.shared()))?,
-            of_keys: Uploaded::new(device, &pattern.turned(keys, heads.shared()))?,
+            of_keys: OnceLock::new(),
         })
+    }
+
+    fn of_keys(&self) -> Result<&Uploaded, DeviceError> {
+        if let Some(known) = self.of_keys.get() {
+            return Ok(known);
+        }
+        let turned = Uploaded::new(&self.device, &self.pattern.turned(self.keys, self.shared))?;
+        Ok(self.of_keys.get_or_init(|| turned))
     }
 }
 
@@ -235,7 +250,7 @@ impl Attention {
         let (kernels, room) = self.passes.of(heads);
         let Inputs { q, k, v } = inputs;
         for group in 0..heads.keys {
-            let DevicePattern { of_queries, of_keys, .. } = pattern(patterns, group);
+            let (of_queries, of_keys) = (&pattern(patterns, group).of_queries, pattern(patterns, group).of_keys()?);
             let common = common(heads, group, queries);
             let grid = Launch::linear(queries * heads.shared(), 256);
             self.deltas.launch(stream, grid, (common, &attended.out, by_out, &mut deltas))?;
