@@ -18,7 +18,7 @@
 //! at a multiple of eight costs lanes and no copies. [`backward`] computes the gradient of queries over the same lists, and those of keys and
 //! values over the lists turned around: for each piece of keys the ranges of rows that see it. No two tasks write to the same place, and
 //! sums have an order of their own, whatever the number of threads. `4 D` operations for a row and a key forward, `14 D` backward.
-//! [`cuda`] does both on a device, over the same tasks.
+//! [`cuda`] does both on a device, over the same tasks, in single precision or in bf16, and selects blocks there.
 
 mod backward;
 pub mod cuda;
