@@ -28,6 +28,8 @@ pub struct GenerateTrain {
     /// What to learn from: "shapes" makes mugs, chairs, tables, lamps, bottles and planes; or a folder of meshes, each class in a folder of its own
     #[arg(long, value_name = "shapes|DIR", default_value = MADE)]
     pub data: PathBuf,
+    #[command(flatten)]
+    pub cache: CacheOptions,
     /// File to write, .safetensors; while training its checkpoint lies beside it
     #[arg(short, long, value_name = "FILE", required_unless_present = "help_settings")]
     pub output: Option<PathBuf>,
@@ -44,6 +46,14 @@ pub struct GenerateTrain {
     /// Print the final figures as one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where distances of meshes are kept.
+#[derive(Debug, Args)]
+pub struct CacheOptions {
+    /// Folder where signed distances of meshes are kept between runs; .tessera-shapes in the folder of --data by default
+    #[arg(long = "cache", value_name = "DIR", requires = "data")]
+    pub folder: Option<PathBuf>,
 }
 
 /// Where layers are computed, and how exactly.
@@ -103,6 +113,8 @@ pub struct GenerateEval {
     /// What it has learned from
     #[arg(long, value_name = "shapes|DIR", default_value = MADE)]
     pub data: PathBuf,
+    #[command(flatten)]
+    pub cache: CacheOptions,
     /// How many shapes to make and to compare with held-out ones; as many as were held out when left out
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000))]
     pub count: Option<u32>,

@@ -19,7 +19,7 @@ use tessera_engine::config::Config;
 use tessera_engine::datasets::format::{Existing, write_mesh};
 use tessera_engine::datasets::image::save_png;
 use tessera_engine::datasets::scene::Mesh;
-use tessera_engine::generate::data::{BLOCKS_OF_MADE, CLASSES};
+use tessera_engine::generate::data::{BLOCKS_OF_MADE, CLASSES, Cache};
 use tessera_engine::generate::measure::{self, Report, SetReport, is_one_closed_part};
 use tessera_engine::generate::memory;
 use tessera_engine::generate::{
@@ -59,7 +59,7 @@ fn train(args: &GenerateTrain, console: &Console) -> Result<ExitCode> {
             let shapes = config.shapes.saturating_add(config.held_out).saturating_mul(CLASSES.len());
             check_memory(&trainer, shapes, BLOCKS_OF_MADE, console)?;
         }
-        let data = data(&args.data, trainer.config(), stop, console)?;
+        let data = data(&args.data, args.cache.folder.as_deref(), trainer.config(), stop, console)?;
         check_memory(&trainer, data.len(), data.most_blocks(), console)?;
         if data.classes != trainer.classes() {
             trainer = trainer.of_classes(&data.classes).with_context(|| cannot(&args.data))?;
@@ -155,8 +155,17 @@ fn check_memory(trainer: &Trainer, shapes: usize, blocks: usize, console: &Conso
 }
 
 /// What to learn from.
-fn data(path: &Path, config: &GenerateConfig, stop: &AtomicBool, console: &Console) -> Result<Data> {
+fn data(
+    path: &Path,
+    cache: Option<&Path>,
+    config: &GenerateConfig,
+    stop: &AtomicBool,
+    console: &Console,
+) -> Result<Data> {
     if path == Path::new(MADE) {
+        if cache.is_some() {
+            return Err(UsageError("--cache is for a folder of meshes; leave it out".to_owned()).into());
+        }
         return Ok(Data::made(config.shapes, config.held_out, config.seed));
     }
     let progress = Mutex::new(Progress::new(console, "reading meshes"));
@@ -165,7 +174,9 @@ fn data(path: &Path, config: &GenerateConfig, stop: &AtomicBool, console: &Conso
             progress.count(done, all);
         }
     };
-    Ok(Data::of_folder(path, config.held_out_every, stop, &count)?)
+    let warn = |text: String| console.warn(text);
+    let cache = Cache::new(path, cache, &warn);
+    Ok(Data::of_folder(path, config.held_out_every, stop, &count, &cache)?)
 }
 
 fn cannot(path: &Path) -> String {
@@ -289,7 +300,7 @@ fn eval(args: &GenerateEval, console: &Console) -> Result<()> {
     generator.place_on(&place(&args.computing, console)?);
     let start = Instant::now();
     let report = interrupt::stoppable(|stop| {
-        let data = data(&args.data, generator.config(), stop, console)?;
+        let data = data(&args.data, args.cache.folder.as_deref(), generator.config(), stop, console)?;
         if data.classes != generator.classes() {
             bail!(
                 "{}: has other classes than {}, which knows {}; name with --data what it has learned from",

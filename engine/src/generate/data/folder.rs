@@ -1,6 +1,7 @@
 //! A folder of meshes.
 
 use super::Sample;
+use super::cache::{Cache, Key};
 use crate::mesh_distance::MeshDistance;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -57,8 +58,19 @@ fn listed(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     Ok((files.into_iter().filter(is_mesh).collect(), folders))
 }
 
+/// A mesh in the middle of the cube, as it was kept or kept from now on.
+pub fn kept_sample(label: u32, path: &Path, cache: &Cache<'_>) -> Result<Sample> {
+    let key = Key::of(&std::fs::read(path).map_err(|e| Error::read(path, &e))?);
+    if let Some(sample) = cache.get(key, label) {
+        return Ok(sample);
+    }
+    let sample = sample(label, path)?;
+    cache.put(key, &sample);
+    Ok(sample)
+}
+
 /// A mesh in the middle of the cube.
-pub fn sample(label: u32, path: &Path) -> Result<Sample> {
+fn sample(label: u32, path: &Path) -> Result<Sample> {
     let mesh = read_mesh(path)?.mesh;
     let remedy = "leave it out, or give it volume";
     let nothing = |reason: String| Error::file(path, format!("cannot be learned from: {reason}"), remedy);

@@ -1,10 +1,12 @@
 //! What models learn from: made shapes, or a folder of meshes.
 
+mod cache;
 mod family;
 mod folder;
 mod sample;
 mod solids;
 
+pub use cache::Cache;
 pub use family::{CLASSES, made};
 pub use sample::{BLOCK, COARSE, FINE, SURROUNDINGS, Sample, VOXELS, Volume, blocks_near, surroundings};
 
@@ -61,7 +63,7 @@ impl Data {
     }
 
     /// The meshes in a folder: in folders of their own, which name their classes, or all of one class. Every `every`-th of a class is held out.
-    /// `progress` is told how many of how many are done.
+    /// `progress` is told how many of how many are done. What `cache` has of a mesh is not computed again.
     ///
     /// # Errors
     /// When a mesh cannot be read or has no inside, when there are none, or when `stop` became true.
@@ -70,6 +72,7 @@ impl Data {
         every: usize,
         stop: &AtomicBool,
         progress: &(dyn Fn(usize, usize) + Sync),
+        cache: &Cache<'_>,
     ) -> Result<Self> {
         let (classes, files) = folder::meshes(folder)?;
         let done = std::sync::atomic::AtomicUsize::new(0);
@@ -77,7 +80,7 @@ impl Data {
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted("the meshes were not all read".to_owned()));
             }
-            let sample = folder::sample(*label, path)?;
+            let sample = folder::kept_sample(*label, path, cache)?;
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, files.len());
             Ok(sample)
         });
