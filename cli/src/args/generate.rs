@@ -73,7 +73,7 @@ pub struct MakingOptions {
     /// Steps from noise to a shape [default: 25]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub steps: Option<u16>,
-    /// By how much the class is stressed; 1 is not at all [default: 1.5]
+    /// By how much the class is stressed; 1 is not at all, and takes half the time [default: 1]
     #[arg(long, value_parser = at_least_zero)]
     pub guidance: Option<f32>,
     /// Start of all random numbers: the same seed makes the same shapes

@@ -18,9 +18,9 @@ crate::config! {
         /// Training steps of the autoencoder.
         autoencoder_steps: u64 = 400,
         /// Training steps of the transformer of structure.
-        structure_steps: u64 = 3500,
+        structure_steps: u64 = 6500,
         /// Training steps of the transformer of details.
-        detail_steps: u64 = 1000,
+        detail_steps: u64 = 1500,
         /// Shapes that a step of the autoencoder sees.
         autoencoder_batch: usize = 4,
         /// Shapes that a step of the transformer of structure sees.

@@ -27,7 +27,7 @@ const MOST_BYTES: u64 = 4 << 30;
 pub struct Making {
     /// Steps from noise to a shape, of both transformers.
     pub steps: usize,
-    /// By how much the class is stressed: 1 not at all.
+    /// By how much the class is stressed: 1 not at all, which takes half the time.
     pub guidance: f32,
     /// Steps are shorter near the noise, by this factor.
     pub shift: f32,
@@ -37,7 +37,7 @@ pub struct Making {
 
 impl Default for Making {
     fn default() -> Self {
-        Self { steps: 25, guidance: 1.5, shift: 1.5, seed: 1 }
+        Self { steps: 25, guidance: 1.0, shift: 1.5, seed: 1 }
     }
 }
 
@@ -107,16 +107,21 @@ impl Generator {
         Ok(Volume::new(&sample.coarse, &fine).mesh())
     }
 
+    /// The classes that velocities are asked for side by side: this one, and none where that is to be stressed.
+    fn labels(&self, label: u32, making: &Making) -> Vec<u32> {
+        let none = self.classes().len() as u32;
+        if making.guidance == 1.0 { vec![label] } else { vec![label, none] }
+    }
+
     fn make_structure(&self, label: u32, making: &Making, rng: &mut Pcg64) -> Result<Vec<f32>> {
         let noise = normal(rng, COARSE.pow(3));
-        let none = self.classes().len() as u32;
+        let labels = self.labels(label, making);
         let tokens = flow(noise, making, |x, t| {
-            // With and without the class, side by side.
             let mut tape = Tape::without_gradients(&self.trainer.learned[1].average);
-            let side = COARSE / PATCH;
-            let both = x.repeat(2);
-            let out = self.trainer.structure.run(&mut tape, both, PATCH.pow(3), side, (&[t, t], &[label, none]));
-            Ok(guided(&tape.take(out)?, making.guidance))
+            let (side, all) = (COARSE / PATCH, x.repeat(labels.len()));
+            let conditions = (&*vec![t; labels.len()], &*labels);
+            let out = self.trainer.structure.run(&mut tape, all, PATCH.pow(3), side, conditions);
+            Ok(guided(tape.take(out)?, making.guidance))
         })?;
         let mut coarse = from_patches(&tokens);
         coarse.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
@@ -129,21 +134,22 @@ impl Generator {
         if blocks.is_empty() {
             return Ok(Vec::new());
         }
-        let at = |sample: i32| blocks.iter().map(move |b| [sample, b[0] as i32, b[1] as i32, b[2] as i32]);
-        let both: Vec<[i32; 4]> = at(0).chain(at(1)).collect();
-        let tokens = self.trainer.detail.tokens(&both, 2);
+        let labels = self.labels(label, making);
+        let count = labels.len();
+        let at = |sample: usize| blocks.iter().map(move |b| [sample, b[0], b[1], b[2]].map(|x| x as i32));
+        let all: Vec<[i32; 4]> = (0..count).flat_map(at).collect();
+        let tokens = self.trainer.detail.tokens(&all, count);
         let mut back = vec![0usize; tokens.order.len()];
         tokens.order.iter().enumerate().for_each(|(i, token)| back[*token as usize] = i);
-        let given = surroundings(coarse, &blocks).repeat(2);
-        debug_assert_eq!(given.len(), both.len() * SURROUNDINGS);
-        let none = self.classes().len() as u32;
+        let given = surroundings(coarse, &blocks).repeat(count);
+        debug_assert_eq!(given.len(), all.len() * SURROUNDINGS);
         let mut made = flow(normal(rng, blocks.len() * latent), making, |x, t| {
-            let rows = detail_rows(&tokens.order, &x.repeat(2), &given, latent);
+            let rows = detail_rows(&tokens.order, &x.repeat(count), &given, latent);
             let mut tape = Tape::without_gradients(&self.trainer.learned[2].average);
-            let out = self.trainer.detail.run(&mut tape, rows, &tokens, (&[t, t], &[label, none]));
+            let out = self.trainer.detail.run(&mut tape, rows, &tokens, (&vec![t; count], &labels));
             let values = tape.take(out)?;
             let in_order: Vec<f32> = back.iter().flat_map(|i| values[i * latent..][..latent].iter().copied()).collect();
-            Ok(guided(&in_order, making.guidance))
+            Ok(guided(in_order, making.guidance))
         })?;
         self.scale.widen(&mut made);
         let blocks: Vec<[i32; 4]> = at(0).collect();
@@ -185,8 +191,11 @@ fn flow(
     Ok(x)
 }
 
-/// The second half, and by so much from it to the first.
-fn guided(both: &[f32], guidance: f32) -> Vec<f32> {
+/// The second half, and by so much from it to the first; all of it where nothing is stressed.
+fn guided(both: Vec<f32>, guidance: f32) -> Vec<f32> {
+    if guidance == 1.0 {
+        return both;
+    }
     let (with, without) = both.split_at(both.len() / 2);
     with.iter().zip(without).map(|(with, without)| without + guidance * (with - without)).collect()
 }

@@ -149,7 +149,7 @@ impl DenseDecoder {
                 }
                 Layer::Up(conv, next) => {
                     x = alone(parameters, x, channels, |tape, x| conv.run(tape, x, &neighbours))?;
-                    x = place.give(spread(&*place.read(&x)?, side, *next))?;
+                    x = place.give(spread(&place.read(&x)?, side, *next))?;
                     (side, channels) = (TWO * side, *next);
                     neighbours = neighbours_on(side);
                 }

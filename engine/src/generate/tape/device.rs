@@ -36,8 +36,11 @@ pub struct OnDevice {
     blocks: Copies<Vec<Pattern>, DeviceBlocks>,
 }
 
-/// Copies of what the host shares, by where that lies and numbers that belong to the copy.
-struct Copies<T, C>(Mutex<HashMap<(usize, [usize; 2]), Copied<T, C>>>);
+/// Copies of what the host shares.
+struct Copies<T, C>(Mutex<HashMap<Key, Copied<T, C>>>);
+
+/// Where the host's lies, and numbers that belong to the copy.
+type Key = (usize, [usize; 2]);
 
 /// While the host's is there nothing else can lie in its place.
 struct Copied<T, C>(Weak<T>, Arc<C>);
