@@ -32,7 +32,7 @@ pub struct AutoencoderShape {
     pub coarse: usize,
     /// Voxels a side of a window.
     pub window: usize,
-    /// Tokens of a rotated set, in windows of [`SET_WINDOW`] windows a side; 0 for windows themselves.
+    /// Tokens of a rotated set, in windows three times as wide; 0 for windows themselves.
     pub set: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The same on a device: products, norms and activations by `dense.cu`, and what layers do to whole rows ([`rows`]) by `rows.cu`.
+//! The same on a device: products, norms and activations by `dense.cu`, and what layers do to whole rows by `rows.cu` ([`Rows`]).
 //!
 //! Each operation makes the buffer that it returns, in the order of a stream. Sizes are said by the buffers and by `columns`.
 
