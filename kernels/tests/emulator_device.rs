@@ -43,7 +43,9 @@ fn memory_that_is_kept_makes_room_for_other_sizes() {
     let device = device_with_memory(4096);
     let stream = device.stream().expect("a stream");
     let pooled = device.with_memory_of(&stream);
+    let free = pooled.free_memory().expect("a number");
     drop(pooled.zeros::<f32>(700, "numbers").expect("memory"));
+    assert_eq!(pooled.free_memory().expect("a number"), free, "what is kept is free");
     assert!(pooled.zeros::<f32>(800, "other numbers").is_ok(), "3200 of 4096 bytes, once 2800 are given back");
 }
 

@@ -206,12 +206,12 @@ impl Device {
         &self.0.traffic
     }
 
-    /// Bytes that are free on the device.
+    /// Bytes that are free on the device, or kept to be used again.
     ///
     /// # Errors
     /// When the device cannot say.
     pub fn free_memory(&self) -> Result<u64, DeviceError> {
-        self.backend().free_memory()
+        Ok(self.backend().free_memory()? + self.1.as_ref().map_or(0, |pool| pool.idle()))
     }
 
     fn allocate(&self, bytes: usize, granule: usize, purpose: &str) -> Result<Address, DeviceError> {

@@ -34,6 +34,12 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).entry((bytes, granule)).or_default().push(address);
     }
 
+    /// Bytes that no buffer uses.
+    pub fn idle(&self) -> u64 {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.iter().map(|((bytes, _), all)| (bytes * all.len()) as u64).sum()
+    }
+
     /// Gives all that is not used back to the driver, which waits for the work on it.
     pub fn release(&self, backend: &dyn Backend) {
         for address in self.idle.lock().unwrap_or_else(PoisonError::into_inner).drain().flat_map(|(_, all)| all) {
