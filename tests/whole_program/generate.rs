@@ -6,10 +6,23 @@ use std::path::Path;
 /// The arguments of a training of seconds, which makes nothing good.
 fn train<'a>(model: &'a Path, data: &'a str) -> Vec<&'a str> {
     let mut arguments = vec!["generate", "train", "--data", data, "-o", text(model), "--quiet"];
-    let steps = ["autoencoder_steps=12", "structure_steps=20", "detail_steps=4", "shapes=2", "held_out=1"];
+    let steps = [
+        "autoencoder_steps=12",
+        "structure_autoencoder_steps=40",
+        "structure_steps=20",
+        "detail_steps=4",
+        "shapes=2",
+        "held_out=1",
+    ];
     let sizes =
         ["structure_width=24", "structure_depth=1", "detail_width=24", "detail_depth=1", "heads=2", "key_heads=1"];
-    let batches = ["autoencoder_batch=1", "structure_batch=4", "detail_batch=1", "held_out_every=2"];
+    let batches = [
+        "autoencoder_batch=1",
+        "structure_autoencoder_batch=4",
+        "structure_batch=4",
+        "detail_batch=1",
+        "held_out_every=2",
+    ];
     for setting in steps.iter().chain(&sizes).chain(&batches) {
         arguments.extend(["--set", setting]);
     }
@@ -48,7 +61,7 @@ fn a_generator_is_trained_and_makes_the_same_shapes_each_time() {
     tessera().run(&half).wrong_usage(&["single or bf16"]);
     let report = tessera().run(&["generate", "eval", text(&model), "-n", "4", "--steps", "2", "--json"]).json();
     assert_eq!(report["shapes"].as_u64(), Some(4), "{report}");
-    assert!(report["control"]["nearest_neighbour"].as_f64().is_some(), "{report}");
+    assert!(report["control"]["earth_mover"]["nearest_neighbour"].as_f64().is_some(), "{report}");
 }
 
 #[test]

@@ -350,8 +350,10 @@ fn facts_of(report: &Report, seconds: f64) -> Facts {
     };
     let mut facts = Facts::default();
     facts.add("shapes", format!("{} made, as many held out", report.shapes));
-    facts.add("made", set(&report.made));
-    facts.add("learned from", set(&report.control));
+    facts.add("made", set(&report.made.chamfer));
+    facts.add("learned from", set(&report.control.chamfer));
+    facts.add("earth mover", set(&report.made.earth_mover));
+    facts.add("learned from", set(&report.control.earth_mover));
     facts.add("one closed part", percent(report.valid));
     facts.add(
         "of their class",

@@ -1,5 +1,6 @@
 //! Settings of generation.
 
+use super::data::PIECES;
 use super::model::{AutoencoderShape, BlockSizes, Compression, SparseShape, TransformerShape};
 use crate::{Error, Result};
 
@@ -15,25 +16,31 @@ crate::config! {
         held_out_every: usize = 10,
         /// Start of all random numbers: the same seed gives the same bits.
         seed: u64 = 1,
-        /// Training steps of the autoencoder.
+        /// Training steps of the autoencoder of details.
         autoencoder_steps: u64 = 400,
+        /// Training steps of the autoencoder of structure.
+        structure_autoencoder_steps: u64 = 1500,
         /// Training steps of the transformer of structure.
-        structure_steps: u64 = 6500,
+        structure_steps: u64 = 5000,
         /// Training steps of the transformer of details.
         detail_steps: u64 = 1500,
-        /// Shapes that a step of the autoencoder sees.
+        /// Shapes that a step of the autoencoder of details sees.
         autoencoder_batch: usize = 4,
+        /// Shapes that a step of the autoencoder of structure sees.
+        structure_autoencoder_batch: usize = 16,
         /// Shapes that a step of the transformer of structure sees.
         structure_batch: usize = 16,
         /// Shapes that a step of the transformer of details sees.
         detail_batch: usize = 4,
-        /// Learning rate of the autoencoder at first; all rates fall along half a cosine.
+        /// Learning rate of the autoencoders at first; all rates fall along half a cosine.
         autoencoder_rate: f32 = 0.002,
         /// Learning rate of the transformers at first.
         rate: f32 = 0.0015,
         /// Numbers that a block of 4³ distances becomes.
         latent: usize = 8,
-        /// Weight of the divergence of the autoencoder's numbers from a standard normal distribution.
+        /// Numbers that a piece of 4³ distances of the coarse grid becomes.
+        structure_latent: usize = 8,
+        /// Weight of the divergence of the autoencoders' numbers from a standard normal distribution.
         divergence: f32 = 0.0003,
         /// Numbers of a token of structure inside of the transformer.
         structure_width: usize = 144,
@@ -70,9 +77,6 @@ crate::config! {
     }
 }
 
-/// Voxels a side of the pieces that the transformer of structure sees as tokens.
-pub const PATCH: usize = 4;
-
 impl GenerateConfig {
     /// Whether all values make sense together.
     ///
@@ -83,9 +87,11 @@ impl GenerateConfig {
         let positive = [
             ("shapes", self.shapes),
             ("autoencoder_batch", self.autoencoder_batch),
+            ("structure_autoencoder_batch", self.structure_autoencoder_batch),
             ("structure_batch", self.structure_batch),
             ("detail_batch", self.detail_batch),
             ("latent", self.latent),
+            ("structure_latent", self.structure_latent),
             ("structure_width", self.structure_width),
             ("detail_width", self.detail_width),
             ("heads", self.heads),
@@ -133,9 +139,14 @@ impl GenerateConfig {
         u64::try_from(both + 64 * self.latent as u128).unwrap_or(u64::MAX)
     }
 
-    /// Sizes of the autoencoder.
+    /// Sizes of the autoencoder of details.
     pub(super) fn autoencoder(&self) -> AutoencoderShape {
         AutoencoderShape { latent: self.latent, fine: 32, coarse: 64, window: self.window, set: self.set }
+    }
+
+    /// Sizes of the autoencoder of structure: all pieces of a shape are in one window.
+    pub(super) fn structure_autoencoder(&self) -> AutoencoderShape {
+        AutoencoderShape { latent: self.structure_latent, fine: 32, coarse: 64, window: PIECES, set: 0 }
     }
 
     /// Sizes of the transformer of structure.

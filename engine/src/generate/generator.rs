@@ -1,12 +1,12 @@
 //! A trained generator: what it can make, and its file.
 //!
-//! A file is safetensors with the averaged weights of all three models; settings, classes and progress are its metadata. A checkpoint is the
+//! A file is safetensors with the averaged weights of all models; settings, classes and progress are its metadata. A checkpoint is the
 //! same with the weights and moments of training beside them.
 
-use super::config::{GenerateConfig, PATCH};
-use super::data::{COARSE, SURROUNDINGS, Sample, Volume, blocks_near, surroundings};
-use super::tape::{Place, Tape, Tensors};
-use super::train::{Scale, Stage, Trainer, decoded, detail_rows, from_patches, given_back, normal};
+use super::config::GenerateConfig;
+use super::data::{PIECES, SURROUNDINGS, Sample, Volume, blocks_near, from_pieces, surroundings};
+use super::tape::{Parameters, Place, Tape, Tensors};
+use super::train::{Scale, Stage, Trainer, all_pieces, decoded, detail_rows, given_back, normal};
 use crate::config::Config;
 use crate::{Error, Result};
 use rand::SeedableRng;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tessera_datasets::scene::Mesh;
 
 /// What the metadata calls the kind of file.
-const KIND: &str = "tessera generator 1";
+const KIND: &str = "tessera generator 2";
 /// The largest file that is read.
 const MOST_BYTES: u64 = 4 << 30;
 
@@ -45,6 +45,7 @@ impl Default for Making {
 #[derive(Clone, Debug)]
 pub struct Generator {
     trainer: Trainer,
+    structure_scale: Scale,
     scale: Scale,
 }
 
@@ -64,8 +65,9 @@ impl Generator {
     /// When it did not come to the last stage.
     pub fn of(trainer: &Trainer) -> Result<Self> {
         let remedy = "the training is not complete; continue it with --resume";
-        let scale = trainer.scale.clone().ok_or_else(|| Error::setting(remedy))?;
-        Ok(Self { trainer: trainer.clone(), scale })
+        let known = |scale: &Option<Scale>| scale.clone().ok_or_else(|| Error::setting(remedy));
+        let (structure_scale, scale) = (known(&trainer.structure_scale)?, known(&trainer.scale)?);
+        Ok(Self { trainer: trainer.clone(), structure_scale, scale })
     }
 
     /// Says where layers are computed; on the host, if nobody says.
@@ -103,8 +105,12 @@ impl Generator {
     /// # Errors
     /// When a device fails.
     pub fn reconstruct(&self, sample: &Sample) -> Result<Mesh> {
-        let fine = given_back(&self.trainer.autoencoder, &self.trainer.learned[0].average, sample)?;
+        let fine = given_back(&self.trainer.autoencoder, self.average(Stage::Autoencoder), sample)?;
         Ok(Volume::new(&sample.coarse, &fine).mesh())
+    }
+
+    fn average(&self, stage: Stage) -> &Parameters {
+        &self.trainer.learned[stage as usize].average
     }
 
     /// The classes that velocities are asked for side by side: this one, and none where that is to be stressed.
@@ -114,18 +120,18 @@ impl Generator {
     }
 
     fn make_structure(&self, label: u32, making: &Making, rng: &mut Pcg64) -> Result<Vec<f32>> {
-        let noise = normal(rng, COARSE.pow(3));
+        let latent = self.config().structure_latent;
+        let noise = normal(rng, PIECES.pow(3) * latent);
         let labels = self.labels(label, making);
-        let tokens = flow(noise, making, |x, t| {
-            let mut tape = Tape::without_gradients(&self.trainer.learned[1].average);
-            let (side, all) = (COARSE / PATCH, x.repeat(labels.len()));
-            let conditions = (&*vec![t; labels.len()], &*labels);
-            let out = self.trainer.structure.run(&mut tape, all, PATCH.pow(3), side, conditions);
+        let mut tokens = flow(noise, making, |x, t| {
+            let mut tape = Tape::without_gradients(self.average(Stage::Structure));
+            let (times, all) = (vec![t; labels.len()], x.repeat(labels.len()));
+            let out = self.trainer.structure.run(&mut tape, all, latent, PIECES, (&times, &labels));
             Ok(guided(tape.take(out)?, making.guidance))
         })?;
-        let mut coarse = from_patches(&tokens);
-        coarse.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
-        Ok(coarse)
+        self.structure_scale.widen(&mut tokens);
+        let average = self.average(Stage::StructureAutoencoder);
+        Ok(from_pieces(&decoded(&self.trainer.structure_autoencoder, average, all_pieces(1), tokens)?))
     }
 
     fn make_details(&self, label: u32, coarse: &[f32], making: &Making, rng: &mut Pcg64) -> Result<Vec<f32>> {
@@ -145,7 +151,7 @@ impl Generator {
         debug_assert_eq!(given.len(), all.len() * SURROUNDINGS);
         let mut made = flow(normal(rng, blocks.len() * latent), making, |x, t| {
             let rows = detail_rows(&tokens.order, &x.repeat(count), &given, latent);
-            let mut tape = Tape::without_gradients(&self.trainer.learned[2].average);
+            let mut tape = Tape::without_gradients(self.average(Stage::Details));
             let out = self.trainer.detail.run(&mut tape, rows, &tokens, (&vec![t; count], &labels));
             let values = tape.take(out)?;
             let in_order: Vec<f32> = back.iter().flat_map(|i| values[i * latent..][..latent].iter().copied()).collect();
@@ -153,7 +159,7 @@ impl Generator {
         })?;
         self.scale.widen(&mut made);
         let blocks: Vec<[i32; 4]> = at(0).collect();
-        decoded(&self.trainer.autoencoder, &self.trainer.learned[0].average, &blocks, made)
+        decoded(&self.trainer.autoencoder, self.average(Stage::Autoencoder), blocks, made)
     }
 
     /// Writes it to a file.
@@ -211,9 +217,10 @@ impl Trainer {
             let prefix = format!("{}.", stage.name());
             tensors.extend(learned.average.tensors(&prefix)?);
         }
-        let scale = self.scale.iter().flat_map(|s| [("scale.mean", &s.mean), ("scale.deviation", &s.deviation)]);
-        for (name, values) in scale {
-            tensors.push((name.to_owned(), view(values)?));
+        for (name, scale) in [("structure_scale", &self.structure_scale), ("scale", &self.scale)] {
+            for (part, values) in scale.iter().flat_map(|s| [("mean", &s.mean), ("deviation", &s.deviation)]) {
+                tensors.push((format!("{name}.{part}"), view(values)?));
+            }
         }
         if to_go_on {
             for (stage, learned) in Stage::ALL.into_iter().zip(&self.learned) {
@@ -269,14 +276,8 @@ impl Trainer {
         for (stage, step) in Stage::ALL.into_iter().zip(text("steps").split(' ')) {
             own.learned[stage as usize].step = step.parse().map_err(|_| not_ours("names no steps".to_owned()))?;
         }
-        if let (Some((_, mean)), Some((_, deviation))) =
-            (tensors.remove("scale.mean"), tensors.remove("scale.deviation"))
-        {
-            if mean.len() != config.latent || deviation.len() != config.latent {
-                return Err(not_ours("has a scale of another size than its tokens".to_owned()));
-            }
-            own.scale = Some(Scale { mean, deviation });
-        }
+        own.structure_scale = scale_of("structure_scale", config.structure_latent, &mut tensors, path)?;
+        own.scale = scale_of("scale", config.latent, &mut tensors, path)?;
         own.take(&tensors, path)?;
         Ok(own)
     }
@@ -311,6 +312,17 @@ impl Trainer {
 fn view(values: &[f32]) -> Result<TensorView<'_>> {
     TensorView::new(Dtype::F32, vec![values.len()], bytemuck::cast_slice(values))
         .map_err(|e| Error::setting(format!("a tensor cannot be written ({e})")))
+}
+
+/// A scale of so many columns, where the file has one.
+fn scale_of(name: &str, columns: usize, tensors: &mut Tensors, path: &Path) -> Result<Option<Scale>> {
+    let [mean, deviation] = ["mean", "deviation"].map(|part| tensors.remove(&format!("{name}.{part}")));
+    let (Some((_, mean)), Some((_, deviation))) = (mean, deviation) else { return Ok(None) };
+    if mean.len() != columns || deviation.len() != columns {
+        let reason = format!("has a {name} of another size than what it scales");
+        return Err(Error::file(path, reason, "give a model that tessera generate train has written"));
+    }
+    Ok(Some(Scale { mean, deviation }))
 }
 
 fn weights_of(tensors: &Tensors) -> u64 {

@@ -1,10 +1,11 @@
 //! Making shapes: a small generator in the manner of Direct3D-S2 (Wu et al., 2025), trained from nothing.
 //!
-//! A shape is a signed distance on 64³ voxels, of which only blocks of 4³ near the surface are kept. Three models make one:
+//! A shape is a signed distance on 64³ voxels, of which only blocks of 4³ near the surface are kept. Four models make one:
 //!
-//! 1. *structure*: a diffusion transformer makes distances on a grid of 16³, which say which blocks are near the surface and where inside is;
-//! 2. *details*: a sparse diffusion transformer with spatial sparse attention makes a token for each of those blocks;
-//! 3. *autoencoder*: its decoder makes 4³ distances of each token, and marching cubes the mesh.
+//! 1. *structure*: a diffusion transformer makes a token for each of 4³ pieces of the cube;
+//! 2. *structure autoencoder*: its decoder makes 4³ distances of each, so 16³ in all, which say which blocks are near the surface and where inside is;
+//! 3. *details*: a sparse diffusion transformer with spatial sparse attention makes a token for each of those blocks;
+//! 4. *autoencoder*: its decoder makes 4³ distances of each token, and marching cubes the mesh.
 //!
 //! - [`data`]: what is learned from; [`tape`]: layers and their gradients; [`model`]: the networks.
 //! - [`train`]: learning; [`generator`]: what was learned, as a file, and making shapes with it; [`measure`]: how good they are; [`memory`]: what it takes.

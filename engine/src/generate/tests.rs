@@ -103,9 +103,11 @@ fn made_things_are_one_closed_part_inside_the_cube() {
 fn tiny() -> GenerateConfig {
     GenerateConfig {
         autoencoder_steps: 3,
+        structure_autoencoder_steps: 3,
         structure_steps: 3,
         detail_steps: 3,
         autoencoder_batch: 1,
+        structure_autoencoder_batch: 1,
         structure_batch: 2,
         detail_batch: 1,
         structure_width: 24,
@@ -127,7 +129,7 @@ fn a_training_that_was_stopped_anywhere_ends_in_the_same_bits() {
     let never = AtomicBool::new(false);
     let mut whole = Trainer::new(&tiny(), &data.classes).expect("settings");
     whole.train(&data.train, &never, &mut |_| {}, &mut |_| Ok(())).expect("a training");
-    for stop_after in [1, 5, 7] {
+    for stop_after in [1, 5, 7, 11] {
         let stop = AtomicBool::new(false);
         let mut steps = 0;
         let mut first = Trainer::new(&tiny(), &data.classes).expect("settings");
@@ -156,7 +158,14 @@ tessera_emulator::on_devices! {
 }
 
 fn steps_on_a_device_are_those_of_the_host(open: &dyn Fn() -> Device) {
-    let few = GenerateConfig { autoencoder_steps: 1, structure_steps: 1, detail_steps: 1, detail_depth: 1, ..tiny() };
+    let few = GenerateConfig {
+        autoencoder_steps: 1,
+        structure_autoencoder_steps: 1,
+        structure_steps: 1,
+        detail_steps: 1,
+        detail_depth: 1,
+        ..tiny()
+    };
     let config = GenerateConfig { structure_batch: 1, set: 16, ..few };
     // The one with the smallest surface: the emulator takes its time.
     let mut data = Data::made(1, 0, 3);
@@ -201,7 +210,7 @@ fn files_with_other_tensors_are_refused_by_name() {
     };
     let message = replaced("details.out_layer.bias", "details.out_layer.bios");
     assert!(message.contains("details.out_layer.bias") && message.contains("details.out_layer.bios"), "{message}");
-    let message = replaced("tessera generator 1", "another generator 7");
+    let message = replaced("tessera generator 2", "another generator 7");
     assert!(message.contains("no model of this version"), "{message}");
     std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("writable");
     let message = Trainer::read(&path).expect_err("not a model").to_string();
@@ -226,10 +235,13 @@ fn sets_of_the_same_kind_cannot_be_told_apart_and_others_can() {
     };
     let set = |radius: f32, first: u64| (0..6).map(|i| ball(radius, first + i)).collect::<Vec<_>>();
     let (small, large) = (set(0.2, 0), set(0.35, 10));
-    let apart = compare(&small, &large);
+    let apart = compare(&small, &large, Cloud::chamfer);
     assert_eq!(apart.nearest_neighbour, 1.0, "all are nearest to their own");
-    let same = compare(&set(0.2, 20), &small);
+    let same = compare(&set(0.2, 20), &small, Cloud::chamfer);
     assert!(same.mmd < 0.1 * apart.mmd, "the same balls: {} and {}", same.mmd, apart.mmd);
-    let exact = compare(&small, &small);
+    let exact = compare(&small, &small, Cloud::chamfer);
     assert!(exact.mmd < 1e-12 && exact.coverage == 1.0, "a set matches itself");
+    let moved = compare(&small, &large, Cloud::earth_mover);
+    assert_eq!(moved.nearest_neighbour, 1.0, "all are nearest to their own by what is to be moved as well");
+    assert!((moved.mmd - 0.15).abs() < 0.02, "every point is moved by the difference of radii, not by {}", moved.mmd);
 }

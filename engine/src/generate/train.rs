@@ -1,9 +1,9 @@
-//! Learning: the autoencoder first, then both transformers.
+//! Learning: the autoencoders first, then both transformers.
 //!
 //! What a step sees follows from the seed, the stage and the step's number alone, so a training that was stopped continues with the same bits.
 
-use super::config::{GenerateConfig, PATCH};
-use super::data::{COARSE, SURROUNDINGS, Sample, VOXELS, surroundings};
+use super::config::GenerateConfig;
+use super::data::{PIECES, SURROUNDINGS, Sample, VOXELS, from_pieces, pieces, surroundings, to_pieces};
 use super::model::{Autoencoder, AutoencoderShape, DetailModel, Grid, StructureModel, divergence};
 use super::tape::{Parameters, Place, Tape};
 use crate::{Error, Result};
@@ -25,8 +25,10 @@ const FAR: f32 = 0.1;
 /// What is learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Distances as tokens.
+    /// Distances near the surface as tokens.
     Autoencoder,
+    /// Coarse distances as tokens.
+    StructureAutoencoder,
     /// Where the surface is.
     Structure,
     /// What it looks like there.
@@ -62,14 +64,26 @@ pub struct Trainer {
     pub(super) config: GenerateConfig,
     pub(super) classes: Vec<String>,
     pub(super) autoencoder: Autoencoder,
+    pub(super) structure_autoencoder: Autoencoder,
     pub(super) structure: StructureModel,
     pub(super) detail: DetailModel,
-    pub(super) learned: [Learned; 3],
-    /// Mean and one over the deviation of each number of a token, once they are known.
+    pub(super) learned: [Learned; Stage::COUNT],
+    /// How tokens are seen by the transformer of structure, once it is known.
+    pub(super) structure_scale: Option<Scale>,
+    /// How tokens are seen by that of details, once it is known.
     pub(super) scale: Option<Scale>,
 }
 
-/// How tokens become numbers of mean 0 and variance 1.
+/// What transformers learn from, of each shape.
+#[derive(Debug, Default)]
+struct Known {
+    /// Tokens with mean 0 and variance 1.
+    latents: Vec<Vec<f32>>,
+    /// Coarse distances, where details are made for them.
+    coarse: Vec<Vec<f32>>,
+}
+
+/// How numbers get mean 0 and variance 1, each column of its own: beside noise of variance 1 smaller ones would hardly be seen.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scale {
     pub mean: Vec<f32>,
@@ -78,11 +92,14 @@ pub(super) struct Scale {
 
 impl Stage {
     /// All in their order.
-    pub const ALL: [Self; 3] = [Self::Autoencoder, Self::Structure, Self::Details];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Autoencoder, Self::StructureAutoencoder, Self::Structure, Self::Details];
+    /// How many there are.
+    pub const COUNT: usize = 4;
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        ["autoencoder", "structure", "details"][self as usize]
+        ["autoencoder", "structure_autoencoder", "structure", "details"][self as usize]
     }
 }
 
@@ -109,18 +126,20 @@ impl Trainer {
         config.check()?;
         let rng = &mut Pcg64::seed_from_u64(config.seed);
         let (autoencoder, first) = Autoencoder::new(config.autoencoder(), rng);
-        let token = PATCH.pow(3);
-        let (structure, second) = StructureModel::new(config.structure(classes.len()), token, rng);
+        let (structure_autoencoder, second) = Autoencoder::new(config.structure_autoencoder(), rng);
+        let (structure, third) = StructureModel::new(config.structure(classes.len()), config.structure_latent, rng);
         let (shape, sparse) = config.detail(classes.len());
-        let (detail, third) = DetailModel::new(shape, sparse, [config.latent, SURROUNDINGS], rng);
-        let learned = [first, second, third].map(Learned::new);
+        let (detail, fourth) = DetailModel::new(shape, sparse, [config.latent, SURROUNDINGS], rng);
+        let learned = [first, second, third, fourth].map(Learned::new);
         Ok(Self {
             config: config.clone(),
             classes: classes.to_vec(),
             autoencoder,
+            structure_autoencoder,
             structure,
             detail,
             learned,
+            structure_scale: None,
             scale: None,
         })
     }
@@ -184,14 +203,19 @@ impl Trainer {
     }
 
     /// Numbers that each of the models has.
-    pub fn parameters(&self) -> [usize; 3] {
-        [0, 1, 2].map(|i| self.learned[i].parameters.count())
+    pub fn parameters(&self) -> [usize; Stage::COUNT] {
+        Stage::ALL.map(|stage| self.learned[stage as usize].parameters.count())
     }
 
     /// How many steps a stage has.
     pub fn steps(&self, stage: Stage) -> u64 {
         let config = &self.config;
-        [config.autoencoder_steps, config.structure_steps, config.detail_steps][stage as usize]
+        match stage {
+            Stage::Autoencoder => config.autoencoder_steps,
+            Stage::StructureAutoencoder => config.structure_autoencoder_steps,
+            Stage::Structure => config.structure_steps,
+            Stage::Details => config.detail_steps,
+        }
     }
 
     /// The steps of a stage that are done.
@@ -214,7 +238,11 @@ impl Trainer {
             return Err(Error::setting("there are no shapes to learn from; hold out fewer"));
         }
         for stage in Stage::ALL {
-            let latents = if stage == Stage::Details { self.latents(data)? } else { Vec::new() };
+            let known = match stage {
+                Stage::Autoencoder | Stage::StructureAutoencoder => Known::default(),
+                Stage::Structure => Known { latents: self.structures(data)?, ..Known::default() },
+                Stage::Details => Known { latents: self.latents(data)?, coarse: self.coarse_given_back(data)? },
+            };
             let steps = self.steps(stage);
             let mut recent = None;
             while self.done(stage) < steps {
@@ -223,8 +251,9 @@ impl Trainer {
                 }
                 let loss = match stage {
                     Stage::Autoencoder => self.step_autoencoder(data),
-                    Stage::Structure => self.step_structure(data),
-                    Stage::Details => self.step_details(data, &latents),
+                    Stage::StructureAutoencoder => self.step_structure_autoencoder(data),
+                    Stage::Structure => self.step_structure(data, &known.latents),
+                    Stage::Details => self.step_details(data, &known),
                 }?;
                 if !loss.is_finite() {
                     let name = stage.name();
@@ -243,7 +272,10 @@ impl Trainer {
 
     /// The rate of a stage's next step.
     fn rate(&self, stage: Stage) -> f64 {
-        let first = if stage == Stage::Autoencoder { self.config.autoencoder_rate } else { self.config.rate };
+        let first = match stage {
+            Stage::Autoencoder | Stage::StructureAutoencoder => self.config.autoencoder_rate,
+            Stage::Structure | Stage::Details => self.config.rate,
+        };
         let (step, steps) = (self.done(stage) as f64, self.steps(stage) as f64);
         let fall = LAST_RATE + (1.0 - LAST_RATE) * 0.5 * (1.0 + (std::f64::consts::PI * step / steps).cos());
         f64::from(first) * fall * ((step + 1.0) / WARM_UP).min(1.0)
@@ -251,7 +283,7 @@ impl Trainer {
 
     /// Random numbers of a stage's next step.
     fn rng(&self, stage: Stage) -> Pcg64 {
-        let mixed = (self.done(stage) * 3 + stage as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.done(stage) * Stage::COUNT as u64 + stage as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Pcg64::seed_from_u64(self.config.seed ^ mixed)
     }
 
@@ -260,23 +292,39 @@ impl Trainer {
         let mut rng = self.rng(stage);
         let chosen = choose(&mut rng, data, self.config.autoencoder_batch);
         let grid = grid(chosen.iter().map(|i| &data[*i]), self.autoencoder.shape());
-        let distances: Vec<f32> = chosen.iter().flat_map(|i| data[*i].fine.iter().copied()).collect();
-        let mut tape = Tape::new(&self.learned[0].parameters);
-        let [mean, log_variance] = self.autoencoder.encode(&mut tape, &grid, distances.clone());
-        let noise = normal(&mut rng, tape.rows(mean) * tape.columns(mean));
+        let distances = chosen.iter().flat_map(|i| data[*i].fine.iter().copied()).collect();
+        self.encode_and_decode(stage, &grid, distances, &mut rng)
+    }
+
+    fn step_structure_autoencoder(&mut self, data: &[Sample]) -> Result<f64> {
+        let stage = Stage::StructureAutoencoder;
+        let mut rng = self.rng(stage);
+        let chosen = choose(&mut rng, data, self.config.structure_autoencoder_batch);
+        let grid = Grid::new(all_pieces(chosen.len()), self.structure_autoencoder.shape());
+        let distances = chosen.iter().flat_map(|i| to_pieces(&data[*i].coarse)).collect();
+        self.encode_and_decode(stage, &grid, distances, &mut rng)
+    }
+
+    /// A step of an autoencoder with the distances of blocks.
+    fn encode_and_decode(&mut self, stage: Stage, grid: &Grid, distances: Vec<f32>, rng: &mut Pcg64) -> Result<f64> {
+        let own = if stage == Stage::Autoencoder { &self.autoencoder } else { &self.structure_autoencoder };
+        let learned = &self.learned[stage as usize];
+        let mut tape = Tape::new(&learned.parameters);
+        let [mean, log_variance] = own.encode(&mut tape, grid, distances.clone());
+        let noise = normal(rng, tape.rows(mean) * tape.columns(mean));
         let tokens = tape.drawn(mean, log_variance, noise);
-        let out = self.autoencoder.decode(&mut tape, &grid, tokens);
+        let out = own.decode(&mut tape, grid, tokens);
         let (error, by_out) = weighted_error(&tape.read(out)?, &distances);
         let (far, mut by) = divergence(&tape.read(mean)?, &tape.read(log_variance)?);
         by.iter_mut().flatten().for_each(|x| *x *= self.config.divergence);
         let [by_mean, by_log] = by;
         let gradients = tape.backward(vec![(out, by_out), (mean, by_mean), (log_variance, by_log)])?;
         let rate = self.rate(stage);
-        self.learned[0].take(&gradients, rate, self.config.averaging);
+        self.learned[stage as usize].take(&gradients, rate, self.config.averaging);
         Ok(error + f64::from(self.config.divergence) * far)
     }
 
-    fn step_structure(&mut self, data: &[Sample]) -> Result<f64> {
+    fn step_structure(&mut self, data: &[Sample], latents: &[Vec<f32>]) -> Result<f64> {
         let stage = Stage::Structure;
         let mut rng = self.rng(stage);
         let chosen = choose(&mut rng, data, self.config.structure_batch);
@@ -284,19 +332,18 @@ impl Trainer {
         let labels: Vec<u32> = chosen.iter().map(|i| self.label(&mut rng, data[*i].label)).collect();
         let (mut noisy, mut velocity) = (Vec::new(), Vec::new());
         for (i, t) in chosen.iter().zip(&times) {
-            mix(&to_patches(&data[*i].coarse), *t, &mut rng, &mut noisy, &mut velocity);
+            mix(&latents[*i], *t, &mut rng, &mut noisy, &mut velocity);
         }
-        let mut tape = Tape::new(&self.learned[1].parameters);
-        let side = COARSE / PATCH;
-        let out = self.structure.run(&mut tape, noisy, PATCH.pow(3), side, (&times, &labels));
+        let mut tape = Tape::new(&self.learned[stage as usize].parameters);
+        let out = self.structure.run(&mut tape, noisy, self.config.structure_latent, PIECES, (&times, &labels));
         let (loss, by_out) = mean_square(&tape.read(out)?, &velocity);
         let gradients = tape.backward(vec![(out, by_out)])?;
         let rate = self.rate(stage);
-        self.learned[1].take(&gradients, rate, self.config.averaging);
+        self.learned[stage as usize].take(&gradients, rate, self.config.averaging);
         Ok(loss)
     }
 
-    fn step_details(&mut self, data: &[Sample], latents: &[Vec<f32>]) -> Result<f64> {
+    fn step_details(&mut self, data: &[Sample], known: &Known) -> Result<f64> {
         let stage = Stage::Details;
         let mut rng = self.rng(stage);
         let chosen = choose(&mut rng, data, self.config.detail_batch);
@@ -304,8 +351,8 @@ impl Trainer {
         let labels: Vec<u32> = chosen.iter().map(|i| self.label(&mut rng, data[*i].label)).collect();
         let (mut noisy, mut velocity, mut given) = (Vec::new(), Vec::new(), Vec::new());
         for (i, t) in chosen.iter().zip(&times) {
-            mix(&latents[*i], *t, &mut rng, &mut noisy, &mut velocity);
-            let mut near = surroundings(&data[*i].coarse, &data[*i].blocks());
+            mix(&known.latents[*i], *t, &mut rng, &mut noisy, &mut velocity);
+            let mut near = surroundings(&known.coarse[*i], &data[*i].blocks());
             let noise = normal(&mut rng, near.len());
             near.iter_mut().zip(noise).for_each(|(x, n)| *x += self.config.structure_noise * n);
             given.extend(near);
@@ -313,12 +360,12 @@ impl Trainer {
         let tokens = self.detail.tokens(&coordinates(chosen.iter().map(|i| &data[*i])), chosen.len());
         let rows = detail_rows(&tokens.order, &noisy, &given, self.config.latent);
         let wanted = ordered(&tokens.order, &velocity, self.config.latent);
-        let mut tape = Tape::new(&self.learned[2].parameters);
+        let mut tape = Tape::new(&self.learned[stage as usize].parameters);
         let out = self.detail.run(&mut tape, rows, &tokens, (&times, &labels));
         let (loss, by_out) = mean_square(&tape.read(out)?, &wanted);
         let gradients = tape.backward(vec![(out, by_out)])?;
         let rate = self.rate(stage);
-        self.learned[2].take(&gradients, rate, self.config.averaging);
+        self.learned[stage as usize].take(&gradients, rate, self.config.averaging);
         Ok(loss)
     }
 
@@ -327,9 +374,33 @@ impl Trainer {
         if rng.random_bool(self.config.drop_class) { self.classes.len() as u32 } else { label }
     }
 
+    /// The tokens of all shapes' structures with mean 0 and variance 1.
+    fn structures(&mut self, data: &[Sample]) -> Result<Vec<Vec<f32>>> {
+        let mut all = self.structures_encoded(data)?;
+        let scale = self.structure_scale.get_or_insert_with(|| Scale::of(&all, self.config.structure_latent));
+        all.iter_mut().for_each(|tokens| scale.narrow(tokens));
+        Ok(all)
+    }
+
+    /// The coarse distances of all shapes after their autoencoder: what is known of made shapes when details are made.
+    fn coarse_given_back(&self, data: &[Sample]) -> Result<Vec<Vec<f32>>> {
+        let average = &self.learned[Stage::StructureAutoencoder as usize].average;
+        let of = |tokens| Ok(from_pieces(&decoded(&self.structure_autoencoder, average, all_pieces(1), tokens)?));
+        self.structures_encoded(data)?.into_iter().map(of).collect()
+    }
+
+    fn structures_encoded(&self, data: &[Sample]) -> Result<Vec<Vec<f32>>> {
+        let own = &self.structure_autoencoder;
+        let average = &self.learned[Stage::StructureAutoencoder as usize].average;
+        let grid = Grid::new(all_pieces(1), own.shape());
+        data.iter().map(|sample| encoded(own, average, &grid, to_pieces(&sample.coarse))).collect()
+    }
+
     /// The tokens of all shapes with mean 0 and variance 1.
     fn latents(&mut self, data: &[Sample]) -> Result<Vec<Vec<f32>>> {
-        let of = |sample: &Sample| encoded(&self.autoencoder, &self.learned[0].average, sample);
+        let (own, average) = (&self.autoencoder, &self.learned[Stage::Autoencoder as usize].average);
+        let of =
+            |sample: &Sample| encoded(own, average, &grid(std::iter::once(sample), own.shape()), sample.fine.clone());
         let mut all: Vec<Vec<f32>> = data.iter().map(of).collect::<Result<_>>()?;
         let scale = self.scale.get_or_insert_with(|| Scale::of(&all, self.config.latent));
         all.iter_mut().for_each(|tokens| scale.narrow(tokens));
@@ -366,12 +437,17 @@ impl Scale {
     }
 }
 
-/// The tokens of a shape, as the autoencoder makes them.
-pub(super) fn encoded(autoencoder: &Autoencoder, parameters: &Parameters, sample: &Sample) -> Result<Vec<f32>> {
-    let grid = grid(std::iter::once(sample), autoencoder.shape());
+/// The tokens of blocks of distances, as an autoencoder makes them.
+fn encoded(autoencoder: &Autoencoder, parameters: &Parameters, grid: &Grid, distances: Vec<f32>) -> Result<Vec<f32>> {
     let mut tape = Tape::without_gradients(parameters);
-    let [mean, _] = autoencoder.encode(&mut tape, &grid, sample.fine.clone());
+    let [mean, _] = autoencoder.encode(&mut tape, grid, distances);
     tape.take(mean)
+}
+
+/// The pieces of the coarse grids of so many shapes, (shape, x, y, z).
+pub(super) fn all_pieces(shapes: usize) -> Vec<[i32; 4]> {
+    let of = |i: usize| pieces().map(move |[x, y, z]| [i as i32, x as i32, y as i32, z as i32]);
+    (0..shapes).flat_map(of).collect()
 }
 
 /// The blocks of several shapes, (shape, x, y, z).
@@ -436,31 +512,6 @@ pub(super) fn detail_rows(order: &[u32], noisy: &[f32], given: &[f32], latent: u
     order.iter().flat_map(row).collect()
 }
 
-/// A coarse grid as tokens, `[4³, 64]`.
-fn to_patches(coarse: &[f32]) -> Vec<f32> {
-    let mut out = vec![0.0; coarse.len()];
-    patches(|grid, token| out[token] = coarse[grid]);
-    out
-}
-
-/// Tokens as a coarse grid.
-pub(super) fn from_patches(tokens: &[f32]) -> Vec<f32> {
-    let mut out = vec![0.0; tokens.len()];
-    patches(|grid, token| out[grid] = tokens[token]);
-    out
-}
-
-/// Visits places in the coarse grid and among tokens.
-fn patches(mut visit: impl FnMut(usize, usize)) {
-    let side = COARSE / PATCH;
-    for i in 0..COARSE.pow(3) {
-        let c = [i / COARSE.pow(2), i / COARSE % COARSE, i % COARSE];
-        let [token, inside] = [c.map(|x| x / PATCH), c.map(|x| x % PATCH)];
-        let at = |c: [usize; 3], side: usize| (c[0] * side + c[1]) * side + c[2];
-        visit(i, at(token, side) * PATCH.pow(3) + at(inside, PATCH));
-    }
-}
-
 fn mean_square(values: &[f32], wanted: &[f32]) -> (f64, Vec<f32>) {
     let share = 1.0 / values.len().max(1) as f32;
     let loss = values.iter().zip(wanted).map(|(v, w)| f64::from(v - w).powi(2)).sum::<f64>();
@@ -478,22 +529,24 @@ fn weighted_error(values: &[f32], wanted: &[f32]) -> (f64, Vec<f32>) {
 
 /// How well the autoencoder gives back the blocks of a shape: its distances after it.
 pub(super) fn given_back(autoencoder: &Autoencoder, parameters: &Parameters, sample: &Sample) -> Result<Vec<f32>> {
-    let tokens = encoded(autoencoder, parameters, sample)?;
-    decoded(autoencoder, parameters, &coordinates(std::iter::once(sample)), tokens)
+    let grid = grid(std::iter::once(sample), autoencoder.shape());
+    let tokens = encoded(autoencoder, parameters, &grid, sample.fine.clone())?;
+    decoded(autoencoder, parameters, coordinates(std::iter::once(sample)), tokens)
 }
 
 /// The distances, `[blocks, 64]`, of blocks' tokens.
 pub(super) fn decoded(
     autoencoder: &Autoencoder,
     parameters: &Parameters,
-    blocks: &[[i32; 4]],
+    blocks: Vec<[i32; 4]>,
     tokens: Vec<f32>,
 ) -> Result<Vec<f32>> {
-    let grid = Grid::new(blocks.to_vec(), autoencoder.shape());
+    let count = blocks.len();
+    let grid = Grid::new(blocks, autoencoder.shape());
     let mut tape = Tape::without_gradients(parameters);
     let tokens = tape.constant(tokens, autoencoder.shape().latent);
     let out = autoencoder.decode(&mut tape, &grid, tokens);
     let distances = tape.take(out)?;
-    assert_eq!(distances.len(), blocks.len() * VOXELS, "distances for each block");
+    assert_eq!(distances.len(), count * VOXELS, "distances for each block");
     Ok(distances)
 }

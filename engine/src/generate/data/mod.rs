@@ -8,7 +8,10 @@ mod solids;
 
 pub use cache::Cache;
 pub use family::{CLASSES, made};
-pub use sample::{BLOCK, COARSE, FINE, SURROUNDINGS, Sample, VOXELS, Volume, blocks_near, surroundings};
+pub use sample::{
+    BLOCK, COARSE, FINE, PIECES, SURROUNDINGS, Sample, VOXELS, Volume, blocks_near, from_pieces, pieces, surroundings,
+    to_pieces,
+};
 
 use crate::{Error, Result};
 use rayon::prelude::*;

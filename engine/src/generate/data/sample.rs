@@ -12,13 +12,16 @@ pub const COARSE: usize = 16;
 pub const BLOCK: usize = FINE / COARSE;
 /// Voxels of a block.
 pub const VOXELS: usize = BLOCK * BLOCK * BLOCK;
+/// Pieces of the coarse grid along the cube: as many blocks a side as blocks have voxels.
+pub const PIECES: usize = COARSE / BLOCK;
 /// Distances on the fine grid are in units of this, and no longer: three voxels.
 const FINE_UNIT: f32 = 3.0 / FINE as f32;
-/// Those on the coarse grid are in units of eight voxels.
-const COARSE_UNIT: f32 = 8.0 / FINE as f32;
+/// Those on the coarse grid are in units of four voxels, and no longer: longer ones would make the differences that tell a thin leg from
+/// nothing small beside the noise that models learn to remove.
+const COARSE_UNIT: f32 = 4.0 / FINE as f32;
 /// A block whose middle is nearer to the surface than three voxels, in units of the coarse grid, has voxels of its own: its corners are
 /// less than that away.
-const NEAR: f32 = 3.0 / 8.0;
+const NEAR: f32 = 3.0 / 4.0;
 
 /// A shape on both grids. Coordinates are x, y, z; z changes fastest.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +80,29 @@ pub fn surroundings(coarse: &[f32], blocks: &[[usize; 3]]) -> Vec<f32> {
 
 /// Numbers of [`surroundings`] of a block.
 pub const SURROUNDINGS: usize = 7;
+
+/// The pieces of the coarse grid, ascending.
+pub fn pieces() -> impl Iterator<Item = [usize; 3]> {
+    (0..PIECES.pow(3)).map(|i| [i / PIECES.pow(2), i / PIECES % PIECES, i % PIECES])
+}
+
+/// Distances of the coarse grid by pieces, `[4³, 64]`, in the order of those of blocks.
+pub fn to_pieces(coarse: &[f32]) -> Vec<f32> {
+    of_pieces().map(|at| coarse[at]).collect()
+}
+
+/// And back.
+pub fn from_pieces(values: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; values.len()];
+    of_pieces().zip(values).for_each(|(at, value)| out[at] = *value);
+    out
+}
+
+/// Where distances of pieces are in the coarse grid.
+fn of_pieces() -> impl Iterator<Item = usize> {
+    let voxels = pieces().flat_map(|piece| (0..VOXELS).map(move |i| voxel(piece, i)));
+    voxels.map(|[x, y, z]| (x * COARSE + y) * COARSE + z)
+}
 
 fn place(i: usize) -> [usize; 3] {
     [i / (COARSE * COARSE), i / COARSE % COARSE, i % COARSE]
