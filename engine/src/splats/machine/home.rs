@@ -148,7 +148,8 @@ impl Home {
         match self {
             Self::Device(trained) => Ok(trained.permute(order, rasterizer)?),
             Self::Parted(parted) => {
-                parted.put_away(&mut model.far_rows())?;
+                // Roundings of the steps that are missed are those of the places where rows were then.
+                parted.catch_up_all(&mut model.far_rows())?;
                 parted.permute(order)?;
                 model.permute_far(order);
                 Ok(())

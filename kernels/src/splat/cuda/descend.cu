@@ -162,8 +162,9 @@ extern "C" __global__ void __launch_bounds__(256)
     u32 row = (u32)(at / columns);
     if (row >= rows) return;
     u32 word = words[at], element = numbers[row] * columns + (u32)(at % columns);
-    // Without moments nothing moves any more.
-    for (u32 step = taken[row]; step < steps && word >> 16 != 0; step++) {
+    // Without moments a value stays, unless it is so small that rounding may change it: below the normal ones, -0 among them.
+    auto rests = [](u32 word) { return word >> 16 == 0 && ((word & 0x7c00u) != 0 || (word & 0xffffu) == 0); };
+    for (u32 step = taken[row]; step < steps && !rests(word); step++) {
         adam.rate = past[step].rate;
         adam.root_correction = past[step].root_correction;
         Rounding rounding = {{past[step].key[0], past[step].key[1]}};

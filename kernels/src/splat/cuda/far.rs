@@ -152,7 +152,7 @@ impl OutOfCore {
         &self.near
     }
 
-    /// As [`OutOfCore::near`], to change scores and filters.
+    /// As [`OutOfCore::near`], to change scores and the 3D filter.
     pub fn near_mut(&mut self) -> &mut Trained {
         &mut self.near
     }
@@ -457,17 +457,17 @@ impl OutOfCore {
         Ok(())
     }
 
-    /// Puts row `order[i]` in place `i`, for all `i`, but for the host's rows.
+    /// Puts row `order[i]` in place `i`, for all `i`, but for the host's rows. To be called after [`OutOfCore::catch_up_all`].
     ///
     /// # Errors
     /// When there is not enough memory or the device fails.
     ///
     /// # Panics
-    /// When the order is not one of all splats.
+    /// When the order is not one of all splats, or harmonics have missed steps.
     pub fn permute(&mut self, order: &[u32]) -> Result<(), DeviceError> {
         let mut scratch = self.device.buffer::<u64>(self.near.len * PERMUTED_WORDS / 2, PURPOSE)?;
+        assert!(self.past.is_empty(), "rows that change places have taken all steps");
         self.near.permute_through(order, (&mut scratch, PERMUTED_WORDS))?;
-        self.taken = order.iter().map(|&row| self.taken[row as usize]).collect();
         self.rows.clear();
         Ok(())
     }
