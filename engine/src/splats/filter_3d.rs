@@ -47,8 +47,7 @@ impl SamplingLimits {
         const POINTS: usize = 20_000;
         const VIEWS: usize = 300;
         let points: &[[f32; 3]] = means.as_chunks().0;
-        let points: Vec<f32> =
-            points.iter().step_by(points.len().div_ceil(POINTS).max(1)).flatten().copied().collect();
+        let points: Vec<f32> = points.iter().step_by(points.len().div_ceil(POINTS).max(1)).flatten().copied().collect();
         let seen = |view: &Sampling| {
             let mut intervals = vec![f32::INFINITY; points.len() / 3];
             smallest_intervals(&points, std::slice::from_ref(view), &mut intervals);

@@ -79,7 +79,10 @@ impl SplatTraining {
     /// How many rows were brought for a step, and by what that made steps slower.
     pub(super) fn slow_down(&self, moved: &Moved, splats: usize) -> String {
         let rows = moved.rows / moved.steps.max(1);
-        format!("{rows} of {splats} splats are brought for a step, which makes it {:.1} times as long", self.longer(moved))
+        format!(
+            "{rows} of {splats} splats are brought for a step, which makes it {:.1} times as long",
+            self.longer(moved)
+        )
     }
 
     /// How many times as long steps are as they would be without bringing rows.

@@ -15,7 +15,7 @@ use tessera_kernels::splat::cuda::{
 /// The splats.
 pub(super) enum Home {
     /// On the device.
-    Device(Trained),
+    Device(Box<Trained>),
     /// There, but for harmonics above degree 0.
     Parted(Box<OutOfCore>),
 }
@@ -30,7 +30,7 @@ impl Home {
     ) -> Result<Self> {
         let (degree, precision) = (config.sh_degree, config.precision());
         Ok(match config.far {
-            FarPlace::Device => Self::Device(Trained::new(device, stream, capacity, degree, precision)?),
+            FarPlace::Device => Self::Device(Box::new(Trained::new(device, stream, capacity, degree, precision)?)),
             FarPlace::Host => {
                 Self::Parted(Box::new(OutOfCore::new(device, stream, (capacity, window), degree, precision)?))
             }
@@ -139,12 +139,7 @@ impl Home {
     }
 
     /// As [`Trained::permute`].
-    pub(super) fn permute(
-        &mut self,
-        model: &mut SplatModel,
-        order: &[u32],
-        rasterizer: &mut Rasterizer,
-    ) -> Result<()> {
+    pub(super) fn permute(&mut self, model: &mut SplatModel, order: &[u32], rasterizer: &mut Rasterizer) -> Result<()> {
         match self {
             Self::Device(trained) => Ok(trained.permute(order, rasterizer)?),
             Self::Parted(parted) => {

@@ -44,7 +44,9 @@ impl Rasterizer {
         let common = Joined((&means.values, count, camera, degree, stored_degree, seen, descent));
         let Tensor { values, moments, .. } = sh_rest;
         match moments {
-            Words(words) => kernels.descend_packed_harmonics.launch(stream, grid, (common, numbers.as_ref(), words, v_offsets)),
+            Words(words) => {
+                kernels.descend_packed_harmonics.launch(stream, grid, (common, numbers.as_ref(), words, v_offsets))
+            }
             Full([first, second]) => {
                 kernels.descend_harmonics.launch(stream, grid, (common, values, first, second, v_offsets))
             }

@@ -133,7 +133,10 @@ impl OutOfCore {
     /// the host needs beside the rows that are far is [`OutOfCore::host_bytes`].
     pub fn bytes(capacity: usize, window: usize, sh_degree: u8, precision: Precision) -> usize {
         // Marks and, now and then, scratch memory of the 3D filter; numbers and steps taken.
-        Trained::bytes(capacity, 0, precision) + 24 * capacity + Trained::bytes(window, sh_degree, precision) + 8 * window
+        Trained::bytes(capacity, 0, precision)
+            + 24 * capacity
+            + Trained::bytes(window, sh_degree, precision)
+            + 8 * window
     }
 
     /// Bytes of the host for rows on their way and for what is known of each.
@@ -232,7 +235,7 @@ impl OutOfCore {
         self.window.len = count;
         if let Some(numbers) = &mut self.window.numbers {
             let arguments = (&self.seen, &self.block_counts, self.near.len() as u32, &mut *numbers);
-            self.kernels.list_seen.launch(&self.stream, Launch::linear(self.near.len(), BLOCK as u32), arguments)?;
+            self.kernels.list_marked.launch(&self.stream, Launch::linear(self.near.len(), BLOCK as u32), arguments)?;
             self.rows = numbers.read_part(0, count, &self.stream)?;
         }
         self.gather()?;
@@ -260,7 +263,7 @@ impl OutOfCore {
         let Self { near, window, kernels, stream, .. } = self;
         window.filtered = near.filtered;
         let Some(rows) = &window.numbers else { return Ok(()) };
-        let kernel = &kernels.gather_rows;
+        let kernel = &kernels.take_rows;
         for (from, to) in near.tensors[..5].iter_mut().zip(&mut window.tensors) {
             let columns = from.columns;
             for (from, to) in from.planes().zip(to.planes()) {
@@ -280,7 +283,7 @@ impl OutOfCore {
     fn scatter(&mut self) -> Result<(), DeviceError> {
         let Self { near, window, kernels, stream, .. } = self;
         let Some(rows) = &window.numbers else { return Ok(()) };
-        let kernel = &kernels.scatter_rows;
+        let kernel = &kernels.put_rows;
         for (to, from) in near.tensors[..5].iter_mut().zip(&mut window.tensors) {
             let columns = from.columns;
             for (to, from) in to.planes().zip(from.planes()) {

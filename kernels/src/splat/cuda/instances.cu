@@ -30,7 +30,7 @@ extern "C" __global__ void __launch_bounds__(256)
 
 // The numbers of marked splats in their order.
 extern "C" __global__ void __launch_bounds__(256)
-    list_seen(const u32* seen, const u32* block_offsets, u32 count, u32* splats) {
+    list_marked(const u32* seen, const u32* block_offsets, u32 count, u32* splats) {
     __shared__ u32 scratch[32];
     u32 i = global_thread();
     u32 mine = i < count ? seen[i] : 0u;

@@ -84,9 +84,9 @@ kernels! {
     /// Those of splats whose harmonics lie in the host's memory.
     FarKernels {
         mark_seen = PROJECT "mark_seen";
-        list_seen = INSTANCES "list_seen";
-        gather_rows = DENSITY "gather_rows";
-        scatter_rows = DENSITY "scatter_rows";
+        list_marked = INSTANCES "list_marked";
+        take_rows = DENSITY "take_rows";
+        put_rows = DENSITY "put_rows";
         catch_up = DESCEND "catch_up";
         catch_up_packed = DESCEND "catch_up_packed";
         coast_splats = DESCEND "coast_splats";
