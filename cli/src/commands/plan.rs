@@ -116,6 +116,10 @@ fn facts(plan: &Plan, config: &BlocksConfig, estimate: &Estimate) -> Facts {
         let measured = [(few, at_first), (many, in_the_end)]
             .map(|(splats, seconds)| format!("{:.1} ms with {} splats", 1000.0 * seconds, count(splats as u128)));
         facts.add("a step", format!("{}, {}", measured[0], measured[1]));
+        let brought = |(rows, longer): (u64, f64)| {
+            format!("{} splats are brought for a step, which makes it {longer:.1} times as long", count(rows))
+        };
+        facts.add_some("out of core", pace.brought.map(brought));
         facts.add("time, about", format!("{}, one block after the other, without joining them", duration(seconds)));
     }
     facts

@@ -37,6 +37,10 @@ pub struct Pace {
     pub in_the_end: (usize, f64),
     /// The shorter side of the photos that were looked at, in pixels.
     pub side: u32,
+    /// How many splats' harmonics were brought from the host's memory for a step, and how many times as long that made steps; none
+    /// where all are on the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brought: Option<(u64, f64)>,
 }
 
 impl Pace {
@@ -164,7 +168,7 @@ fn pace(training: &mut SplatTraining, part: &Capture, config: &SplatsConfig, set
         (f64::from(width.min(height)) * scale) as u32
     };
     let side = part.frames.first().map_or(0, |frame| shorter(frame.camera.width, frame.camera.height));
-    Ok(Pace { setup, at_first, in_the_end, side })
+    Ok(Pace { setup, at_first, in_the_end, side, brought: training.brought() })
 }
 
 /// Bytes that are free on the disk that holds `folder`, or will; `None` where the system does not tell.
@@ -186,7 +190,7 @@ mod tests {
     use super::*;
 
     fn pace() -> Pace {
-        Pace { setup: 1.0, at_first: (1000, 0.02), in_the_end: (5000, 0.06), side: 480 }
+        Pace { setup: 1.0, at_first: (1000, 0.02), in_the_end: (5000, 0.06), side: 480, brought: None }
     }
 
     #[test]

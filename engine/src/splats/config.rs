@@ -92,11 +92,26 @@ crate::config! {
         /// Train with less memory: harmonics as 16-bit floats and Adam's moments in codes of 16 and 32 bits, 300 bytes for a
         /// splat of degree 3 on a GPU in place of 716, at some cost of quality and, on a CPU, time.
         compact_state: bool = false,
+        /// Where a GPU keeps harmonics above degree 0 with Adam's moments: device, or host, in this machine's memory, from where
+        /// those that a photo sees are brought for each step. Leaves room for several times as many splats where photos see
+        /// small parts of the scene, and ends in the same scene, later.
+        far: FarPlace = FarPlace::Device,
         /// When a GPU's memory does not suffice: stop, or shrink the scene until it does.
         on_oom: OnOom = OnOom::Stop,
         /// Memory for decoded photos, in megabytes.
         image_cache_mb: usize = 2048,
     }
+}
+
+/// Where a device keeps what a photo does not need of splats that it does not see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FarPlace {
+    /// In its own memory.
+    #[default]
+    Device,
+    /// In that of the host.
+    Host,
 }
 
 /// What is done when a GPU has too little memory.

@@ -41,6 +41,22 @@ impl SamplingLimits {
         Self { samplings: views.into_iter().map(sampling).collect(), scratch: Vec::new() }
     }
 
+    /// The largest share of the points `means` (`[N, 3]`) that lies within a single view or its margin; of many, a sample of each is
+    /// looked at.
+    pub fn largest_share(&self, means: &[f32]) -> f64 {
+        const POINTS: usize = 20_000;
+        const VIEWS: usize = 300;
+        let points: &[[f32; 3]] = means.as_chunks().0;
+        let points: Vec<f32> = points.iter().step_by(points.len().div_ceil(POINTS).max(1)).flatten().copied().collect();
+        let seen = |view: &Sampling| {
+            let mut intervals = vec![f32::INFINITY; points.len() / 3];
+            smallest_intervals(&points, std::slice::from_ref(view), &mut intervals);
+            intervals.iter().filter(|interval| interval.is_finite()).count()
+        };
+        let views = self.samplings.par_iter().step_by(self.samplings.len().div_ceil(VIEWS).max(1));
+        views.map(seen).max().unwrap_or(0) as f64 / (points.len() / 3).max(1) as f64
+    }
+
     /// Writes the filter's standard deviation, scene units, of each of the splats at `means` (`[N, 3]`) to `sigmas`
     /// (resized to `[N]`). Splats that no view sees get the median of the others.
     pub fn filter_sigmas(&mut self, means: &[f32], sigmas: &mut Vec<f32>) {

@@ -18,14 +18,14 @@ pub mod pose_refinement;
 pub mod schedule;
 mod step;
 
-pub use config::{MaskUse, OnOom, SplatsConfig, preset};
+pub use config::{FarPlace, MaskUse, OnOom, SplatsConfig, preset};
 
-use crate::Result;
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
 use crate::frames::{FrameSet, Sampler, SamplerState, Split};
 use crate::target::with_masks;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
+use crate::{Error, Result};
 use appearance::Appearance;
 use density::DensityControl;
 use filter_3d::SamplingLimits;
@@ -63,6 +63,8 @@ pub struct SplatTraining {
     appearance: Option<Appearance>,
     poses: Option<PoseRefinement>,
     warnings: Vec<String>,
+    /// Seconds that steps took, but for reading photos.
+    busy_seconds: f64,
 }
 
 impl SplatTraining {
@@ -90,6 +92,11 @@ impl SplatTraining {
         config: &SplatsConfig,
     ) -> Result<Self> {
         config.check()?;
+        if device.is_none() && config.far == FarPlace::Host {
+            let message = "far=host is for training on a GPU, and this run is on the CPU, which has all splats in the host's \
+                           memory; leave it out, or choose a GPU with --device cuda";
+            return Err(Error::setting(message));
+        }
         let capture = &*with_masks(capture, config.masks);
         let split = Split {
             test_every: config.test_every,
@@ -125,6 +132,7 @@ impl SplatTraining {
             appearance: Appearance::new(config.appearance, frames.len()),
             poses: config.refine_poses.then(|| PoseRefinement::new(frames.len(), PoseRefinementSettings::default())),
             warnings: Vec::new(),
+            busy_seconds: 0.0,
             scene_from_world: capture.scene_from_world,
             config: config.clone(),
             frames,
@@ -170,6 +178,13 @@ impl SplatTraining {
     /// When a device fails.
     pub fn counts(&self) -> Result<Counts> {
         self.machine.counts()
+    }
+
+    /// How many rows were brought from the host's memory for a step, in the mean, and how many times as long that made steps; none
+    /// if none are.
+    pub fn brought(&self) -> Option<(u64, f64)> {
+        let moved = self.machine.moved()?;
+        Some((moved.rows / moved.steps.max(1), self.longer(&moved)))
     }
 
     /// Bytes that a splat has from step to step, where it is trained.
@@ -287,6 +302,12 @@ impl Method for SplatTraining {
         let path = folder.join("scene.ply");
         write_splats(&path, &self.cloud().into_world(), true)?;
         Ok(vec![path])
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let moved = self.machine.moved().filter(|moved| moved.steps > 0);
+        let text = moved.map(|moved| self.slow_down(&moved, self.machine.count()));
+        text.map(|text| ("out of core", text)).into_iter().collect()
     }
 
     fn config_toml(&self) -> String {

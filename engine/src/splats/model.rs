@@ -187,6 +187,29 @@ impl SplatModel {
         }
     }
 
+    /// As [`SplatModel::set_tensors`], but for harmonics above degree 0, which are here already.
+    pub(super) fn set_near_tensors(&mut self, tensors: [cuda::HostTensor; 6]) {
+        for (parameter, tensor) in self.parameters_mut().into_iter().zip(tensors).take(5) {
+            parameter.replace(&tensor.values, tensor.moments);
+        }
+    }
+
+    /// Harmonics above degree 0, for a device that has all others.
+    pub(super) fn far_rows(&mut self) -> cuda::FarRows<'_> {
+        let columns = self.sh_rest.columns();
+        cuda::FarRows { values: &mut self.sh_rest.values, moments: &mut self.sh_rest.moments, columns }
+    }
+
+    /// As [`SplatModel::resize`], only harmonics above degree 0.
+    pub(super) fn resize_far(&mut self, rows: usize) {
+        self.sh_rest.resize(rows);
+    }
+
+    /// As [`SplatModel::permute`], only harmonics above degree 0.
+    pub(super) fn permute_far(&mut self, order: &[u32]) {
+        self.sh_rest.permute(order, &mut self.scratch);
+    }
+
     /// Makes row `to` a copy of row `from`; the optimiser forgets both.
     pub fn copy_splat(&mut self, from: usize, to: usize) {
         for parameter in self.parameters_mut() {

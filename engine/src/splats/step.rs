@@ -8,8 +8,13 @@ use crate::Result;
 use crate::frames::TrainingFrame;
 use crate::target::random_background;
 use crate::train::StepReport;
+use std::time::Instant;
 use tessera_kernels::image_loss::psnr;
 use tessera_kernels::splat::RenderSettings;
+use tessera_kernels::splat::cuda::Moved;
+
+/// Steps after which it is said what bringing harmonics costs.
+const SLOW_DOWN_STEPS: u64 = 48;
 
 impl SplatTraining {
     /// Takes the step number `step`, counted from 0.
@@ -38,6 +43,7 @@ impl SplatTraining {
         let view = &self.poses.as_ref().map_or(frame.view, |poses| poses.apply(frame.index, &frame.view));
         let rates = schedule::rates(&self.config, step, self.extent);
         let shot = Shot { frame, view, settings };
+        let begin = Instant::now();
 
         self.machine.draw(&shot)?;
         self.machine.compare(&shot, self.appearance.as_mut())?;
@@ -49,6 +55,8 @@ impl SplatTraining {
             poses.step(frame.index, &frame.view, &pose_gradient, share);
         }
         let values = self.machine.values(step + 1 == self.config.steps)?;
+        self.busy_seconds += begin.elapsed().as_secs_f64();
+        self.tell_slow_down();
         self.refine(step + 1)?;
         Ok(StepReport {
             loss: f64::from(values.loss),
@@ -56,6 +64,30 @@ impl SplatTraining {
             count: self.machine.count() as u64,
             count_name: "splats",
         })
+    }
+
+    /// Says once, after some steps, what it costs to bring harmonics from the host's memory.
+    fn tell_slow_down(&mut self) {
+        let is_known = |moved: &Moved| moved.steps == SLOW_DOWN_STEPS;
+        if let Some(moved) = self.machine.moved().filter(is_known) {
+            let splats = self.machine.count();
+            let message = format!("harmonics lie in the host's memory: {}", self.slow_down(&moved, splats));
+            self.warnings.push(message);
+        }
+    }
+
+    /// How many rows were brought for a step, and by what that made steps slower.
+    pub(super) fn slow_down(&self, moved: &Moved, splats: usize) -> String {
+        let rows = moved.rows / moved.steps.max(1);
+        format!(
+            "{rows} of {splats} splats are brought for a step, which makes it {:.1} times as long",
+            self.longer(moved)
+        )
+    }
+
+    /// How many times as long steps are as they would be without bringing rows.
+    pub(super) fn longer(&self, moved: &Moved) -> f64 {
+        self.busy_seconds / (self.busy_seconds - moved.seconds).max(1e-3 * self.busy_seconds).max(1e-9)
     }
 
     fn training_settings(&self, frame: &TrainingFrame, step: u64) -> RenderSettings {

@@ -194,11 +194,27 @@ impl<T: Element> Buffer<T> {
     /// # Panics
     /// If there are fewer.
     pub fn read_into(&self, values: &mut Pinned<T>, stream: &Stream) -> Result<(), DeviceError> {
-        assert!(values.len <= self.len, "{} elements are wanted of a buffer of {}", values.len, self.len);
-        if values.len == 0 {
+        self.read_first_into(values, values.len, stream)
+    }
+
+    /// As [`Buffer::read_into`], only `count` elements.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// If there are fewer, or `values` has no room for them.
+    pub fn read_first_into(&self, values: &mut Pinned<T>, count: usize, stream: &Stream) -> Result<(), DeviceError> {
+        assert!(
+            count <= self.len && count <= values.len,
+            "{count} elements of a buffer of {} do not fit into {}",
+            self.len,
+            values.len
+        );
+        if count == 0 {
             return Ok(());
         }
-        let bytes = values.len * size_of::<T>();
+        let bytes = count * size_of::<T>();
         self.device.counters().copied_to_host(bytes);
         // SAFETY: the ranges are the two allocations; `values` waits for the event before it is looked at or goes.
         unsafe { self.device.backend().copy_out(values.memory.cast(), self.address, bytes, stream.handle())? };

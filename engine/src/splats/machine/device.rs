@@ -6,7 +6,7 @@
 
 use super::super::NEAR;
 use super::super::appearance::Appearance;
-use super::super::config::SplatsConfig;
+use super::super::config::{FarPlace, SplatsConfig};
 use super::super::density::{
     DEAD_OPACITY, DensityControl, Population, Refinement, SPLIT_OFFSET, SPLIT_SHRINK, SPLIT_TRANSPARENCY,
 };
@@ -14,6 +14,7 @@ use super::super::filter_3d::DEVIATION;
 use super::super::model::{Rates, SplatModel};
 use super::comparison::{Comparison, fit};
 use super::device_memory::{DeviceBytes, Photographs, fitting};
+use super::home::Home;
 use super::{DEPTH_COVERED, Machine, Shot, State};
 use crate::Result;
 use crate::frames::TrainingFrame;
@@ -24,7 +25,7 @@ use tessera_kernels::colour_grid::cuda::{ColourGrids, Picture};
 use tessera_kernels::device::{Buffer, Device, Pinned, Stream};
 use tessera_kernels::image_loss::cuda::{DepthLoss, DepthPair};
 use tessera_kernels::image_loss::{LossSettings, LossValues, Padding};
-use tessera_kernels::splat::cuda::{Descent, Halving, Rasterizer, RenderingGradient, Sampling, Trained};
+use tessera_kernels::splat::cuda::{Descent, Halving, Moved, Rasterizer, RenderingGradient, Sampling, Trained};
 use tessera_kernels::splat::{Counts, RenderSettings, Rendering};
 
 /// Scenes do not shrink to fewer splats than this.
@@ -36,11 +37,12 @@ pub struct DeviceMachine {
     state: State,
     device: Device,
     stream: Stream,
-    trained: Trained,
+    home: Home,
     rasterizer: Rasterizer,
     comparison: Comparison,
     depth_loss: DepthLoss,
     cameras: Vec<Sampling>,
+    photos: Photographs,
     pictures: Pictures,
     pose: Buffer<f32>,
     /// Learned colour transforms, once there has been a comparison with them.
@@ -95,17 +97,19 @@ impl DeviceMachine {
     ) -> Result<Self> {
         let views: Vec<&View> = views.collect();
         let pixels = views.iter().map(|v| v.width * v.height).max().unwrap_or(0);
-        let photos = Photographs { count: views.len(), pixels };
+        let seen = state.limits.largest_share(&state.model.means.values);
+        let photos = Photographs { count: views.len(), pixels, seen };
         let config = &fitting(device, config, state.model.len(), photos)?;
         let stream = device.stream()?;
         let none = || device.buffer(0, PURPOSE);
         let capacity = config.max_splats.max(state.model.len());
         let mut machine = Self {
-            trained: Trained::new(device, &stream, capacity, config.sh_degree, config.precision())?,
+            home: Home::new(device, &stream, (capacity, photos.window(capacity)), config)?,
             rasterizer: Rasterizer::new(device, &stream)?,
             comparison: Comparison::new(device, &stream, loss_settings(config))?,
             depth_loss: DepthLoss::new(device)?,
             cameras: views.into_iter().map(Sampling::from).collect(),
+            photos,
             pictures: Pictures {
                 measured: none()?,
                 measured_count: 0,
@@ -123,21 +127,22 @@ impl DeviceMachine {
             device: device.clone(),
             stream,
         };
-        machine.rasterizer.reserve(capacity)?;
+        machine.rasterizer.reserve(machine.home.drawn_at_once())?;
         machine.upload()?;
         Ok(machine)
     }
 
     fn upload(&mut self) -> Result<()> {
         let State { model, filter, density, .. } = &self.state;
-        if model.len() > self.trained.capacity() {
-            let (degree, precision) = (self.config.sh_degree, self.config.precision());
-            self.trained = Trained::new(&self.device, &self.stream, model.len(), degree, precision)?;
+        if model.len() > self.home.near().capacity() {
+            let room = (model.len(), self.photos.window(model.len()));
+            self.home = Home::new(&self.device, &self.stream, room, &self.config)?;
         }
-        self.trained.write(model.tensors())?;
-        self.trained.write_scores(density.scores())?;
+        self.home.write(model.tensors())?;
+        let near = self.home.near_mut();
+        near.write_scores(density.scores())?;
         if self.config.filter_3d && filter.len() == model.len() {
-            self.trained.write_filter(filter)?;
+            near.write_filter(filter)?;
         }
         self.comparison.look_anew();
         Ok(())
@@ -177,13 +182,19 @@ impl DeviceMachine {
 
 impl Machine for DeviceMachine {
     fn count(&self) -> usize {
-        self.trained.len()
+        self.home.near().len()
     }
 
     fn draw(&mut self, shot: &Shot<'_>) -> Result<()> {
         let &Shot { view, settings, .. } = shot;
         self.send(shot)?;
-        self.comparison.draw(&mut self.rasterizer, &self.trained.splats(), view, settings)
+        let Self { home, state, rasterizer, comparison, .. } = self;
+        if home.is_out_of_core() {
+            home.see(&mut state.model, rasterizer, view, settings)?;
+            // It waited anyway.
+            comparison.look_anew();
+        }
+        comparison.draw(rasterizer, &home.splats(), view, settings)
     }
 
     fn compare(&mut self, shot: &Shot<'_>, appearance: Option<&mut Appearance>) -> Result<()> {
@@ -215,7 +226,7 @@ impl Machine for DeviceMachine {
         if settings.depth {
             self.differentiate_depth(view)?;
         }
-        let n = self.trained.len() as f32;
+        let n = self.home.near().len() as f32;
         let mut descent = Descent::new(&rates.on_device(), &AdamSettings::default(), self.config.seed, step + 1);
         descent.opacity_pull = self.config.opacity_decay / n;
         descent.scale_pull = self.config.scale_decay / (3.0 * n);
@@ -229,7 +240,7 @@ impl Machine for DeviceMachine {
             ..self.comparison.gradient()
         };
         let pose = self.config.refine_poses.then_some(&mut self.pose);
-        self.rasterizer.descend(&mut self.trained, view, settings, &gradient, &descent, pose)?;
+        self.home.descend(&mut self.rasterizer, (view, settings), &gradient, &descent, pose)?;
         let mut pose = [0.0; 6];
         if self.config.refine_poses {
             pose.copy_from_slice(&self.pose.read(&self.stream)?);
@@ -245,23 +256,25 @@ impl Machine for DeviceMachine {
         if !DensityControl::is_due(&self.config, done) {
             return Ok(None);
         }
-        let Self { state, trained, rasterizer, config, .. } = self;
-        state.density.restore(trained.read_scores()?);
-        let mut population = OnDevice { trained, rasterizer };
-        let refined = state.density.refine(&mut population, config, first_count, done)?;
-        trained.write_scores(&[])?;
+        let Self { state: State { model, density, .. }, home, rasterizer, config, .. } = self;
+        density.restore(home.near().read_scores()?);
+        let mut population = OnDevice { home, model, rasterizer };
+        let refined = density.refine(&mut population, config, first_count, done)?;
+        home.near_mut().write_scores(&[])?;
         Ok(refined)
     }
 
     fn update_filter(&mut self) -> Result<()> {
         if self.config.filter_3d {
-            self.trained.update_filter(&self.cameras, NEAR, DEVIATION)?;
+            self.home.near_mut().update_filter(&self.cameras, NEAR, DEVIATION)?;
         }
         Ok(())
     }
 
     fn picture(&mut self, view: &View, settings: &RenderSettings) -> Result<&Rendering> {
-        let rendering = self.rasterizer.render(&self.trained.splats(), view, settings)?;
+        let Self { home, state, rasterizer, .. } = self;
+        home.see(&mut state.model, rasterizer, view, settings)?;
+        let rendering = rasterizer.render(&home.splats(), view, settings)?;
         self.drawn = rendering.read(&self.stream)?;
         Ok(&self.drawn)
     }
@@ -274,9 +287,10 @@ impl Machine for DeviceMachine {
         if let (Some(on_host), Some(grids)) = (appearance, &self.appearance) {
             let _restored = on_host.restore(&grids.state()?);
         }
-        self.state.model.set_tensors(self.trained.read()?);
-        self.state.filter = self.trained.read_filter()?;
-        self.state.density.restore(self.trained.read_scores()?);
+        self.home.read(&mut self.state.model)?;
+        let near = self.home.near();
+        self.state.filter = near.read_filter()?;
+        self.state.density.restore(near.read_scores()?);
         Ok(())
     }
 
@@ -291,7 +305,7 @@ impl Machine for DeviceMachine {
     }
 
     fn shrink(&mut self) -> Result<Option<usize>> {
-        let capacity = self.trained.capacity() / 4 * 3;
+        let capacity = self.home.near().capacity() / 4 * 3;
         if capacity < SMALLEST {
             return Ok(None);
         }
@@ -302,18 +316,18 @@ impl Machine for DeviceMachine {
         }
         self.config.max_splats = capacity;
         // What there is goes first, so that there is room for what comes.
-        let (degree, precision) = (self.config.sh_degree, self.config.precision());
-        self.trained = Trained::new(&self.device, &self.stream, 0, degree, precision)?;
+        self.home = Home::new(&self.device, &self.stream, (0, 0), &self.config)?;
         self.rasterizer = Rasterizer::new(&self.device, &self.stream)?;
-        self.trained = Trained::new(&self.device, &self.stream, capacity, degree, precision)?;
-        self.rasterizer.reserve(capacity)?;
+        let room = (capacity, self.photos.window(capacity));
+        self.home = Home::new(&self.device, &self.stream, room, &self.config)?;
+        self.rasterizer.reserve(self.home.drawn_at_once())?;
         self.upload()?;
         self.update_filter()?;
         Ok(Some(capacity))
     }
 
     fn room(&self) -> usize {
-        let photos = Photographs { count: self.cameras.len(), pixels: self.comparison.most_pixels() };
+        let photos = Photographs { pixels: self.comparison.most_pixels(), ..self.photos };
         let ours = self.device.free_memory().unwrap_or(0) + self.device.used_memory();
         DeviceBytes::most(ours, photos, &self.config)
     }
@@ -324,43 +338,52 @@ impl Machine for DeviceMachine {
 
     fn memory_plan(&self, splats: usize, pixels: usize) -> MemoryPlan {
         let (parameters, optimiser, _) = SplatModel::bytes(splats, self.config.sh_degree, self.config.precision());
-        let checkpoint = format!("{splats} splats on their way from {}", self.device.properties().name);
+        let name = &self.device.properties().name;
+        let checkpoint = match self.config.far {
+            FarPlace::Device => format!("{splats} splats on their way from {name}"),
+            FarPlace::Host => format!("{splats} splats, all but their harmonics on their way from {name}"),
+        };
         let plan = MemoryPlan::default().with("checkpoint", (parameters + optimiser) as u64, checkpoint);
-        let photos = Photographs { count: self.cameras.len(), pixels };
-        DeviceBytes::new(splats, photos, &self.config).add_to(plan, splats, self.state_bytes())
+        let photos = Photographs { pixels, ..self.photos };
+        DeviceBytes::new(splats, photos, &self.config).add_to(plan, splats, photos, &self.config)
+    }
+
+    fn moved(&self) -> Option<Moved> {
+        self.home.moved()
     }
 }
 
 /// Splats on a device, for refinements.
 struct OnDevice<'a> {
-    trained: &'a mut Trained,
+    home: &'a mut Home,
+    model: &'a mut SplatModel,
     rasterizer: &'a mut Rasterizer,
 }
 
 impl Population for OnDevice<'_> {
     fn count(&self) -> usize {
-        self.trained.len()
+        self.home.near().len()
     }
 
     fn find_living(&mut self, living: &mut Vec<bool>) -> Result<()> {
         living.clear();
-        living.extend(self.trained.living_scores(DEAD_OPACITY)?.iter().map(|&score| score != -1.0));
+        living.extend(self.home.near().living_scores(DEAD_OPACITY)?.iter().map(|&score| score != -1.0));
         Ok(())
     }
 
     fn split(&mut self, parents: &[usize], places: &[usize]) -> Result<()> {
         let rows = |rows: &[usize]| rows.iter().map(|&row| row as u32).collect::<Vec<u32>>();
         let halving = Halving { offset: SPLIT_OFFSET, log_shrink: SPLIT_SHRINK.ln(), transparency: SPLIT_TRANSPARENCY };
-        Ok(self.trained.split(&rows(parents), &rows(places), halving)?)
+        self.home.split(self.model, (&rows(parents), &rows(places)), halving)
     }
 
     fn show_means(&mut self, show: &mut dyn FnMut(&[f32])) -> Result<()> {
-        show(&self.trained.read_means()?);
+        show(&self.home.near().read_means()?);
         Ok(())
     }
 
     fn permute(&mut self, order: &[u32]) -> Result<()> {
-        Ok(self.trained.permute(order, self.rasterizer)?)
+        self.home.permute(self.model, order, self.rasterizer)
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod comparison;
 pub mod cpu;
 pub mod device;
 mod device_memory;
+mod home;
 
 use super::appearance::Appearance;
 use super::density::{DensityControl, Refinement};
@@ -18,6 +19,7 @@ use crate::frames::TrainingFrame;
 use crate::train::MemoryPlan;
 use tessera_kernels::camera_projection::View;
 use tessera_kernels::image_loss::LossValues;
+use tessera_kernels::splat::cuda::Moved;
 use tessera_kernels::splat::{Counts, RenderSettings, Rendering};
 
 /// Pixels that the splats cover less than this have no expected depth.
@@ -141,6 +143,11 @@ pub trait Machine: std::fmt::Debug + Send {
 
     /// Bytes that a splat has from step to step: parameters, moments, score and 3D filter.
     fn state_bytes(&self) -> usize;
+
+    /// What it cost so far to bring rows from the host's memory, if that is where some are.
+    fn moved(&self) -> Option<Moved> {
+        None
+    }
 
     /// What it needs of the host's memory for up to `splats` splats and pictures of up to `pixels` pixels.
     fn memory_plan(&self, splats: usize, pixels: usize) -> MemoryPlan;

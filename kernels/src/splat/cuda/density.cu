@@ -92,3 +92,18 @@ extern "C" __global__ void __launch_bounds__(256)
     u32 i = (u32)(e / width), column = (u32)(e % width);
     if (i < rows) values[i * (u64)columns + first + column] = reinterpret_cast<const u32*>(scratch)[e];
 }
+
+// Row `rows[j]` of a tensor [rows, columns] becomes row j of `out`, and back again.
+extern "C" __global__ void __launch_bounds__(256)
+    take_rows(const u32* values, u32 columns, const u32* rows, u32 count, u32* out) {
+    u64 e = blockIdx.x * (u64)blockDim.x + threadIdx.x;
+    u32 j = (u32)(e / columns), column = (u32)(e % columns);
+    if (j < count) out[e] = values[rows[j] * (u64)columns + column];
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    put_rows(const u32* taken, u32 columns, const u32* rows, u32 count, u32* values) {
+    u64 e = blockIdx.x * (u64)blockDim.x + threadIdx.x;
+    u32 j = (u32)(e / columns), column = (u32)(e % columns);
+    if (j < count) values[rows[j] * (u64)columns + column] = taken[e];
+}

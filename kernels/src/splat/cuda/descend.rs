@@ -38,13 +38,15 @@ impl Rasterizer {
 
     fn descend_harmonics(&mut self, trained: &mut Trained, pass: &Pass, descent: Descent) -> Result<(), DeviceError> {
         let &Pass { count, camera, degree, stored_degree, .. } = pass;
-        let (kernels, [means, .., sh_rest]) = (&trained.kernels, &mut trained.tensors);
+        let (kernels, numbers, [means, .., sh_rest]) = (&trained.kernels, &trained.numbers, &mut trained.tensors);
         let (stream, grid, v_offsets) = (&self.stream, pass.by_harmonics(), &mut self.v_offsets);
         let seen = Joined((&self.touched, &self.records, &self.sums, &self.counters));
         let common = Joined((&means.values, count, camera, degree, stored_degree, seen, descent));
         let Tensor { values, moments, .. } = sh_rest;
         match moments {
-            Words(words) => kernels.descend_packed_harmonics.launch(stream, grid, (common, words, v_offsets)),
+            Words(words) => {
+                kernels.descend_packed_harmonics.launch(stream, grid, (common, numbers.as_ref(), words, v_offsets))
+            }
             Full([first, second]) => {
                 kernels.descend_harmonics.launch(stream, grid, (common, values, first, second, v_offsets))
             }
@@ -64,8 +66,8 @@ impl Rasterizer {
         let (stream, grid) = (&self.stream, pass.by_splat());
         let seen = Joined((&self.touched, &self.records, &self.v_offsets, &self.counters));
         let partials = with_pose.then_some(&mut self.partials);
-        let common =
-            Joined((filter, count, camera, shaping, seen, descent, &mut self.sums, &mut trained.scores, partials));
+        let changed = Joined((&mut self.sums, &mut trained.scores, partials));
+        let common = Joined((filter, count, camera, shaping, seen, descent, trained.numbers.as_ref(), changed));
         let [means, log_scales, quats, opacity_logits, sh0, _] =
             trained.tensors.each_mut().map(|tensor| (&mut tensor.values, &mut tensor.moments));
         let values = Joined((means.0, log_scales.0, quats.0, opacity_logits.0, sh0.0));

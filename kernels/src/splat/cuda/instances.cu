@@ -28,6 +28,17 @@ extern "C" __global__ void __launch_bounds__(256)
     }
 }
 
+// The numbers of marked splats in their order.
+extern "C" __global__ void __launch_bounds__(256)
+    list_marked(const u32* seen, const u32* block_offsets, u32 count, u32* splats) {
+    __shared__ u32 scratch[32];
+    u32 i = global_thread();
+    u32 mine = i < count ? seen[i] : 0u;
+    u32 total;
+    u32 place = block_offsets[blockIdx.x] + block_exclusive_sum(mine, scratch, total);
+    if (mine) splats[place] = i;
+}
+
 // The instances of each block of 256 sorted splats.
 extern "C" __global__ void __launch_bounds__(256)
     sum_touched(const u32* order, const u32* touched, const u32* counters, u32* sums) {

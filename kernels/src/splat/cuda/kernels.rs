@@ -79,3 +79,17 @@ kernels! {
         filter_deviations = FILTER_3D "filter_deviations";
     }
 }
+
+kernels! {
+    /// Those of splats whose harmonics lie in the host's memory.
+    FarKernels {
+        mark_seen = PROJECT "mark_seen";
+        list_marked = INSTANCES "list_marked";
+        take_rows = DENSITY "take_rows";
+        put_rows = DENSITY "put_rows";
+        catch_up = DESCEND "catch_up";
+        catch_up_packed = DESCEND "catch_up_packed";
+        coast_splats = DESCEND "coast_splats";
+        coast_packed_splats = DESCEND "coast_packed_splats";
+    }
+}

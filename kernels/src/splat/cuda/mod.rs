@@ -11,6 +11,7 @@
 
 mod data;
 mod descend;
+mod far;
 mod kernels;
 mod photo;
 mod primitives;
@@ -18,6 +19,7 @@ mod tensor;
 mod trained;
 
 pub use data::{Ellipsoids, Harmonics, Rendering, RenderingGradient, SplatGradients, Splats};
+pub use far::{FarRows, Moved, OutOfCore};
 pub use kernels::{DENSITY, DESCEND, FILTER_3D, INSTANCES, PARAMETERS, PHOTO, PROJECT, RASTERIZE, RASTERIZE_BACKWARD};
 pub use photo::{MaskMeaning, PhotoBytes, Photos};
 pub use primitives::Primitives;

@@ -87,6 +87,22 @@ extern "C" __global__ void __launch_bounds__(256)
     count_visible(tiles, block_visible);
 }
 
+// Which splats are visible, without their records; counts them as above.
+extern "C" __global__ void __launch_bounds__(256)
+    mark_seen(const float* means, const float* log_scales, const float* quats, const float* opacity_logits,
+              const float* filter_3d, u32 count, Camera camera, Shaping shaping, u32* seen, u32* block_seen) {
+    u32 i = global_thread();
+    u32 tiles = 0;
+    if (i < count) {
+        Gaussian g = load_gaussian(means, log_scales, quats, opacity_logits, filter_3d, shaping, i);
+        Footprint f = footprint_of(camera, g, parts_of(camera, g), shaping);
+        Record record;
+        tiles = record_footprint(camera, f, &record);
+        seen[i] = tiles > 0 ? 1u : 0u;
+    }
+    count_visible(tiles, block_seen);
+}
+
 // The same for Gaussians that are given by their covariances.
 extern "C" __global__ void __launch_bounds__(256)
     project_ellipsoids(const float* means, const float* covariances, const float* opacities, u32 count, Camera camera,

@@ -159,11 +159,14 @@ pub(super) enum Kind {
 
 /// Values, which are those of 16-bit floats or become so, with their codes.
 fn join(values: &[f32], codes: &[u16]) -> Vec<u32> {
-    let half = |value: f32| u32::from(f16::from_f32(packed::nearest_half(value)).to_bits());
-    values.iter().zip(codes).map(|(&value, &code)| half(value) | u32::from(code) << 16).collect()
+    values.iter().zip(codes).map(|(&value, &code)| word(value, code)).collect()
 }
 
-fn split(word: u32) -> (f32, u16) {
+pub(super) fn word(value: f32, code: u16) -> u32 {
+    u32::from(f16::from_f32(packed::nearest_half(value)).to_bits()) | u32::from(code) << 16
+}
+
+pub(super) fn split(word: u32) -> (f32, u16) {
     (f16::from_bits(word as u16).to_f32(), (word >> 16) as u16)
 }
 

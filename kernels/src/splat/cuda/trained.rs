@@ -90,6 +90,11 @@ impl Descent {
             rounding: Rounding::new(seed, step).key,
         }
     }
+
+    /// What the step does to harmonics above degree 0, and their roundings.
+    pub(super) fn of_harmonics(&self) -> (AdamUpdate, [u32; 2]) {
+        (self.adam[5], self.rounding)
+    }
 }
 
 impl From<&View> for Sampling {
@@ -111,7 +116,7 @@ pub struct Trained {
     pub(super) kernels: TrainingKernels,
     /// means, log_scales, quats, opacity_logits, sh0, sh_rest.
     pub(super) tensors: [Tensor; 6],
-    len: usize,
+    pub(super) len: usize,
     capacity: usize,
     sh_degree: u8,
     /// `[N]`
@@ -119,6 +124,9 @@ pub struct Trained {
     /// `[N]`
     pub(super) filter: Buffer<f32>,
     pub(super) filtered: bool,
+    /// `[N]`, the splats' numbers in a larger scene of which these are a part, which decide their random numbers; none where
+    /// they are all.
+    pub(super) numbers: Option<Buffer<u32>>,
     cameras: Buffer<Sampling>,
     /// Rows for splits and permutations.
     rows: [Buffer<u32>; 2],
@@ -152,6 +160,7 @@ impl Trained {
             scores: device.zeros(capacity, "scores")?,
             filter: device.zeros(capacity, "the 3D filter")?,
             filtered: false,
+            numbers: None,
             cameras: device.buffer(0, "cameras")?,
             rows: [device.buffer(0, "rows")?, device.buffer(0, "rows")?],
             device: device.clone(),
@@ -182,6 +191,11 @@ impl Trained {
     /// How many there is room for.
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Degree that the harmonics have room for.
+    pub(super) fn sh_degree(&self) -> u8 {
+        self.sh_degree
     }
 
     /// The parameters as the rasteriser takes them.
@@ -366,19 +380,27 @@ impl Trained {
     /// # Panics
     /// When the order is not one of all splats.
     pub fn permute(&mut self, order: &[u32], rasterizer: &mut Rasterizer) -> Result<(), DeviceError> {
-        /// Floats of the scratch memory for each splat.
-        const WIDTH: usize = 2 * SUMS;
-        assert_eq!(order.len(), self.len, "the order is not one of all splats");
         rasterizer.reserve(self.len)?;
+        self.permute_through(order, (&mut rasterizer.sums, 2 * SUMS))?;
+        rasterizer.sums.clear(&self.stream)
+    }
+
+    /// As [`Trained::permute`], with scratch memory that has room for so many words of each splat.
+    pub(super) fn permute_through(
+        &mut self,
+        order: &[u32],
+        (scratch, words): (&mut Buffer<u64>, usize),
+    ) -> Result<(), DeviceError> {
+        assert_eq!(order.len(), self.len, "the order is not one of all splats");
         let (stream, count) = (&self.stream, self.len as u32);
         fit(&self.device, &mut self.rows[0], self.len)?;
         self.rows[0].write(0, order, stream)?;
-        let (order, scratch) = (&self.rows[0], &mut rasterizer.sums);
+        let order = &self.rows[0];
         for tensor in &mut self.tensors {
             let columns = tensor.columns;
             for plane in tensor.planes() {
-                for first in (0..columns).step_by(WIDTH) {
-                    let width = WIDTH.min(columns - first);
+                for first in (0..columns).step_by(words) {
+                    let width = words.min(columns - first);
                     let grid = Launch::linear(self.len * width, 256);
                     let (all, first, width) = (columns as u32, first as u32, width as u32);
                     let taken = (plane.words(), all, first, width, order, count, &mut *scratch);
@@ -388,6 +410,6 @@ impl Trained {
                 }
             }
         }
-        scratch.clear(stream)
+        Ok(())
     }
 }
