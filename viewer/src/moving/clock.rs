@@ -7,6 +7,8 @@ use tessera_datasets::scene::Timeline;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clock {
     timeline: Timeline,
+    /// Seconds from the first frame to the end.
+    length: f64,
     /// The moment that is shown, after the first frame.
     pub seconds: f64,
     /// Whether time passes.
@@ -20,12 +22,17 @@ pub struct Clock {
 impl Clock {
     /// Stands still at a moment; once it is played it begins again at its end.
     pub fn new(timeline: Timeline, seconds: f64) -> Self {
-        Self { timeline, seconds, is_playing: false, rate: 1.0, is_looped: true }
+        Self { seconds, ..Self::until(timeline, timeline.length()) }
     }
 
-    /// Seconds from the first frame to the last.
+    /// Stands still at the first frame; it is played so many seconds long, where the last frame is seen as long as the others.
+    pub fn until(timeline: Timeline, length: f64) -> Self {
+        Self { timeline, length, seconds: 0.0, is_playing: false, rate: 1.0, is_looped: true }
+    }
+
+    /// Seconds from the first frame to the last one, or to its end.
     pub fn length(&self) -> f64 {
-        self.timeline.length()
+        self.length
     }
 
     /// The frame that is nearest to what is shown, and how many there are.
