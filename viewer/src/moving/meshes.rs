@@ -99,7 +99,8 @@ impl MovingMeshes {
     pub fn add(&mut self, moment: u32, mesh: &MeshData, renderer: &mut Renderer) -> Result<(), ViewerError> {
         if !matches!(self.resident.get(&moment), Some(Some(_))) {
             let surface = renderer.add_mesh(mesh)?;
-            renderer.set_mesh_visible(surface, false);
+            // It may be one that could not be had before.
+            renderer.set_mesh_visible(surface, self.shown == Some(moment));
             let (bytes, triangles) = (mesh.device_bytes(), mesh.triangles());
             self.largest = self.largest.max(bytes);
             self.resident.insert(moment, Some(Resident { surface, bytes, triangles }));
@@ -295,6 +296,11 @@ mod tests {
         meshes.show(Playhead::at(0.75), &mut renderer);
         assert_eq!(meshes.shown(), None, "there is none of this moment");
         assert_eq!(renderer.bounds(), None);
+        meshes.retry_missed();
+        meshes.add(7, &mesh(3), &mut renderer).expect("room");
+        meshes.show(Playhead::at(0.75), &mut renderer);
+        assert_eq!(meshes.shown(), Some((7, 1)), "a second attempt is seen");
+        assert!(renderer.bounds().is_some());
     }
 
     #[test]
