@@ -3,6 +3,7 @@
 //! One mesh is seen at a moment, and those that come next are there before they are needed. What was seen stays as long as there is
 //! room, so that a short sequence that begins again is loaded once. Like [`super::MovingScene`] it does no input or output.
 
+use super::clock::EARLY;
 use super::{Clock, Playhead};
 use crate::ViewerError;
 use crate::renderer::{MeshData, Renderer, SurfaceId};
@@ -11,8 +12,6 @@ use tessera_datasets::scene::Timeline;
 
 /// No more moments than this are looked for ahead.
 const MOST_STEPS: usize = 64;
-/// A moment begins so much of a frame earlier: times are rounded.
-const EARLY: f64 = 1e-3;
 
 /// When meshes are seen.
 #[derive(Clone, Debug, PartialEq)]
