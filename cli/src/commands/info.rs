@@ -203,7 +203,7 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
         None
     };
     let moments = sequences::find(&run.folder, Some(run))?;
-    facts.add_some("moments", moments.as_ref().map(|sequence| sequence::in_a_line(sequence)));
+    facts.add_some("moments", moments.as_ref().map(sequence::in_a_line));
     let json = json!({
         "kind": "run", "config": run.config, "last_step": metrics.step, "last_evaluation": metrics.evaluation,
         "scene": scene_json, "blocks": blocks, "moments": moments.map(|sequence| sequence.len()),

@@ -57,7 +57,8 @@ fn animated(args: &Mesh, sequence: &MeshSequence, console: &Console) -> Result<(
     if args.resolution.is_some() || args.texture.is_some() {
         let option = if args.resolution.is_some() { "--resolution" } else { "--texture" };
         return Err(UsageError(format!(
-            "{option} is for a surface that is still there, and of a moving one only the last moment is: mesh that alone with --last;              all moments are meshed while they are trained, as finely as --set mesh_resolution says"
+            "{option} is for a surface that is still there, and of a moving one only the last moment is: mesh that alone with --last; \
+             all moments are meshed while they are trained, as finely as --set mesh_resolution says"
         ))
         .into());
     }
