@@ -249,10 +249,10 @@ mod tests {
     fn what_comes_next_is_wanted_in_the_order_in_which_it_is_played() {
         let meshes = meshes(AHEAD);
         assert_eq!(meshes.wanted(Playhead::at(0.25)), [2]);
-        assert_eq!(meshes.wanted(playing(0.25, 1.0, false)), [2, 3, 4, 5, 6, 7]);
+        assert_eq!(meshes.wanted(playing(0.25, 1.0, false)), [2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(meshes.wanted(playing(0.25, -1.0, false)), [2, 1, 0]);
-        assert_eq!(meshes.wanted(playing(0.85, 1.0, true)), [8, 9, 0, 1, 2, 3]);
-        assert_eq!(meshes.wanted(playing(0.1, -1.0, true)), [1, 0, 9, 8, 7, 6]);
+        assert_eq!(meshes.wanted(playing(0.85, 1.0, true)), [8, 9, 0, 1, 2, 3, 4]);
+        assert_eq!(meshes.wanted(playing(0.1, -1.0, true)), [1, 0, 9, 8, 7, 6, 5]);
         assert_eq!(meshes.wanted(playing(0.25, 0.1, true)), [2, 3], "slowly, the next is enough");
         assert_eq!(meshes.wanted(playing(0.0, 8.0, true)).len(), 10, "none twice");
     }
