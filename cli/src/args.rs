@@ -297,7 +297,7 @@ impl From<LayerName> for Layer {
                         --min-opacity, --sh-degree, --max-splats, then rotation, scale and translation."
 )]
 pub struct Convert {
-    /// Splat file, moving scene (.t4d), mesh, point cloud or run folder
+    /// Splat file, moving scene (.t4d), mesh, point cloud, run folder, or meshes of several moments: a folder of them or an animated .glb
     pub input: PathBuf,
     /// File to write; its extension names the format. May be left out with --dry-run
     #[arg(required_unless_present = "dry_run")]
@@ -308,7 +308,8 @@ pub struct Convert {
     /// Write the splats' centres and colours as a point cloud
     #[arg(long)]
     pub points: bool,
-    /// Of a moving scene (.t4d), write these frames only, the last one included; the output is named like frame_%04d.ply
+    /// Of a moving scene (.t4d) or of meshes of several moments, write these frames only, the last one included; the output is named like
+    /// frame_%04d.ply
     #[arg(long, value_name = "A-B", value_parser = parse_frames)]
     pub frames: Option<RangeInclusive<u32>>,
     /// Keep what lies in this box, in the input's coordinates
@@ -482,6 +483,12 @@ fn parse_share(text: &str) -> Result<f32, String> {
 fn parse_decibels(text: &str) -> Result<f64, String> {
     let decibels = text.parse().ok().filter(|decibels| (0.0..=120.0).contains(decibels));
     decibels.ok_or_else(|| "a PSNR is a number from 0 to 120".to_owned())
+}
+
+/// Frames for each second.
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.001..=1000.0).contains(rate));
+    rate.ok_or_else(|| "a rate is a number of frames for each second, from 0.001 to 1000".to_owned())
 }
 
 fn parse_length(text: &str) -> Result<f64, String> {

@@ -12,6 +12,7 @@ mod pictures;
 mod progress;
 mod published;
 mod report;
+mod sequences;
 mod settings;
 
 use std::process::ExitCode;

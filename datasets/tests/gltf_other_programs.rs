@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tessera_datasets::format::{Existing, read_mesh, read_splats, write_mesh, write_splats};
+use tessera_datasets::format::{Existing, SequenceWriter, read_mesh, read_splats, write_mesh, write_splats};
 use tessera_datasets::image::Image8;
 use tessera_datasets::scene::{Material, Mesh, SplatCloud, Texture};
 
@@ -142,5 +142,21 @@ fn the_validator_accepts_meshes() {
             write_mesh(&file, &mesh, Existing::Keep).expect("written");
             validate(&modules, &file);
         }
+    }
+}
+
+#[test]
+fn the_validator_accepts_meshes_of_several_moments() {
+    let Some(modules) = node_modules() else { return };
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let meshes = meshes();
+    for (name, count) in [("one.glb", 1), ("two.glb", 2), ("all.glb", meshes.len()), ("all.gltf", meshes.len())] {
+        let path = folder.path().join(name);
+        let mut writer = SequenceWriter::create(&path, Existing::Keep).expect("a file");
+        for (i, mesh) in meshes[..count].iter().enumerate() {
+            writer.put(i as f64 / 30.0, mesh).expect("a mesh");
+        }
+        writer.finish(count as f64 / 30.0, 0.0).expect("written");
+        validate(&modules, &path);
     }
 }

@@ -13,6 +13,7 @@ mod moving;
 mod published;
 mod rigs;
 mod scenes;
+mod sequences;
 mod shared_data;
 mod surfaces;
 mod usage;

@@ -1,5 +1,6 @@
 //! From photos to a closed mesh, and what is said when there is none.
 
+use crate::sequences::moving_run_becomes_one_file;
 use crate::{small_training, tessera, text};
 use tessera_tests::shared_small_capture;
 
@@ -60,6 +61,7 @@ fn photos_become_a_closed_mesh_that_is_measured() {
     let orbit = root.path().join("orbit");
     tessera().run(&["render", text(&run), "--orbit", "2", "--size", "40x30", "-o", text(&orbit)]).success();
     assert_eq!(std::fs::read_dir(&orbit).expect("a folder").count(), 2, "two pictures of the surface");
+    moving_run_becomes_one_file(&run, &mesh);
 }
 
 #[test]

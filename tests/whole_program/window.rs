@@ -2,6 +2,7 @@
 //! missing; `.ci/run` installs them.
 
 use crate::fits::fitted_cube;
+use crate::sequences::climbing;
 use crate::view::run;
 use crate::{small_training, tessera, text};
 use std::fs;
@@ -303,6 +304,22 @@ fn two_clicks_measure_a_distance() {
     let expected = 150.0 * 3.0 / (0.5 * SIZE[0] as f64 / 0.45f64.tan());
     assert!((told / expected - 1.0).abs() < 0.01, "{told} and not {expected}");
     desktop.wait("the line", |screen| screen.count(is_ink) > 150);
+}
+
+#[test]
+fn meshes_of_several_moments_are_stepped_through_and_played() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let folder = climbing(root.path(), 4);
+    let Some(desktop) = Desktop::open() else { return };
+    let _window = desktop.view(root.path(), &folder, &["--camera", "0,1,6,0,1,0", "--fps", "2"]);
+    let first = desktop.wait_for_scene();
+    desktop.act("mousemove 100 100 key period");
+    let second = desktop.wait("the next mesh", |screen| screen.differs_from(&first) > 1_000);
+    desktop.act("key comma");
+    // But for the pointer, which was elsewhere.
+    desktop.wait("the mesh before", |screen| screen.differs_from(&first) < 600);
+    desktop.act("key space");
+    desktop.wait("a later mesh", |screen| screen.differs_from(&first) > 1_000 && screen.differs_from(&second) > 1_000);
 }
 
 #[test]

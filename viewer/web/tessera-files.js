@@ -180,8 +180,9 @@ class Kept {
 class RemoteScene {
   constructor(address) {
     this.address = new URL(address, location.href);
-    this.isMesh = this.address.pathname.endsWith('.glb');
-    this.isMoving = this.address.pathname.toLowerCase().endsWith('.t4d');
+    this.isSequence = this.address.pathname.endsWith('sequence.glb');
+    this.isMesh = !this.isSequence && this.address.pathname.endsWith('.glb');
+    this.isMoving = this.isSequence || this.address.pathname.toLowerCase().endsWith('.t4d');
     this.whole = new Map();
     this.kept = new Kept();
   }
@@ -197,7 +198,7 @@ class RemoteScene {
   /** Only the file itself says how long its manifest is. */
   async #head() {
     const begun = await this.#answer('', 0, HEAD, { cache: 'no-cache' });
-    const length = wasm_bindgen.moving_head_bytes(begun);
+    const length = this.isSequence ? glb.headBytes(begun) : wasm_bindgen.moving_head_bytes(begun);
     if (length <= begun.length) return begun.subarray(0, length);
     const rest = await this.part('', begun.length, length - begun.length);
     const head = new Uint8Array(length);
@@ -242,10 +243,13 @@ class RemoteScene {
 class InlineScene {
   constructor() {
     this.isMesh = document.getElementById('scene-mesh') !== null;
-    this.isMoving = document.getElementById('scene-head') !== null;
+    this.isSequence = document.getElementById('scene-sequence') !== null;
+    this.isMoving = this.isSequence || document.getElementById('scene-head') !== null;
   }
 
-  async main() { return embedded(this.isMesh ? 'scene-mesh' : this.isMoving ? 'scene-head' : 'scene-manifest'); }
+  async main() {
+    return embedded(this.isMesh ? 'scene-mesh' : this.isSequence ? 'scene-sequence' : this.isMoving ? 'scene-head' : 'scene-manifest');
+  }
 
   keep() {}
 

@@ -66,6 +66,8 @@ let limits = null;
 let scene = null;
 /** The manifest, the head of a moving scene or the mesh, for when the graphics device is lost. */
 let main = null;
+/** What the head of meshes of several moments says. */
+let sequence = null;
 let isScheduled = false;
 let sharpness = 1;
 let lastFrame = 0;
@@ -197,7 +199,12 @@ async function load(fetch) {
     const bytes = await scene.part(file, offset, length, abort.signal);
     if (inFlight.get(key) !== mine || !viewer) return;
     connectionIsBack();
-    viewer.arrived(generation, node, bytes, seconds());
+    if (scene.isSequence) {
+      const builder = new wasm_bindgen.MeshBuilder();
+      await glb.readMoment(sequence, node, bytes, builder);
+      if (inFlight.get(key) !== mine || !viewer) { builder.free(); return; }
+      viewer.mesh_arrived(generation, node, builder, seconds());
+    } else viewer.arrived(generation, node, bytes, seconds());
     scene.keep(file, offset, bytes);
   } catch (error) {
     if (inFlight.get(key) !== mine || !viewer) return;
@@ -536,7 +543,10 @@ async function place() {
     await glb.read(main, builder);
     viewer.set_mesh(builder);
   } else if (scene.isMoving) {
-    viewer.set_moving(main, firstView());
+    if (scene.isSequence) {
+      sequence = glb.sequence(main);
+      viewer.set_sequence(sequence.seconds, sequence.inFile, sequence.bounds);
+    } else viewer.set_moving(main, firstView());
     if (momentBefore) time.restore(viewer, momentBefore);
     else if (inLink('time') !== null) viewer.seek(Number(inLink('time')));
     else if (query.has('play')) viewer.toggle_time();

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub struct View {
-    /// Run folder, splat file, moving scene (.t4d), mesh, point cloud or fitted field (.rbf)
+    /// Run folder, splat file, moving scene (.t4d), mesh, point cloud, fitted field (.rbf), or meshes of several moments: a folder of
+    /// them or an animated .glb
     #[arg(value_name = "RUN|FILE")]
     pub scene: PathBuf,
     /// Draw one picture into this PNG file and open no window; needs no display
@@ -27,6 +28,9 @@ pub struct View {
     /// Moment of a moving scene that is shown first, in seconds after its first frame
     #[arg(long, value_name = "SECONDS")]
     pub time: Option<f64>,
+    /// Meshes of several moments follow each other at this rate, in place of their own times
+    #[arg(long, value_name = "N", value_parser = super::parse_rate)]
+    pub fps: Option<f64>,
     /// Colour behind the scene, as R,G,B in [0, 1]; as in the run by default
     #[arg(long, value_parser = parse_colour, value_name = "R,G,B")]
     pub background: Option<[f32; 3]>,
@@ -49,6 +53,7 @@ impl View {
             cameras: None,
             frame: 0,
             time: None,
+            fps: None,
             background: None,
             sh_degree: 3,
             force: false,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Run folder, splat file, mesh, moving scene (.t4d), fitted field (.rbf), streamed scene (.tiles) or exported folder
+    /// Run folder, splat file, mesh, meshes of several moments (a folder or an animated .glb), moving scene (.t4d), fitted field (.rbf), streamed scene (.tiles) or exported folder
     #[arg(value_name = "RUN|SCENE")]
     pub scene: PathBuf,
     /// Port to listen on; 0 takes any free one
@@ -26,7 +26,7 @@ pub struct Serve {
 
 #[derive(Debug, Args)]
 pub struct Export {
-    /// Run folder, splat file, mesh, moving scene (.t4d), fitted field (.rbf) or streamed scene (.tiles)
+    /// Run folder, splat file, mesh, meshes of several moments (a folder or an animated .glb), moving scene (.t4d), fitted field (.rbf) or streamed scene (.tiles)
     #[arg(value_name = "RUN|SCENE")]
     pub scene: PathBuf,
     /// Folder, or one file that ends in .html

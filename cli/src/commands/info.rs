@@ -5,11 +5,13 @@ mod fitted;
 mod mesh;
 mod moving;
 mod rig;
+mod sequence;
 
 use crate::args::Info;
 use crate::console::Console;
 use crate::inputs::{RUN_SCENE, Run, size_of_scene};
 use crate::report::{Facts, bytes, count, count_of, duration};
+use crate::sequences;
 use crate::settings::Settings;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -18,7 +20,7 @@ use std::path::Path;
 use tessera_engine::datasets::camera::LensModel;
 use tessera_engine::datasets::capture::{Capture, Frame, MaskKind, Split};
 use tessera_engine::datasets::format::volumetric::is_video_scene_name;
-use tessera_engine::datasets::format::{self, Contents, SplatFormat};
+use tessera_engine::datasets::format::{self, Contents, MeshSequence, SplatFormat};
 use tessera_engine::datasets::scene::SplatCloud;
 use tessera_engine::rbf::file::RbfFile;
 use tessera_engine::rbf::radiance::RADIANCE_FILE;
@@ -36,6 +38,8 @@ pub fn run(args: &Info, console: &Console) -> Result<()> {
         fitted::about(&args.path)?
     } else if is_video_scene_name(&args.path) && args.path.is_file() {
         moving::about(&args.path)?
+    } else if let Some(sequence) = MeshSequence::find(&args.path)? {
+        sequence::about(&sequence, console)?
     } else if is_scene(&args.path) {
         match Contents::of(&args.path)? {
             Contents::Splats => about_scene(&args.path)?,
@@ -198,9 +202,11 @@ fn about_run(run: &Run) -> Result<(Facts, Value)> {
         facts.add("scene", "not yet; complete the run with --resume");
         None
     };
+    let moments = sequences::find(&run.folder, Some(run))?;
+    facts.add_some("moments", moments.as_ref().map(sequence::in_a_line));
     let json = json!({
         "kind": "run", "config": run.config, "last_step": metrics.step, "last_evaluation": metrics.evaluation,
-        "scene": scene_json, "blocks": blocks,
+        "scene": scene_json, "blocks": blocks, "moments": moments.map(|sequence| sequence.len()),
     });
     Ok((facts, json))
 }

@@ -1,4 +1,4 @@
-//! Scenes made ready for the web page: splats as tiles, meshes as GLB, moving scenes as they are, with a place to begin looking
+//! Scenes made ready for the web page: splats as tiles, meshes as GLB, those of several moments as one that plays, moving scenes as they are, with a place to begin looking
 //! from, and pictures for browsers that cannot draw.
 
 mod fitted;
@@ -8,6 +8,7 @@ use crate::console::Console;
 use crate::inputs::{Run, scene_file, up_of_mesh};
 use crate::progress::Progress;
 use crate::report::count;
+use crate::sequences;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -18,7 +19,7 @@ use tessera_engine::datasets::format::{self, Contents, Existing, WriteOptions};
 use tessera_engine::datasets::scene::Mesh;
 use tessera_engine::rbf::file::RbfFile;
 use tessera_viewer::export::Scene;
-use tessera_viewer::page::{FirstView, MESH, MOVING};
+use tessera_viewer::page::{FirstView, MESH, MOVING, SEQUENCE};
 
 pub use orbit::{MIN_CAMERAS, Orbit, begin_at, distance_ahead};
 
@@ -52,8 +53,8 @@ pub struct Published {
 }
 
 impl Published {
-    /// Takes a run folder, a file with splats, a moving scene, a mesh or points, a fitted shape or picture, tiles, or an exported
-    /// folder; what is not yet as the page takes it becomes so in a temporary folder.
+    /// Takes a run folder, a file with splats, a moving scene, a mesh or points, meshes of several moments, a fitted shape or picture, tiles, or
+    /// an exported folder; what is not yet as the page takes it becomes so in a temporary folder.
     ///
     /// # Errors
     /// When there is no scene at `path`, it cannot be read, or the disk refuses.
@@ -81,12 +82,20 @@ impl Published {
         if is_exported(path, MESH) {
             return Ok(Self { scene: Scene::Mesh(path.join(MESH)), ..published });
         }
+        if is_exported(path, SEQUENCE) {
+            return Ok(Self { scene: Scene::Sequence(path.join(SEQUENCE)), ..published });
+        }
         if is_exported(path, MOVING) {
             return Ok(Self { scene: Scene::Moving(path.join(MOVING)), ..published });
         }
-        let file = scene_file(path, published.run.is_some())?;
         let temporary = tempfile::Builder::new().prefix("tessera-").tempdir();
         let temporary = temporary.context("no temporary folder can be made")?;
+        if let Some(sequence) = sequences::find(path, published.run.as_ref())? {
+            let glb = temporary.path().join(SEQUENCE);
+            sequences::animate(&sequence, None, &glb, Existing::Keep, console, |mesh| mesh)?;
+            return Ok(Self { scene: Scene::Sequence(glb), temporary: Some(temporary), ..published });
+        }
+        let file = scene_file(path, published.run.is_some())?;
         let (scene, mesh) = match is_video_scene_name(&file) {
             true => (moving(&file, temporary.path())?, None),
             false => still(&file, temporary.path(), console)?,
@@ -98,7 +107,7 @@ impl Published {
     pub fn folder(&self) -> &Path {
         match &self.scene {
             Scene::Tiles(tiles) => tiles,
-            Scene::Mesh(file) | Scene::Moving(file) => file.parent().unwrap_or(file),
+            Scene::Mesh(file) | Scene::Sequence(file) | Scene::Moving(file) => file.parent().unwrap_or(file),
         }
     }
 

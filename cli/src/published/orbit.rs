@@ -52,7 +52,7 @@ impl Published {
     pub fn orbit(&mut self, count: u32, console: &Console) -> Result<Orbit> {
         let mut orbit = match self.scene.clone() {
             Scene::Tiles(tiles) => self.around_splats(&tiles, count, console)?,
-            Scene::Mesh(file) => self.around_mesh(&file, count, console)?,
+            Scene::Mesh(file) | Scene::Sequence(file) => self.around_mesh(&file, count, console)?,
             Scene::Moving(file) => self.around_moment(&file, count, console)?,
         };
         orbit.cameras.truncate(count as usize);
@@ -93,6 +93,7 @@ impl Published {
         Orbit { cameras, painter }
     }
 
+    /// Around a mesh, or the first of several moments.
     fn around_mesh(&mut self, file: &Path, count: u32, console: &Console) -> Result<Orbit> {
         let mesh = match self.mesh.take() {
             Some(mesh) => mesh,

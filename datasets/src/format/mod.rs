@@ -2,7 +2,7 @@
 //!
 //! [`SplatFormat`] knows all splat formats, by extension and by what each can hold. [`open_splats`] and [`create_splats`]
 //! work on chunks ([`stream`]), [`read_splats`] and [`write_splats`] on whole clouds. [`MeshFormat`], [`read_mesh`] and
-//! [`write_mesh`] are the same for meshes. Whatever is written appears whole or
+//! [`write_mesh`] are the same for meshes, [`MeshSequence`] and [`SequenceWriter`] for meshes of several moments. Whatever is written appears whole or
 //! not at all ([`AtomicFile`]). What the web page needs too is compiled without the feature `files`.
 
 #[cfg(feature = "files")]
@@ -46,6 +46,8 @@ mod registry;
 #[cfg(feature = "files")]
 mod rows;
 #[cfg(feature = "files")]
+mod sequence;
+#[cfg(feature = "files")]
 mod sog;
 #[cfg(feature = "files")]
 mod spill;
@@ -66,6 +68,8 @@ pub use atomic::{AtomicFile, AtomicFolder, Existing, write_atomically};
 #[cfg(feature = "files")]
 pub use contents::{Contents, is_scene_name};
 #[cfg(feature = "files")]
+pub use gltf::{SequencePlaces, SequenceWriter};
+#[cfg(feature = "files")]
 pub use matlab::{MatlabArray, read_matlab};
 #[cfg(feature = "files")]
 pub use mesh::{MeshFormat, ReadMesh, read_mesh, write_mesh};
@@ -73,6 +77,8 @@ pub use mesh::{MeshFormat, ReadMesh, read_mesh, write_mesh};
 pub use open::{create_splats, open_splats, read_splats, write_splats};
 #[cfg(feature = "files")]
 pub use registry::{SplatFormat, WriteOptions};
+#[cfg(feature = "files")]
+pub use sequence::{MeshSequence, SEQUENCE_FILE, SequenceMesh};
 #[cfg(feature = "files")]
 pub use sog::{SogFile, SogVersion, encode as encode_sog};
 #[cfg(feature = "files")]

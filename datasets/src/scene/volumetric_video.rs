@@ -6,6 +6,9 @@ use crate::camera::spacetime::{FOREVER, MIN_TIME_WEIGHT, SpacetimeShape, conditi
 use nalgebra::{Matrix3, Rotation3, SymmetricEigen, UnitQuaternion};
 use rayon::prelude::*;
 
+/// A rate that differs by so much of it from a whole number is that number: times in single precision do not quite say it.
+const NEARLY_WHOLE: f64 = 1e-4;
+
 /// The frames of a moving scene.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timeline {
@@ -18,6 +21,20 @@ pub struct Timeline {
 }
 
 impl Timeline {
+    /// The frames that moments suggest which are so many seconds after the first, ascending: the one in the middle of the times between two of
+    /// them is that of a frame. Rates that are nearly whole numbers are meant to be.
+    pub fn of_moments(seconds: &[f64], start: f64) -> Self {
+        let mut gaps: Vec<f64> = seconds.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        gaps.sort_by(f64::total_cmp);
+        let (Some(gap), Some(last)) = (gaps.get(gaps.len() / 2), seconds.last()) else {
+            return Self { start, frame_rate: 1.0, frames: 1 };
+        };
+        let rate = 1.0 / gap;
+        let frame_rate = if (rate - rate.round()).abs() < NEARLY_WHOLE * rate { rate.round() } else { rate };
+        let frames = (last * frame_rate).round().min(f64::from(u32::MAX - 1)) as u32 + 1;
+        Self { start, frame_rate, frames }
+    }
+
     /// Seconds from the first frame to the one with this number.
     pub fn seconds_of(&self, frame: u32) -> f64 {
         f64::from(frame) / self.frame_rate

@@ -4,16 +4,19 @@
 //! enters through a face. The surface is thus closed wherever it lies inside the box, and closed along the box where it would leave it.
 //!
 //! - [`zero_level`]: the surface; [`tidied`]: without what floats, and with fewer triangles.
+//! - [`coarser`]: a mesh that is there already with fewer triangles, colours kept.
 //! - [`atlas`]: a mesh laid out flat; [`texture`]: what photos show of it; [`depth`]: what a camera sees of it.
 
 pub mod atlas;
 pub(crate) mod cells;
+mod coarser;
 pub mod depth;
 mod parts;
 mod simplify;
 pub mod texture;
 
 pub use cells::{cells_near, distances_at};
+pub use coarser::coarser;
 pub use simplify::simplified;
 
 use parts::{used, without_small_parts};

@@ -2,7 +2,7 @@
 
 mod single_file;
 
-use crate::page::{self, FirstView, MESH, MOVING, PageSettings};
+use crate::page::{self, FirstView, MESH, MOVING, PageSettings, SEQUENCE};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,8 @@ pub enum Scene {
     Tiles(PathBuf),
     /// A mesh or a point cloud: a GLB file that we wrote.
     Mesh(PathBuf),
+    /// Meshes of several moments: an animated GLB file that we wrote.
+    Sequence(PathBuf),
     /// A moving scene: its file.
     Moving(PathBuf),
 }
@@ -44,6 +46,7 @@ impl Scene {
         match self {
             Self::Tiles(_) => MANIFEST,
             Self::Mesh(_) => MESH,
+            Self::Sequence(_) => SEQUENCE,
             Self::Moving(_) => MOVING,
         }
     }
@@ -75,6 +78,7 @@ pub fn write_folder(bundle: &Bundle, path: &Path, existing: Existing) -> Result<
             files.into_iter().try_for_each(|file| copy(&tiles.join(file), file, &out))?;
         }
         Scene::Mesh(mesh) => copy(mesh, MESH, &out)?,
+        Scene::Sequence(file) => copy(file, SEQUENCE, &out)?,
         Scene::Moving(file) => copy(file, MOVING, &out)?,
     }
     let mut orbit = Vec::new();

@@ -6,11 +6,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use base64::write::EncoderWriter;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use tessera_datasets::format::tiles::{self, MANIFEST, PageFiles};
 use tessera_datasets::format::volumetric::VideoFile;
-use tessera_datasets::format::{AtomicFile, Existing};
+use tessera_datasets::format::{AtomicFile, Existing, SequencePlaces};
 use tessera_datasets::{DataError, Result};
 
 /// The most bytes of a scene in one file: browsers hold the file as text, and then some.
@@ -36,6 +36,7 @@ pub fn write_single_file(bundle: &Bundle, path: &Path, existing: Existing) -> Re
     match &bundle.scene {
         Scene::Tiles(tiles) => put_tiles(&mut out, tiles)?,
         Scene::Mesh(mesh) => data(&mut out, "scene-mesh", &read(mesh)?)?,
+        Scene::Sequence(file) => put_sequence(&mut out, file)?,
         Scene::Moving(file) => put_moving(&mut out, file)?,
     }
     SCRIPTS.iter().try_for_each(|name| element(&mut out, "script", text_of(name)))?;
@@ -46,7 +47,9 @@ pub fn write_single_file(bundle: &Bundle, path: &Path, existing: Existing) -> Re
 fn check_size(scene: &Scene, path: &Path) -> Result<()> {
     let size: u64 = match scene {
         Scene::Tiles(tiles) => tiles::open_manifest(tiles)?.pages.iter().map(|page| page.length()).sum(),
-        Scene::Mesh(file) | Scene::Moving(file) => fs::metadata(file).map_err(|e| unreadable(file, &e))?.len(),
+        Scene::Mesh(file) | Scene::Sequence(file) | Scene::Moving(file) => {
+            fs::metadata(file).map_err(|e| unreadable(file, &e))?.len()
+        }
     };
     if size <= MAX_SCENE_BYTES {
         return Ok(());
@@ -77,6 +80,23 @@ fn put_moving(out: &mut AtomicFile, path: &Path) -> Result<()> {
     for page in segments.iter().flat_map(|segment| &segment.pages) {
         let bytes = file.page_bytes(page)?;
         data(out, &format!("scene--{}", file.start() + page.offset), &bytes)?;
+    }
+    Ok(())
+}
+
+/// What comes before the numbers, then moment by moment, under the numbers of their first bytes.
+fn put_sequence(out: &mut AtomicFile, path: &Path) -> Result<()> {
+    let mut file = File::open(path).map_err(|e| unreadable(path, &e))?;
+    let places = SequencePlaces::of(path)?;
+    let mut bytes = |start: u64, length: u64| {
+        let mut bytes = Vec::new();
+        let read = file.seek(SeekFrom::Start(start)).and_then(|_| (&mut file).take(length).read_to_end(&mut bytes));
+        read.map(|_| bytes).map_err(|e| unreadable(path, &e))
+    };
+    data(out, "scene-sequence", &bytes(0, places.start)?)?;
+    for [offset, length] in &places.moments {
+        let start = places.start + offset;
+        data(out, &format!("scene--{start}"), &bytes(start, *length)?)?;
     }
     Ok(())
 }

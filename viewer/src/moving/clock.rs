@@ -3,10 +3,17 @@
 use super::Playhead;
 use tessera_datasets::scene::Timeline;
 
+/// What is held until the next frame begins makes way so much of a frame earlier: times are rounded.
+pub(super) const EARLY: f64 = 1e-3;
+
 /// Which moment is shown, and how it goes on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clock {
     timeline: Timeline,
+    /// Seconds from the first frame to the end.
+    length: f64,
+    /// Whether a frame is seen until the next begins.
+    is_held: bool,
     /// The moment that is shown, after the first frame.
     pub seconds: f64,
     /// Whether time passes.
@@ -20,17 +27,23 @@ pub struct Clock {
 impl Clock {
     /// Stands still at a moment; once it is played it begins again at its end.
     pub fn new(timeline: Timeline, seconds: f64) -> Self {
-        Self { timeline, seconds, is_playing: false, rate: 1.0, is_looped: true }
+        Self { seconds, is_held: false, ..Self::until(timeline, timeline.length()) }
     }
 
-    /// Seconds from the first frame to the last.
+    /// Stands still at the first frame; it is played so many seconds long, where each frame is seen until the next begins, the last one until the end.
+    pub fn until(timeline: Timeline, length: f64) -> Self {
+        Self { timeline, length, is_held: true, seconds: 0.0, is_playing: false, rate: 1.0, is_looped: true }
+    }
+
+    /// Seconds from the first frame to the last one, or to its end.
     pub fn length(&self) -> f64 {
-        self.timeline.length()
+        self.length
     }
 
-    /// The frame that is nearest to what is shown, and how many there are.
+    /// The frame that is nearest to what is shown, or seen until the next begins, and how many there are.
     pub fn frame(&self) -> (u32, u32) {
-        (self.timeline.frame_at(self.seconds), self.timeline.frames)
+        let middle = if self.is_held { (0.5 - EARLY) / self.timeline.frame_rate } else { 0.0 };
+        (self.timeline.frame_at(self.seconds - middle), self.timeline.frames)
     }
 
     /// Stops at a moment, or at the end that is nearer to it.
@@ -108,5 +121,20 @@ mod tests {
             clock.seek(asked);
             assert_eq!(clock.seconds, got, "{asked}");
         }
+    }
+
+    #[test]
+    fn what_is_held_is_one_frame_until_the_next_begins() {
+        let mut clock = Clock::until(Timeline { start: 0.0, frame_rate: 30.0, frames: 10 }, 10.0 / 30.0);
+        for frame in 0..10 {
+            for share in [-1e-6, 0.0, 0.5, 0.99] {
+                clock.seconds = (f64::from(frame) + share) / 30.0;
+                assert_eq!(clock.frame(), (frame, 10), "{share} after frame {frame}");
+            }
+        }
+        clock.seek(9.0);
+        assert_eq!((clock.seconds, clock.frame().0), (clock.length(), 9));
+        clock.step(-1);
+        assert_eq!(clock.frame().0, 8);
     }
 }

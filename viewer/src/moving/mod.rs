@@ -1,12 +1,17 @@
-//! A moving scene that is played: which of its pages are on the graphics device at a moment.
+//! A moving scene that is played: which of its pages are on the graphics device at a moment. Meshes of several moments are played
+//! alike ([`MovingMeshes`]), and [`Track`] is either.
 //!
 //! What is seen at a moment is the global bucket and one segment of each level, and the pages that come next while it is played are
 //! there before they are needed. So memory does not grow with the length of the scene. [`MovingScene`] does no input and
 //! output: whoever drives it reads the pages it wants, from a file or over a network. [`Clock`] says what moment it is.
 
 mod clock;
+mod meshes;
+mod track;
 
 pub use clock::Clock;
+pub use meshes::{MeshesAhead, Moments, MovingMeshes};
+pub use track::{Piece, Track};
 
 use crate::ViewerError;
 use crate::renderer::{Page, PageId, Renderer};

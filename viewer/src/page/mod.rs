@@ -20,6 +20,8 @@ pub const SCRIPTS: [&str; 5] =
     ["tessera-viewer.js", "tessera-files.js", "tessera-mesh.js", "tessera-time.js", "tessera.js"];
 /// The name of a mesh beside the page.
 pub const MESH: &str = "mesh.glb";
+/// The name of meshes of several moments beside the page.
+pub const SEQUENCE: &str = "sequence.glb";
 /// The name of a moving scene beside the page.
 pub const MOVING: &str = "scene.t4d";
 /// The name of the renderer as WebAssembly.

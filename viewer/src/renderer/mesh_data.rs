@@ -1,5 +1,8 @@
 //! Meshes and point clouds as the renderer takes them.
 
+/// Of a vertex on the device.
+pub(super) const VERTEX_BYTES: usize = 36;
+
 /// Vertices and what joins them. Arrays of vertex attributes have one entry per vertex or none at all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MeshData {
@@ -33,6 +36,20 @@ pub struct TextureData {
     pub size: [u32; 2],
     /// `[height, width, 4]`, sRGB and opacity.
     pub rgba: Vec<u8>,
+}
+
+impl MeshData {
+    /// How many triangles there are.
+    pub fn triangles(&self) -> u64 {
+        self.parts.iter().map(|part| part.triangles.len() as u64).sum()
+    }
+
+    /// About how many bytes it takes on the device.
+    pub fn device_bytes(&self) -> u64 {
+        let textures = self.parts.iter().filter_map(|part| part.texture.as_ref());
+        let pixels: u64 = textures.map(|texture| texture.rgba.len() as u64).sum();
+        (self.positions.len() * VERTEX_BYTES) as u64 + 12 * self.triangles() + pixels
+    }
 }
 
 #[cfg(feature = "meshes")]

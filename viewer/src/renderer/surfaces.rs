@@ -1,7 +1,7 @@
 //! Meshes and point clouds: opaque, with a depth buffer that hides splats behind them.
 
 use super::gpu::Gpu;
-use super::mesh_data::{MeshData, MeshPart, TextureData};
+use super::mesh_data::{MeshData, MeshPart, TextureData, VERTEX_BYTES};
 use super::shaders::{Binding, POINTS, SURFACES, bind, group_layout, pipeline_layout};
 use super::splats::{BATCH, corner_indices};
 use super::targets::{DEPTH_FORMAT, SURFACE_FORMAT};
@@ -29,7 +29,7 @@ struct Vertex {
     colour: [u8; 4],
 }
 
-const _: () = assert!(size_of::<Vertex>() == 36);
+const _: () = assert!(size_of::<Vertex>() == VERTEX_BYTES);
 
 #[derive(Debug)]
 enum Drawn {

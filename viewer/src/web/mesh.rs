@@ -18,7 +18,7 @@ pub(super) struct Shown {
 #[wasm_bindgen]
 #[derive(Default)]
 pub struct MeshBuilder {
-    mesh: MeshData,
+    pub(super) mesh: MeshData,
 }
 
 #[wasm_bindgen]

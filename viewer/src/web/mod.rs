@@ -67,9 +67,9 @@ pub struct Fetch {
 #[wasm_bindgen]
 #[derive(Clone, Copy)]
 pub struct Status {
-    /// Splats drawn, or triangles or points.
+    /// Splats drawn, or triangles or points; of meshes of several moments, whether one is shown.
     pub drawn: f64,
-    /// How many there are in the scene.
+    /// How many there are in the scene; of meshes, moments.
     pub total: f64,
     /// Pages that the view needs.
     pub needed: u32,
@@ -394,7 +394,8 @@ impl WebViewer {
 
     /// What is shown.
     pub fn status(&mut self) -> Status {
-        let megabytes = self.renderer.load().bytes as f64 / 1e6;
+        let meshes = self.moving.as_ref().map_or(0, moving::Moving::mesh_bytes);
+        let megabytes = (self.renderer.load().bytes + meshes) as f64 / 1e6;
         if let Some(moving) = &self.moving {
             let (needed, there, drawn, total) = moving.progress();
             let (drawn, total, complete) = (drawn as f64, total as f64, needed == there);
@@ -428,7 +429,7 @@ impl WebViewer {
     /// What `Status` counts.
     pub fn kind(&self) -> String {
         let still = self.mesh.as_ref().map_or("splats", |mesh| mesh.kind);
-        if self.moving.is_some() { "moving splats" } else { still }.to_owned()
+        self.moving.as_ref().map_or(still, moving::Moving::kind).to_owned()
     }
 }
 

@@ -1,12 +1,14 @@
-//! A moving scene on the page: its clock, and what is fetched of it.
+//! A moving scene, or meshes of several moments, on the page: the clock, and what is fetched.
 
 use super::WebViewer;
-use crate::moving::{Ahead, Clock, MovingScene, device_page};
-use crate::renderer::Renderer;
+use super::mesh::MeshBuilder;
+use crate::moving::{Ahead, Clock, MeshesAhead, Moments, MovingMeshes, MovingScene, Piece, Track, device_page};
+use crate::renderer::{MeshData, Renderer};
 use crate::streamed::{PageFetch, Surroundings};
 use std::collections::{HashMap, HashSet};
 use tessera_datasets::format::tiles::StartCamera;
 use tessera_datasets::format::volumetric::VideoManifest;
+use tessera_datasets::scene::Timeline;
 use tessera_datasets::scene::tile_tree::{StreamLimits, seconds_to_wait};
 use wasm_bindgen::prelude::*;
 
@@ -44,12 +46,15 @@ pub struct Moment {
     pub looped: bool,
 }
 
+/// Bytes of a mesh on the device for each splat that may be kept there.
+const MESH_BYTES: u64 = 60;
+
 /// A moving scene and what is on its way.
 pub(super) struct Moving {
-    scene: MovingScene,
+    track: Track,
     pub clock: Clock,
-    /// Where the pages begin in the file.
-    start: u64,
+    /// By piece: where it begins in the file, and how many bytes it has.
+    places: Vec<[u64; 2]>,
     limits: StreamLimits,
     /// Pages on their way.
     asked: HashSet<u32>,
@@ -65,32 +70,46 @@ impl Moving {
     /// From all bytes before the pages.
     fn new(head: &[u8], limits: StreamLimits) -> Result<Self, String> {
         let manifest = VideoManifest::of_head(head)?;
-        let clock = Clock::new(manifest.timeline, 0.0);
-        Ok(Self {
-            scene: MovingScene::new(manifest, ahead(&limits)),
-            clock,
-            start: head.len() as u64,
+        let start = head.len() as u64;
+        let pages = manifest.segments.iter().flat_map(|segment| &segment.pages);
+        let places = pages.map(|page| [start + page.offset, page.length()]).collect();
+        Ok(Self::of(Track::Splats(MovingScene::new(manifest, ahead(&limits))), places, limits))
+    }
+
+    /// From when meshes are seen, and where they are in the file.
+    fn of_meshes(moments: Moments, places: Vec<[u64; 2]>, limits: StreamLimits) -> Self {
+        Self::of(Track::Meshes(MovingMeshes::new(moments, meshes_ahead(&limits))), places, limits)
+    }
+
+    fn of(track: Track, places: Vec<[u64; 2]>, limits: StreamLimits) -> Self {
+        Self {
+            clock: track.clock(0.0),
+            track,
+            places,
             limits,
             asked: HashSet::new(),
             failures: HashMap::new(),
             is_running: false,
             has_begun: false,
             problems: Vec::new(),
-        })
+        }
     }
 
     pub fn set_limits(&mut self, limits: StreamLimits) {
         self.limits = limits;
-        self.scene.set_ahead(ahead(&limits));
+        match &mut self.track {
+            Track::Splats(scene) => scene.set_ahead(ahead(&limits)),
+            Track::Meshes(meshes) => meshes.set_ahead(meshes_ahead(&limits)),
+        }
     }
 
     /// Lets time pass, and shows what has come; whether it is played.
     pub fn advance(&mut self, seconds: f64, renderer: &mut Renderer) -> bool {
         // The first frame after standing still comes at any time.
         let seconds = if self.is_running { seconds.clamp(0.0, LONGEST_STEP) } else { 0.0 };
-        self.is_running = self.scene.pass(&mut self.clock, seconds);
-        self.scene.show(self.clock.head(), renderer);
-        self.has_begun |= self.scene.progress(self.clock.seconds).2 > 0;
+        self.is_running = self.track.pass(&mut self.clock, seconds);
+        self.track.show(self.clock.head(), renderer);
+        self.has_begun |= self.track.progress(self.clock.seconds).2 > 0;
         self.is_running
     }
 
@@ -99,16 +118,16 @@ impl Moving {
             return None;
         }
         let is_due = |page: &u32| self.failures.get(page).is_none_or(|(_, retry_at)| *retry_at <= now);
-        let wanted = self.scene.wanted(self.clock.head());
+        let wanted = self.track.wanted(self.clock.head());
         let page = wanted.into_iter().find(|page| !self.asked.contains(page) && is_due(page))?;
         self.asked.insert(page);
-        let place = self.scene.page(page);
-        Some(PageFetch { node: page, file: String::new(), offset: self.start + place.offset, length: place.length() })
+        let [offset, length] = self.places[page as usize];
+        Some(PageFetch { node: page, file: String::new(), offset, length })
     }
 
     /// When a page that failed may be asked for again, if one waits for that.
     pub fn next_retry(&self) -> Option<f64> {
-        let wanted = self.scene.wanted(self.clock.head()).into_iter().filter(|page| !self.asked.contains(page));
+        let wanted = self.track.wanted(self.clock.head()).into_iter().filter(|page| !self.asked.contains(page));
         wanted.filter_map(|page| Some(self.failures.get(&page)?.1)).min_by(f64::total_cmp)
     }
 
@@ -130,11 +149,29 @@ impl Moving {
     }
 
     fn place(&mut self, page: u32, bytes: &[u8], renderer: &mut Renderer) -> Result<Option<Surroundings>, String> {
-        let manifest = self.scene.manifest();
-        let splats = manifest.decode_page(&self.scene.page(page), bytes).map_err(|error| error.to_string())?;
+        let Track::Splats(scene) = &mut self.track else { return Err("splats came in place of a mesh".to_owned()) };
+        let manifest = scene.manifest();
+        let splats = manifest.decode_page(&scene.page(page), bytes).map_err(|error| error.to_string())?;
         let for_device = device_page(&splats, manifest).map_err(|error| error.to_string())?;
-        self.scene.add(page, &for_device, renderer).map_err(|error| error.to_string())?;
+        scene.add(page, &for_device, renderer).map_err(|error| error.to_string())?;
         Ok(Surroundings::of_splats(&splats.splats.means))
+    }
+
+    /// Takes a mesh.
+    pub fn mesh_arrived(
+        &mut self,
+        moment: u32,
+        mesh: MeshData,
+        now: f64,
+        renderer: &mut Renderer,
+    ) -> Result<(), String> {
+        self.asked.remove(&moment);
+        let added = self.track.add(moment, &Piece::Mesh(mesh), renderer).map_err(|error| error.to_string());
+        match &added {
+            Ok(()) => drop(self.failures.remove(&moment)),
+            Err(reason) => self.failed(moment, reason, now),
+        }
+        added
     }
 
     pub fn failed(&mut self, page: u32, reason: &str, now: f64) {
@@ -146,7 +183,7 @@ impl Moving {
             return;
         }
         if *count == self.limits.attempts {
-            let when = match self.scene.seconds_of(page) {
+            let when = match self.track.seconds_of(page) {
                 None => "at all times".to_owned(),
                 Some([from, to]) => format!("from {:.2} to {:.2} s", from.max(0.0), to.min(self.clock.length())),
             };
@@ -154,7 +191,7 @@ impl Moving {
         }
         // Once it has been out of sight it has one more chance.
         *retry_at = now;
-        self.scene.miss(page);
+        self.track.miss(page);
     }
 
     pub fn cancelled(&mut self, page: u32) {
@@ -162,32 +199,47 @@ impl Moving {
     }
 
     pub fn is_needed(&self, page: u32) -> bool {
-        self.scene.is_needed(page, self.clock.head())
+        self.track.is_needed(page, self.clock.head())
     }
 
     pub fn retry_all(&mut self) {
         self.failures.clear();
-        self.scene.retry_missed();
+        self.track.retry_missed();
     }
 
     pub fn take_problems(&mut self) -> Vec<String> {
         std::mem::take(&mut self.problems)
     }
 
-    /// Pages of the moment, how many of them are settled, splats that are shown and splats that there are.
+    /// Pieces of the moment, how many of them are settled, what is shown and how much there is: splats or moments.
     pub fn progress(&self) -> (usize, usize, u64, u64) {
-        let (needed, there, shown) = self.scene.progress(self.clock.seconds);
-        (needed, there, shown, self.scene.manifest().splats)
+        self.track.progress(self.clock.seconds)
+    }
+
+    /// What is counted so.
+    pub fn kind(&self) -> &'static str {
+        match self.track {
+            Track::Splats(_) => "moving splats",
+            Track::Meshes(_) => "moments",
+        }
+    }
+
+    /// Bytes of meshes on the device.
+    pub fn mesh_bytes(&self) -> u64 {
+        match &self.track {
+            Track::Splats(_) => 0,
+            Track::Meshes(meshes) => meshes.bytes(),
+        }
     }
 
     /// Whether nothing at all could be shown, and nothing more will come.
     pub fn is_hopeless(&self) -> bool {
         let is_lost = |page: &(u32, f64)| page.0 >= self.limits.attempts;
-        !self.has_begun && self.scene.is_complete(self.clock.seconds) && self.failures.values().any(is_lost)
+        !self.has_begun && self.track.is_complete(self.clock.seconds) && self.failures.values().any(is_lost)
     }
 
     pub fn clear(mut self, renderer: &mut Renderer) {
-        self.scene.clear(renderer);
+        self.track.clear(renderer);
     }
 }
 
@@ -195,8 +247,60 @@ fn ahead(limits: &StreamLimits) -> Ahead {
     Ahead { seconds: AHEAD, splats: limits.cached_splats }
 }
 
+fn meshes_ahead(limits: &StreamLimits) -> MeshesAhead {
+    MeshesAhead { seconds: AHEAD, bytes: MESH_BYTES * limits.cached_splats }
+}
+
 #[wasm_bindgen]
 impl WebViewer {
+    /// Begins to load meshes of several moments in place of what is shown: when each begins and the last one ends, in seconds after
+    /// the first (`[N + 1]`), where each is in the file and how many bytes it has (`[N, 2]`), and the box around all of them
+    /// (lowest and highest corner).
+    ///
+    /// # Errors
+    /// When these contradict each other.
+    pub fn set_sequence(&mut self, seconds: &[f64], places: &[f64], bounds: &[f32]) -> Result<(), JsError> {
+        let bad = || JsError::new("it does not say when its meshes are seen");
+        let (end, seconds) = seconds.split_last().filter(|(_, seconds)| !seconds.is_empty()).ok_or_else(bad)?;
+        let is_sound = seconds[0] == 0.0
+            && seconds.iter().chain([end]).all(|time| time.is_finite())
+            && seconds.windows(2).all(|pair| pair[0] < pair[1])
+            && seconds[seconds.len() - 1] < *end
+            && places.len() == 2 * seconds.len();
+        if !is_sound {
+            return Err(bad());
+        }
+        let timeline = Timeline::of_moments(seconds, 0.0);
+        let moments = Moments { seconds: seconds.to_vec(), end: *end, timeline };
+        let places = places.as_chunks().0.iter().map(|place| place.map(|bytes| bytes as u64)).collect();
+        let moving = Moving::of_meshes(moments, places, self.limits);
+        if let Some(old) = self.moving.replace(moving) {
+            old.clear(&mut self.renderer);
+        }
+        self.generation += 1;
+        if let Some(around) = Surroundings::of_surfaces(bounds.as_chunks().0) {
+            // Meshes have y upwards by custom.
+            self.find_home(around, Some([0.0, 1.0, 0.0]), None);
+        }
+        Ok(())
+    }
+
+    /// The mesh of a moment has come.
+    ///
+    /// # Errors
+    /// Why it cannot be used; it is asked for again a few times.
+    pub fn mesh_arrived(
+        &mut self,
+        generation: u32,
+        moment: u32,
+        builder: MeshBuilder,
+        now: f64,
+    ) -> Result<(), JsError> {
+        let Some(moving) = self.moving.as_mut().filter(|_| generation == self.generation) else { return Ok(()) };
+        let arrived = moving.mesh_arrived(moment, builder.mesh, now, &mut self.renderer);
+        arrived.map_err(|reason| JsError::new(&reason))
+    }
+
     /// Begins to load a moving scene from all bytes before its pages, in place of what is shown. `view` says where to begin looking
     /// from, where that is known: position, target, vertical angle in radians, up, lowest and highest corner of most of it,
     /// nearest distance that is drawn; empty, or 17 numbers.

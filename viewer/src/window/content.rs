@@ -1,6 +1,7 @@
 //! What the window is given to show, as plain data: it opens no files itself.
 
-use crate::renderer::FieldScene;
+use crate::moving::Moments;
+use crate::renderer::{FieldScene, MeshData};
 use crate::streamed::Surroundings;
 use std::fmt;
 use std::path::Path;
@@ -23,6 +24,8 @@ pub struct Content {
     pub streamed: Option<Streamed>,
     /// Splats that move, read as they are seen. They can be looked at but not edited.
     pub moving: Option<Moving>,
+    /// Meshes of several moments, read as they are seen.
+    pub meshes: Option<MovingMesh>,
     /// Mesh or point cloud, if there is one.
     pub mesh: Option<Mesh>,
     /// Fitted shape or picture, if there is one.
@@ -47,9 +50,10 @@ impl Content {
         let splats = self.cloud.as_ref().and_then(|cloud| Surroundings::of_splats(&cloud.means));
         let streamed = || self.streamed.as_ref().and_then(|streamed| streamed.surroundings);
         let moving = || self.moving.as_ref().and_then(|moving| moving.surroundings);
+        let meshes = || self.meshes.as_ref().and_then(|meshes| meshes.surroundings);
         let surfaces = || self.mesh.as_ref().and_then(|mesh| Surroundings::of_surfaces(&mesh.positions));
         let field = || self.field.as_ref().and_then(|field| Surroundings::of_surfaces(&field.bounds()));
-        splats.or_else(streamed).or_else(moving).or_else(surfaces).or_else(field)
+        splats.or_else(streamed).or_else(moving).or_else(meshes).or_else(surfaces).or_else(field)
     }
 
     /// Whether it is a picture, which is shifted and not turned.
@@ -97,6 +101,28 @@ pub type ReadMoving = Arc<dyn Fn(&SegmentPage) -> Result<MovingSplats, String> +
 impl fmt::Debug for Moving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Moving").field("timeline", &self.manifest.timeline).finish_non_exhaustive()
+    }
+}
+
+/// Meshes of several moments, each of which stays where it is until it is seen.
+#[derive(Clone)]
+pub struct MovingMesh {
+    /// When they are seen.
+    pub moments: Moments,
+    /// Where they are; none of meshes without vertices.
+    pub surroundings: Option<Surroundings>,
+    /// What is shown first, seconds after the first moment.
+    pub start: f64,
+    /// Reads the mesh of a moment by its number.
+    pub read: ReadMoment,
+}
+
+/// The mesh of a moment, or why it cannot be had.
+pub type ReadMoment = Arc<dyn Fn(u32) -> Result<MeshData, String> + Send + Sync>;
+
+impl fmt::Debug for MovingMesh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MovingMesh").field("timeline", &self.moments.timeline).finish_non_exhaustive()
     }
 }
 

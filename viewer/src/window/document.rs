@@ -62,13 +62,11 @@ impl Document {
             streaming.set_limits(limits);
         }
         let now = self.playback.take();
-        self.playback = self.content.moving.as_ref().map(|moving| {
-            let mut playback = Playback::open(moving);
-            if let Some(now) = now {
-                playback.clock = now.clock;
-            }
-            playback
-        });
+        let splats = self.content.moving.as_ref().map(Playback::open);
+        self.playback = splats.or_else(|| self.content.meshes.as_ref().map(Playback::of_meshes));
+        if let (Some(playback), Some(now)) = (&mut self.playback, now) {
+            playback.clock = now.clock;
+        }
         self.mark(renderer);
     }
 
@@ -220,6 +218,7 @@ mod tests {
             cloud: None,
             streamed: None,
             moving: None,
+            meshes: None,
             mesh: None,
             field: None,
             photos: Vec::new(),

@@ -23,5 +23,8 @@ mod state;
 mod streaming;
 
 pub use app::run;
-pub use content::{Content, Decode, Host, Moving, Options, Photo, ReadMoving, ReadPage, Streamed, Update, Video};
+pub use content::{
+    Content, Decode, Host, Moving, MovingMesh, Options, Photo, ReadMoment, ReadMoving, ReadPage, Streamed, Update,
+    Video,
+};
 pub use overlay::KEYS;

@@ -56,7 +56,7 @@ impl Panel<'_> {
             ui.label(format!("{}, {} MB", streaming.status(), load.bytes >> 20));
         }
         if let Some(playback) = &self.document.playback {
-            ui.label(format!("{}, {} MB", playback.status(load.splats), load.bytes >> 20));
+            ui.label(playback.status(load.splats, load.bytes));
         }
         if let Some(mesh) = &self.document.content.mesh {
             let (points, triangles) = (mesh.positions.len(), mesh.triangles.len());

@@ -397,7 +397,7 @@ let wasm_bindgen = (function(exports) {
             return ret !== 0;
         }
         /**
-         * Splats drawn, or triangles or points.
+         * Splats drawn, or triangles or points; of meshes of several moments, whether one is shown.
          * @returns {number}
          */
         get drawn() {
@@ -429,7 +429,7 @@ let wasm_bindgen = (function(exports) {
             return ret >>> 0;
         }
         /**
-         * How many there are in the scene.
+         * How many there are in the scene; of meshes, moments.
          * @returns {number}
          */
         get total() {
@@ -444,7 +444,7 @@ let wasm_bindgen = (function(exports) {
             wasm.__wbg_set_status_complete(this.__wbg_ptr, arg0);
         }
         /**
-         * Splats drawn, or triangles or points.
+         * Splats drawn, or triangles or points; of meshes of several moments, whether one is shown.
          * @param {number} arg0
          */
         set drawn(arg0) {
@@ -472,7 +472,7 @@ let wasm_bindgen = (function(exports) {
             wasm.__wbg_set_status_there(this.__wbg_ptr, arg0);
         }
         /**
-         * How many there are in the scene.
+         * How many there are in the scene; of meshes, moments.
          * @param {number} arg0
          */
         set total(arg0) {
@@ -703,6 +703,27 @@ let wasm_bindgen = (function(exports) {
             wasm.webviewer_look_along(this.__wbg_ptr, preset);
         }
         /**
+         * The mesh of a moment has come.
+         *
+         * # Errors
+         * Why it cannot be used; it is asked for again a few times.
+         * @param {number} generation
+         * @param {number} moment
+         * @param {MeshBuilder} builder
+         * @param {number} now
+         */
+        mesh_arrived(generation, moment, builder, now) {
+            const val2 = +generation;
+            const val3 = +moment;
+            const val4 = +now;
+            _assertClass(builder, MeshBuilder);
+            var ptr0 = builder.__destroy_into_raw();
+            const ret = wasm.webviewer_mesh_arrived(this.__wbg_ptr, val2, val3, ptr0, val4);
+            if (ret[1]) {
+                throw takeFromExternrefTable0(ret[0]);
+            }
+        }
+        /**
          * What moment it is; nothing when the scene does not move.
          * @returns {Moment | undefined}
          */
@@ -893,6 +914,37 @@ let wasm_bindgen = (function(exports) {
             const ptr0 = passArray8ToWasm0(manifest, wasm.__wbindgen_malloc);
             const len0 = WASM_VECTOR_LEN;
             const ret = wasm.webviewer_set_scene(this.__wbg_ptr, ptr0, len0);
+            if (ret[1]) {
+                throw takeFromExternrefTable0(ret[0]);
+            }
+        }
+        /**
+         * Begins to load meshes of several moments in place of what is shown: when each begins and the last one ends, in seconds after
+         * the first (`[N + 1]`), where each is in the file and how many bytes it has (`[N, 2]`), and the box around all of them
+         * (lowest and highest corner).
+         *
+         * # Errors
+         * When these contradict each other.
+         * @param {Float64Array | number[]} seconds
+         * @param {Float64Array | number[]} places
+         * @param {Float32Array | number[]} bounds
+         */
+        set_sequence(seconds, places, bounds) {
+            let ptr0, len0, ptr1, len1, ptr2, len2;
+            try {
+                ptr0 = passArrayF64ToWasm0(seconds, wasm.__wbindgen_malloc);
+                len0 = WASM_VECTOR_LEN;
+                ptr1 = passArrayF64ToWasm0(places, wasm.__wbindgen_malloc);
+                len1 = WASM_VECTOR_LEN;
+                ptr2 = passArrayF32ToWasm0(bounds, wasm.__wbindgen_malloc);
+                len2 = WASM_VECTOR_LEN;
+            } catch (e) {
+                if (ptr2) { wasm.__wbindgen_free(ptr2, len2 * 4, 4); }
+                if (ptr1) { wasm.__wbindgen_free(ptr1, len1 * 8, 8); }
+                if (ptr0) { wasm.__wbindgen_free(ptr0, len0 * 8, 8); }
+                throw e;
+            }
+            const ret = wasm.webviewer_set_sequence(this.__wbg_ptr, ptr0, len0, ptr1, len1, ptr2, len2);
             if (ret[1]) {
                 throw takeFromExternrefTable0(ret[0]);
             }
@@ -2057,7 +2109,7 @@ let wasm_bindgen = (function(exports) {
             },
             __wbindgen_generic_0000000000000002: function(arg0, arg1) {
                 // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUDevice")], shim_idx: 8, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__88);
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__90);
                 return ret;
             },
             __wbindgen_generic_0000000000000003: function(arg0, arg1) {
@@ -2067,17 +2119,17 @@ let wasm_bindgen = (function(exports) {
             },
             __wbindgen_generic_0000000000000004: function(arg0, arg1) {
                 // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("GPUUncapturedErrorEvent")], shim_idx: 12, ret: Unit, inner_ret: Some(Unit) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__90);
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__92);
                 return ret;
             },
             __wbindgen_generic_0000000000000005: function(arg0, arg1) {
                 // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("any")], shim_idx: 8, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__91);
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__93);
                 return ret;
             },
             __wbindgen_generic_0000000000000006: function(arg0, arg1) {
                 // Cast intrinsic for `Closure(Closure { owned: true, function: Function { arguments: [NamedExternref("undefined")], shim_idx: 8, ret: Result(Unit), inner_ret: Some(Result(Unit)) }, mutable: true }) -> Externref`.
-                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__92);
+                const ret = makeMutClosure(arg0, arg1, wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__94);
                 return ret;
             },
             __wbindgen_generic_0000000000000007: function(arg0) {
@@ -2114,8 +2166,8 @@ let wasm_bindgen = (function(exports) {
         wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true_(arg0, arg1, arg2);
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__90(arg0, arg1, arg2) {
-        wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__90(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__92(arg0, arg1, arg2) {
+        wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuDeviceLostInfo__GpuDeviceLostInfo______true__92(arg0, arg1, arg2);
     }
 
     function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true_(arg0, arg1, arg2) {
@@ -2125,22 +2177,22 @@ let wasm_bindgen = (function(exports) {
         }
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__88(arg0, arg1, arg2) {
-        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__88(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__90(arg0, arg1, arg2) {
+        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__90(arg0, arg1, arg2);
         if (ret[1]) {
             throw takeFromExternrefTable0(ret[0]);
         }
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__91(arg0, arg1, arg2) {
-        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__91(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__93(arg0, arg1, arg2) {
+        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__93(arg0, arg1, arg2);
         if (ret[1]) {
             throw takeFromExternrefTable0(ret[0]);
         }
     }
 
-    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__92(arg0, arg1, arg2) {
-        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__92(arg0, arg1, arg2);
+    function wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__94(arg0, arg1, arg2) {
+        const ret = wasm.wasm_bindgen_cad977982a3094a0___convert__closures_____invoke___wasm_bindgen_cad977982a3094a0___sys__JsNullable_wgpu_20b77a4776446fa0___backend__webgpu__webgpu_sys__gen_GpuError__GpuError___core_14d469399b14da0___result__Result_____wasm_bindgen_cad977982a3094a0___JsError___true__94(arg0, arg1, arg2);
         if (ret[1]) {
             throw takeFromExternrefTable0(ret[0]);
         }
@@ -2368,6 +2420,14 @@ let wasm_bindgen = (function(exports) {
         return cachedFloat32ArrayMemory0;
     }
 
+    let cachedFloat64ArrayMemory0 = null;
+    function getFloat64ArrayMemory0() {
+        if (cachedFloat64ArrayMemory0 === null || cachedFloat64ArrayMemory0.byteLength === 0) {
+            cachedFloat64ArrayMemory0 = new Float64Array(wasm.memory.buffer);
+        }
+        return cachedFloat64ArrayMemory0;
+    }
+
     function getStringFromWasm0(ptr, len) {
         ptr = ptr >>> 0;
         return decodeText(getUint8ArrayMemory0().subarray(ptr, ptr + len));
@@ -2466,6 +2526,13 @@ let wasm_bindgen = (function(exports) {
         return ptr;
     }
 
+    function passArrayF64ToWasm0(arg, malloc) {
+        const ptr = malloc(arg.length * 8, 8) >>> 0;
+        getFloat64ArrayMemory0().set(arg, ptr / 8);
+        WASM_VECTOR_LEN = arg.length;
+        return ptr;
+    }
+
     function passStringToWasm0(arg, malloc, realloc) {
         if (realloc === undefined) {
             const buf = cachedTextEncoder.encode(arg);
@@ -2537,6 +2604,7 @@ let wasm_bindgen = (function(exports) {
         wasmModule = module;
         cachedDataViewMemory0 = null;
         cachedFloat32ArrayMemory0 = null;
+        cachedFloat64ArrayMemory0 = null;
         cachedUint16ArrayMemory0 = null;
         cachedUint32ArrayMemory0 = null;
         cachedUint8ArrayMemory0 = null;

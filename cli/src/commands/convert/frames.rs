@@ -62,14 +62,14 @@ pub fn convert(input: &Path, args: &Convert, console: &Console) -> Result<()> {
 }
 
 /// A name with a place for a number: `frame_%04d.ply`, `%d.spz`.
-struct Pattern {
+pub(super) struct Pattern {
     before: String,
     digits: usize,
     after: String,
 }
 
 impl Pattern {
-    fn of(path: &Path) -> Option<Self> {
+    pub(super) fn of(path: &Path) -> Option<Self> {
         let text = path.to_str()?;
         let (before, rest) = text.rsplit_once('%')?;
         let (digits, after) = rest.split_once('d')?;
@@ -77,7 +77,7 @@ impl Pattern {
         Some(Self { before: before.to_owned(), digits, after: after.to_owned() })
     }
 
-    fn name(&self, number: u32) -> PathBuf {
+    pub(super) fn name(&self, number: u32) -> PathBuf {
         let Self { before, digits, after } = self;
         PathBuf::from(format!("{before}{number:0digits$}{after}"))
     }

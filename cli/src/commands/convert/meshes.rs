@@ -34,12 +34,7 @@ pub fn convert(input: &Path, contents: Contents, args: &Convert, existing: Exist
             read.mesh
         }
     };
-    if args.points {
-        (mesh.triangles, mesh.triangle_materials, mesh.materials, mesh.uvs) = Default::default();
-    }
-    if movement != Similarity::identity() {
-        mesh = mesh.transformed(&movement);
-    }
+    mesh = edited(mesh, args, &movement);
     let losses = target.losses(&mesh);
     losses.iter().for_each(|loss| console.note(format_args!("{} holds {loss}", target.name())));
     format::write_mesh(output, &mesh, existing)?;
@@ -56,6 +51,14 @@ pub fn convert(input: &Path, contents: Contents, args: &Convert, existing: Exist
         _ => format!("{}, {}", count_of(vertices, "vertex", "vertices"), count_of(triangles, "triangle", "triangles")),
     });
     console.result(format_args!("{} ({})", output.display(), bytes(size_of(output))))
+}
+
+/// A mesh as it was asked for.
+pub(super) fn edited(mut mesh: Mesh, args: &Convert, movement: &Similarity) -> Mesh {
+    if args.points {
+        (mesh.triangles, mesh.triangle_materials, mesh.materials, mesh.uvs) = Default::default();
+    }
+    if *movement == Similarity::identity() { mesh } else { mesh.transformed(movement) }
 }
 
 /// Whether a point cloud comes out that has nothing but places and colours: these are kept in double precision.

@@ -4,6 +4,7 @@ mod frames;
 mod meshes;
 mod progress;
 mod report;
+mod sequence;
 mod splats;
 
 use crate::args::Convert;
@@ -12,15 +13,23 @@ use crate::inputs::{Run, scene_file};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use tessera_engine::datasets::format::volumetric::is_video_scene_name;
-use tessera_engine::datasets::format::{Contents, Existing};
+use tessera_engine::datasets::format::{Contents, Existing, MeshSequence};
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the input cannot be read, the output is in the way, or cannot be written.
 pub fn run(args: &Convert, console: &Console) -> Result<()> {
-    let input = input_file(&args.input)?;
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
+    if Run::find(&args.input)?.is_none()
+        && let Some(moments) = MeshSequence::find(&args.input)?
+    {
+        if let Some(option) = splats_only(args) {
+            return Err(UsageError(format!("{option} is for splats, and {} holds meshes", args.input.display())).into());
+        }
+        return sequence::convert(&moments, args, existing, console);
+    }
+    let input = input_file(&args.input)?;
     if is_video_scene_name(&input) {
         let moved = [
             (args.points, "--points"),
@@ -37,7 +46,11 @@ pub fn run(args: &Convert, console: &Console) -> Result<()> {
         return frames::convert(&input, args, console);
     }
     if args.frames.is_some() {
-        return Err(UsageError(format!("--frames is for moving scenes (.t4d), and {} is none", input.display())).into());
+        return Err(UsageError(format!(
+            "--frames is for moving scenes (.t4d) and meshes of several moments, and {} is none",
+            input.display()
+        ))
+        .into());
     }
     let contents = Contents::of(&input)?;
     if contents != Contents::Splats || args.points {

@@ -6,6 +6,7 @@ use crate::console::Console;
 use crate::fitted::{self, UP};
 use crate::inputs::{Run, Scene, read_whole, scene_file, up_of_mesh};
 use crate::published::{MIN_CAMERAS, distance_ahead};
+use crate::sequences;
 use anyhow::{Result, bail};
 use nalgebra::Vector3;
 use std::path::Path;
@@ -15,16 +16,16 @@ use tessera_engine::datasets::camera::{Camera, Pose};
 use tessera_engine::datasets::capture::{Capture, Frame};
 use tessera_engine::datasets::format::tiles::{PageFiles, open_manifest};
 use tessera_engine::datasets::format::volumetric::{SegmentPage, VideoFile, is_video_scene_name};
-use tessera_engine::datasets::format::{self, Contents, SplatFormat};
+use tessera_engine::datasets::format::{self, Contents, MeshSequence, SplatFormat};
 use tessera_engine::datasets::image::read_photo;
 use tessera_engine::datasets::scene::{Mesh, SplatCloud, camera_from_scene};
 use tessera_engine::rbf::file::RbfFile;
 use tessera_engine::render::{PathCamera, orbit_of_points, orbit_past_photos};
 use tessera_engine::target::DEFAULT_BACKGROUND;
 use tessera_viewer::camera::looking_at;
-use tessera_viewer::renderer::FieldScene;
+use tessera_viewer::renderer::{FieldScene, MeshData};
 use tessera_viewer::streamed::Surroundings;
-use tessera_viewer::window::{Content, Moving, Photo, Streamed};
+use tessera_viewer::window::{Content, Moving, MovingMesh, Photo, Streamed};
 
 /// Field of view of a camera that is given by where it stands, radians.
 const FIELD_OF_VIEW: f64 = 0.9;
@@ -45,6 +46,12 @@ pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> 
         return of_fitted(path, None, name, args, console);
     }
     let run = Run::of(path)?;
+    if let Some(sequence) = sequences::find(path, run.as_ref())? {
+        return of_sequence(sequence, name, args, console);
+    }
+    if args.fps.is_some() {
+        bail!("{}: holds no meshes of several moments, and --fps is for these", path.display());
+    }
     let file = scene_file(path, run.is_some())?;
     if is_video_scene_name(&file) {
         return of_moving(&file, run, name, args, console);
@@ -143,6 +150,32 @@ fn of_moving(path: &Path, run: Option<Run>, name: String, args: &Arguments, cons
     Ok(opened)
 }
 
+/// Meshes of several moments: only some are read here, to find a first view.
+fn of_sequence(sequence: MeshSequence, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
+    let sequence = match args.fps {
+        Some(rate) => sequence.at_rate(rate),
+        None => sequence,
+    };
+    let (start, length) = (args.time.unwrap_or(0.0), sequence.end());
+    if !(0.0..=length).contains(&start) {
+        bail!("{}: lasts {length:.2} seconds; --time {start} is not among them", sequence.path().display());
+    }
+    let (count, rate) = (sequence.len(), sequence.timeline().frame_rate);
+    console.note(format_args!("{count} meshes, {rate:.4} a second"));
+    let places = sequence.places()?;
+    let up = [0.0, 1.0, 0.0];
+    let first = first_look(args, up, |count| orbit_of_points(&places, up, count as usize, args.size))?;
+    let background = args.background.unwrap_or(DEFAULT_BACKGROUND);
+    let mut opened = opened(name, Shown::default(), background, &first, up);
+    let (moments, surroundings) = (sequences::moments(&sequence), Surroundings::of_surfaces(&places));
+    let read = move |moment: u32| {
+        let read = sequence.read(moment as usize).map_err(|error| error.to_string())?;
+        MeshData::of(&read.mesh).map_err(|error| error.to_string())
+    };
+    opened.shown.meshes = Some(MovingMesh { moments, surroundings, start, read: Arc::new(read) });
+    Ok(opened)
+}
+
 fn refuse_time(path: &Path, args: &Arguments) -> Result<()> {
     if args.time.is_some() {
         bail!("{}: does not move; --time is for moving scenes", path.display());
@@ -204,6 +237,7 @@ fn opened(name: String, shown: Shown, background: [f32; 3], first: &FirstLook, u
         cloud,
         streamed: None,
         moving: None,
+        meshes: None,
         mesh,
         field,
         photos,

@@ -117,6 +117,7 @@ pub fn show(capture: &Path, skipping: Skipping, updates: Receiver<Update>, conso
         cloud: None,
         streamed: None,
         moving: None,
+        meshes: None,
         mesh: None,
         field: None,
         background: DEFAULT_BACKGROUND,

@@ -42,6 +42,10 @@ pub fn write(opened: Opened, file: &Path, args: &Arguments, console: &Console) -
     if let Some(moving) = &opened.shown.moving {
         show_moment(moving, &mut renderer)?;
     }
+    if let Some(meshes) = &opened.shown.meshes {
+        let mesh = (meshes.read)(meshes.moments.at(meshes.start)).map_err(ViewerError::BadScene)?;
+        renderer.add_mesh(&mesh)?;
+    }
     let style = Style {
         background: opened.shown.background,
         sh_degree: args.sh_degree,

@@ -76,6 +76,14 @@ impl Document {
             .remedy("export it without that extension, for example uncompressed"))
     }
 
+    /// Where the binary part of a GLB file begins, and how long it is.
+    pub(super) fn binary(&self) -> Option<(u64, u64)> {
+        match self.buffers.first()? {
+            Buffer { path, bytes: Bytes::File(_, start), length } if *path == self.path => Some((*start, *length)),
+            _ => None,
+        }
+    }
+
     /// Bytes that all buffers have together.
     pub(super) fn buffer_bytes(&self) -> u64 {
         self.buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.length))

@@ -122,6 +122,36 @@ pub(super) struct Root {
     pub buffer_views: Bounded<BufferView>,
     #[serde(default)]
     pub buffers: Bounded<Buffer>,
+    #[serde(default)]
+    pub animations: Bounded<Animation>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Animation {
+    pub extras: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub channels: Bounded<Channel>,
+    #[serde(default)]
+    pub samplers: Bounded<Sampler>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Channel {
+    pub sampler: u32,
+    pub target: Target,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Target {
+    pub node: Option<u32>,
+    pub path: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Sampler {
+    pub input: u32,
+    pub output: u32,
+    pub interpolation: Option<String>,
 }
 
 #[derive(Deserialize)]

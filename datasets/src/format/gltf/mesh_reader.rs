@@ -33,8 +33,17 @@ const PIECE: usize = 1 << 16;
 pub(in crate::format) fn read_mesh(path: &Path) -> Result<ReadMesh> {
     let document = Document::open(path)?;
     let places = placed(&document)?;
+    read_placed(&document, &places)
+}
+
+/// Reads the triangles of some meshes; when there are none, their points.
+///
+/// # Errors
+/// When the file is damaged, or shows neither.
+pub(super) fn read_placed(document: &Document, places: &[Placed<'_>]) -> Result<ReadMesh> {
+    let path = &document.path;
     let mut parts = Vec::new();
-    for place in &places {
+    for place in places {
         let mesh = at(&document.root.meshes, place.mesh);
         let mesh = mesh.ok_or_else(|| document.bad(format!("has no mesh {}, though it shows it", place.mesh)))?;
         parts.extend(mesh.primitives.iter().filter(|p| p.extensions.splats.is_none()).map(|p| (place, p)));
@@ -46,7 +55,7 @@ pub(in crate::format) fn read_mesh(path: &Path) -> Result<ReadMesh> {
         return Err(DataError::new(path, "is a glTF file that shows neither triangles nor points")
             .remedy("name one with a mesh"));
     }
-    let mut builder = Builder::new(&document);
+    let mut builder = Builder::new(document);
     let mut before: Option<(*const Placed<'_>, &Primitive, Range<usize>)> = None;
     for (place, primitive) in parts {
         // Primitives of one mesh often share their vertices and differ in material alone.

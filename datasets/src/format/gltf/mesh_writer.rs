@@ -7,6 +7,7 @@ use crate::format::Existing;
 use crate::scene::{Material, Mesh};
 use crate::{DataError, Result};
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
@@ -32,10 +33,12 @@ pub(in crate::format) fn write_mesh(path: &Path, mesh: &Mesh, existing: Existing
     }
     let mut container = Container::create(path, existing)?;
     let mut contents = Contents::default();
-    let attributes = contents.attributes(mesh);
-    let primitives = contents.primitives(mesh, &attributes);
-    let (materials, textures, images) = contents.materials(mesh);
-    let json = contents.json(mesh, primitives, materials, textures, images);
+    let primitives = contents.mesh(mesh);
+    let mut node = json!({"mesh": 0});
+    if mesh.scene_from_world != Similarity::identity() {
+        node["extras"] = extras(&mesh.scene_from_world);
+    }
+    let json = contents.json(vec![node], vec![json!({"primitives": primitives})]);
     let start = container.start(&json);
     let file = &mut container.file;
     file.seek(SeekFrom::Start(start)).map_err(|e| file.unwritable(&e))?;
@@ -43,19 +46,69 @@ pub(in crate::format) fn write_mesh(path: &Path, mesh: &Mesh, existing: Existing
     container.finish(json, start, contents.binary.len() as u64)
 }
 
+/// Extras of a node whose meshes are stored elsewhere than they were captured.
+pub(super) fn extras(scene_from_world: &Similarity) -> Value {
+    let placement = Some(Placement::of(scene_from_world));
+    json!(Extras { tessera: Some(SplatExtras { antialiased: false, scene_from_world: placement }) })
+}
+
+/// Meshes as numbers, and what says which is which.
 #[derive(Default)]
-struct Contents {
-    binary: Vec<u8>,
+pub(super) struct Contents {
+    /// The numbers that have not been taken yet.
+    pub binary: Vec<u8>,
+    /// Bytes that were taken.
+    taken: usize,
     views: Vec<Value>,
     accessors: Vec<Value>,
+    materials: Vec<Value>,
+    textures: Vec<Value>,
+    images: Vec<Value>,
+    /// By text, which material without a texture it is: meshes that look alike share them.
+    known: HashMap<String, usize>,
 }
 
 impl Contents {
+    /// The numbers of what has been added since this was asked last.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.taken += self.binary.len();
+        std::mem::take(&mut self.binary)
+    }
+
+    /// Bytes of all numbers.
+    pub fn length(&self) -> usize {
+        self.taken + self.binary.len()
+    }
+
+    /// Adds a mesh: its primitives.
+    pub fn mesh(&mut self, mesh: &Mesh) -> Vec<Value> {
+        let attributes = self.attributes(mesh);
+        let materials = self.materials(mesh);
+        self.primitives(mesh, &attributes, &materials)
+    }
+
+    /// Adds single numbers: their accessor, with the least and the greatest.
+    pub fn numbers(&mut self, values: &[f32]) -> usize {
+        let view = self.view(None, values.iter().flat_map(|value| value.to_le_bytes()));
+        let accessor = self.accessor(view, FLOAT, values.len(), "SCALAR");
+        let [low, high] =
+            values.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], v| [low.min(*v), high.max(*v)]);
+        self.accessors[accessor]["min"] = json!([f64::from(low)]);
+        self.accessors[accessor]["max"] = json!([f64::from(high)]);
+        accessor
+    }
+
+    /// Adds rows of three numbers: their accessor.
+    pub fn rows(&mut self, rows: &[[f32; 3]]) -> usize {
+        let view = self.view(None, rows.iter().flatten().flat_map(|value| value.to_le_bytes()));
+        self.accessor(view, FLOAT, rows.len(), "VEC3")
+    }
+
     /// Adds bytes and says in which view they are. Views begin at multiples of four bytes.
     fn view(&mut self, target: Option<u32>, bytes: impl IntoIterator<Item = u8>) -> usize {
-        let start = self.binary.len();
+        let (start, before) = (self.length(), self.binary.len());
         self.binary.extend(bytes);
-        let mut view = json!({"buffer": 0, "byteOffset": start, "byteLength": self.binary.len() - start});
+        let mut view = json!({"buffer": 0, "byteOffset": start, "byteLength": self.binary.len() - before});
         if let Some(target) = target {
             view["target"] = json!(target);
         }
@@ -105,7 +158,7 @@ impl Contents {
         attributes
     }
 
-    fn primitives(&mut self, mesh: &Mesh, attributes: &Map<String, Value>) -> Vec<Value> {
+    fn primitives(&mut self, mesh: &Mesh, attributes: &Map<String, Value>, materials: &[usize]) -> Vec<Value> {
         if mesh.triangles.is_empty() {
             return vec![json!({"attributes": attributes, "mode": 0})];
         }
@@ -119,68 +172,65 @@ impl Contents {
             let bytes = indices.iter().flat_map(|index| index.to_le_bytes());
             let view = self.view(Some(ELEMENT_ARRAY_BUFFER), bytes);
             let indices = self.accessor(view, UNSIGNED_INT, indices.len(), "SCALAR");
-            json!({"attributes": attributes, "indices": indices, "material": material})
+            json!({"attributes": attributes, "indices": indices, "material": materials[material]})
         })
         .collect()
     }
 
-    /// Materials, textures and images.
-    fn materials(&mut self, mesh: &Mesh) -> (Vec<Value>, Vec<Value>, Vec<Value>) {
-        let (mut materials, mut textures, mut images) = (Vec::new(), Vec::new(), Vec::new());
+    /// Adds materials with their pictures: where each of the mesh's is.
+    fn materials(&mut self, mesh: &Mesh) -> Vec<usize> {
         let plain = [Material::named("")];
         // Without a material, viewers take a surface for metal.
         let stated = if mesh.materials.is_empty() { &plain[..] } else { &mesh.materials[..] };
-        for material in if mesh.triangles.is_empty() { &[] } else { stated } {
-            let mut base = json!({"metallicFactor": 0, "roughnessFactor": 1});
-            if material.colour != [1.0; 4] {
-                base["baseColorFactor"] = json!(material.colour.map(f64::from));
-            }
-            if let Some(texture) = material.texture.as_ref().filter(|_| !mesh.uvs.is_empty()) {
-                let view = self.view(None, texture.bytes().iter().copied());
-                base["baseColorTexture"] = json!({"index": textures.len()});
-                textures.push(json!({"source": images.len()}));
-                images.push(json!({"bufferView": view, "mimeType": texture.kind().media_type()}));
-            }
-            let mut written = json!({"pbrMetallicRoughness": base, "doubleSided": true});
-            if !material.name.is_empty() {
-                written["name"] = json!(material.name);
-            }
-            if material.colour[3] < 1.0 {
-                written["alphaMode"] = json!("BLEND");
-            }
-            materials.push(written);
-        }
-        (materials, textures, images)
+        let stated = if mesh.triangles.is_empty() { &[] } else { stated };
+        stated.iter().map(|material| self.material(material, !mesh.uvs.is_empty())).collect()
     }
 
-    fn json(
-        &mut self,
-        mesh: &Mesh,
-        primitives: Vec<Value>,
-        materials: Vec<Value>,
-        textures: Vec<Value>,
-        images: Vec<Value>,
-    ) -> Value {
-        let mut node = json!({"mesh": 0});
-        if mesh.scene_from_world != Similarity::identity() {
-            let placement = Some(Placement::of(&mesh.scene_from_world));
-            node["extras"] =
-                json!(Extras { tessera: Some(SplatExtras { antialiased: false, scene_from_world: placement }) });
+    fn material(&mut self, material: &Material, has_uvs: bool) -> usize {
+        let mut base = json!({"metallicFactor": 0, "roughnessFactor": 1});
+        if material.colour != [1.0; 4] {
+            base["baseColorFactor"] = json!(material.colour.map(f64::from));
         }
+        let texture = material.texture.as_ref().filter(|_| has_uvs);
+        if let Some(texture) = texture {
+            let view = self.view(None, texture.bytes().iter().copied());
+            base["baseColorTexture"] = json!({"index": self.textures.len()});
+            self.textures.push(json!({"source": self.images.len()}));
+            self.images.push(json!({"bufferView": view, "mimeType": texture.kind().media_type()}));
+        }
+        let mut written = json!({"pbrMetallicRoughness": base, "doubleSided": true});
+        if !material.name.is_empty() {
+            written["name"] = json!(material.name);
+        }
+        if material.colour[3] < 1.0 {
+            written["alphaMode"] = json!("BLEND");
+        }
+        let next = self.materials.len();
+        let index = if texture.is_some() { next } else { *self.known.entry(written.to_string()).or_insert(next) };
+        if index == next {
+            self.materials.push(written);
+        }
+        index
+    }
+
+    /// The document of nodes, all of which its scene shows, and their meshes.
+    pub fn json(&mut self, nodes: Vec<Value>, meshes: Vec<Value>) -> Value {
         let mut root = json!({
             "asset": {"version": "2.0", "generator": concat!("Tessera ", env!("CARGO_PKG_VERSION"))},
             "scene": 0,
-            "scenes": [{"nodes": [0]}],
-            "nodes": [node],
-            "meshes": [{"primitives": primitives}],
-            "accessors": self.accessors,
-            "bufferViews": self.views,
-            "buffers": [{"byteLength": self.binary.len()}],
+            "scenes": [{"nodes": (0..nodes.len()).collect::<Vec<_>>()}],
+            "nodes": nodes,
+            "meshes": meshes,
+            "accessors": std::mem::take(&mut self.accessors),
+            "bufferViews": std::mem::take(&mut self.views),
+            "buffers": [{"byteLength": self.length()}],
         });
         // Arrays must not be empty.
-        for (name, values) in [("materials", materials), ("textures", textures), ("images", images)] {
+        for (name, values) in
+            [("materials", &mut self.materials), ("textures", &mut self.textures), ("images", &mut self.images)]
+        {
             if !values.is_empty() {
-                root[name] = json!(values);
+                root[name] = json!(std::mem::take(values));
             }
         }
         root

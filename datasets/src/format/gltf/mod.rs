@@ -10,6 +10,9 @@
 //! **Meshes** keep their coordinates as they are: other mesh formats say no more than glTF does where things came from, and
 //! programs copy them as well.
 //!
+//! **Meshes of several moments** are one mesh and one node each, of which an animation shows one after the other: it scales all others
+//! to nothing, in steps. Programs that play glTF files play that. What a moment needs lies together in the file.
+//!
 //! In the extras of the node, the key `tessera` keeps what glTF has no place for: `antialiased`, and `scene_from_world`
 //! into the coordinates of the node.
 
@@ -21,6 +24,8 @@ mod json;
 mod mesh_reader;
 mod mesh_writer;
 mod placement;
+mod sequence_reader;
+mod sequence_writer;
 mod splat_reader;
 mod splat_writer;
 mod uri;
@@ -28,6 +33,9 @@ mod uri;
 pub(super) use container::data_file;
 pub(super) use mesh_reader::{contents, read_mesh};
 pub(super) use mesh_writer::write_mesh;
+pub(super) use sequence_reader::Animated;
+pub use sequence_reader::SequencePlaces;
+pub use sequence_writer::SequenceWriter;
 pub(super) use splat_reader::open_splats;
 pub(super) use splat_writer::create_splats;
 

@@ -4,6 +4,7 @@ use super::document::{Document, at};
 use super::json::Node;
 use crate::Result;
 use nalgebra::{Matrix4, Quaternion, Scale3, Translation3, UnitQuaternion, Vector3};
+use std::collections::BTreeMap;
 
 /// A mesh at a place.
 pub(super) struct Placed<'a> {
@@ -15,13 +16,24 @@ pub(super) struct Placed<'a> {
     pub scene_from_mesh: Matrix4<f64>,
 }
 
+/// Scales of nodes by their index, in place of those that the file gives them.
+pub(super) type Scales = BTreeMap<u32, [f64; 3]>;
+
 /// All meshes of the scene that the file shows first. A file without scenes shows all its nodes, and one without nodes
-/// all its meshes.
+/// all its meshes. What is scaled to nothing is not shown, as glTF allows: so animations hide meshes.
 ///
 /// # Errors
 /// When nodes refer to nodes that are missing, have several parents, or are their own ancestors, or a transformation
 /// is not finite.
 pub(super) fn placed(document: &Document) -> Result<Vec<Placed<'_>>> {
+    placed_at(document, &Scales::new())
+}
+
+/// As [`placed`], with other scales.
+///
+/// # Errors
+/// As [`placed`].
+pub(super) fn placed_at<'a>(document: &'a Document, scales: &Scales) -> Result<Vec<Placed<'a>>> {
     let root = &document.root;
     if root.nodes.is_empty() {
         let meshes = 0..u32::try_from(root.meshes.len()).unwrap_or(u32::MAX);
@@ -43,7 +55,11 @@ pub(super) fn placed(document: &Document) -> Result<Vec<Placed<'_>>> {
         if std::mem::replace(&mut seen[index as usize], true) {
             return Err(document.bad(format!("has a node {index} that is in several places of its tree")));
         }
-        let scene_from_mesh = scene_from_parent * local(node);
+        let scale = scales.get(&index).copied().or(node.scale).unwrap_or([1.0; 3]);
+        if node.matrix.is_none() && scale == [0.0; 3] {
+            continue;
+        }
+        let scene_from_mesh = scene_from_parent * local(node, scale);
         if !scene_from_mesh.iter().all(|v| v.is_finite()) {
             return Err(document.bad(format!("places node {index} by numbers that are too large")));
         }
@@ -66,13 +82,13 @@ fn roots(nodes: &[Node]) -> Vec<u32> {
 }
 
 /// From a node's own coordinates to those of its parent.
-fn local(node: &Node) -> Matrix4<f64> {
+fn local(node: &Node, scale: [f64; 3]) -> Matrix4<f64> {
     if let Some(columns) = &node.matrix {
         return Matrix4::from_column_slice(columns);
     }
     let [x, y, z, w] = node.rotation.unwrap_or([0.0, 0.0, 0.0, 1.0]);
     let rotation = UnitQuaternion::try_new(Quaternion::new(w, x, y, z), 1e-9).unwrap_or_default();
     let translation = Translation3::from(Vector3::from(node.translation.unwrap_or_default()));
-    let scale = Scale3::from(Vector3::from(node.scale.unwrap_or([1.0; 3])));
+    let scale = Scale3::from(Vector3::from(scale));
     translation.to_homogeneous() * rotation.to_homogeneous() * scale.to_homogeneous()
 }

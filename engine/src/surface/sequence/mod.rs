@@ -19,19 +19,16 @@ use crate::volumetric_video::timeline_of;
 use crate::{Error, Result};
 use motion::Alignment;
 use nalgebra::Isometry3;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::capture::{Capture, Frame};
-use tessera_datasets::format::{AtomicFile, Existing, write_mesh};
+use tessera_datasets::format::{AtomicFile, Existing, SEQUENCE_FILE, SequenceMesh, write_mesh};
 use tessera_datasets::image::Image8;
 use tessera_kernels::device::Device;
 
 /// The folder in a run that holds a mesh for each moment.
 pub const MESHES: &str = "meshes";
-/// What says which mesh belongs to which time, in that folder.
-pub const SEQUENCE_FILE: &str = "sequence.json";
 /// Fewer photos of a moment than this show no surface.
 const MIN_PHOTOS: usize = 3;
 /// The learning rate's share that is left at the last step of a moment.
@@ -45,17 +42,6 @@ struct Moment {
     /// In the capture's own time.
     time: f64,
     frames: Vec<Frame>,
-}
-
-/// A mesh of the sequence, as [`SEQUENCE_FILE`] lists it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SequenceMesh {
-    /// In the folder of the list.
-    pub file: String,
-    /// In the capture's own time.
-    pub time: f64,
-    /// From the first moment's object to this one's in the capture's coordinates, row by row.
-    pub world_from_first: [[f64; 4]; 4],
 }
 
 /// Surfaces of one moment after the other being trained.

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod meshes;
+mod sequences;
 mod splats;
 
 use serde_json::Value;
