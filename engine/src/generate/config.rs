@@ -5,8 +5,8 @@ use super::model::{AutoencoderShape, BlockSizes, Compression, SparseShape, Trans
 use crate::{Error, Result};
 
 crate::config! {
-    /// How a generator of shapes is made and trained: an autoencoder of distances near surfaces, a transformer for where the surface is, and one
-    /// with spatial sparse attention for what it looks like there.
+    /// How a generator of shapes is made and trained: autoencoders of distances, on a coarse grid and near the surface, a transformer for where the surface is,
+    /// and one with spatial sparse attention for what it looks like there.
     pub struct GenerateConfig {
         /// Made shapes of each class to learn from.
         shapes: usize = 400,
@@ -19,11 +19,11 @@ crate::config! {
         /// Training steps of the autoencoder of details.
         autoencoder_steps: u64 = 400,
         /// Training steps of the autoencoder of structure.
-        structure_autoencoder_steps: u64 = 1500,
+        structure_autoencoder_steps: u64 = 2000,
         /// Training steps of the transformer of structure.
-        structure_steps: u64 = 5000,
+        structure_steps: u64 = 6000,
         /// Training steps of the transformer of details.
-        detail_steps: u64 = 1500,
+        detail_steps: u64 = 2000,
         /// Shapes that a step of the autoencoder of details sees.
         autoencoder_batch: usize = 4,
         /// Shapes that a step of the autoencoder of structure sees.
