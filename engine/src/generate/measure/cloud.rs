@@ -65,7 +65,7 @@ impl Cloud {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.axes[0].len()
     }
 

@@ -63,7 +63,7 @@ fn auction<V: Lanes>(distances: &[f32], prices: &mut [f32], values: &mut [f32], 
 /// The cheapest by distance and price, and how much more the second costs.
 #[inline(always)]
 fn cheapest<V: Lanes>(distances: &[f32], prices: &[f32], values: &mut [f32]) -> (usize, f32) {
-    assert!(distances.len() == prices.len() && values.len() == prices.len() && prices.len() % LANES == 0);
+    assert!(distances.len() == prices.len() && values.len() == prices.len() && prices.len().is_multiple_of(LANES));
     let (mut first, mut second) = (V::all(f32::MAX), V::all(f32::MAX));
     for j in (0..prices.len()).step_by(LANES) {
         // SAFETY: the assertion above: three slices of the same whole groups of lanes.
