@@ -64,3 +64,27 @@ fn what_cannot_be_made_a_shape_of_is_said_before_anything_is_computed() {
     make(&photo).failure(&["model_dense.safetensors", "before version 1.6"]);
     assert!(!output.exists(), "nothing half-written");
 }
+
+#[test]
+fn a_mesh_goes_through_the_autoencoder_of_published_weights() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let [weights, ball, back] = ["weights", "ball.off", "back.glb"].map(|name| root.path().join(name));
+    let mut made = Made::new(Version::V11, 6);
+    made.write(&weights, false, Stored::Float16);
+    // An octahedron.
+    let corners = "1 0 0\n-1 0 0\n0 1 0\n0 -1 0\n0 0 1\n0 0 -1\n";
+    let sides = "3 0 2 4\n3 2 1 4\n3 1 3 4\n3 3 0 4\n3 2 0 5\n3 1 2 5\n3 3 1 5\n3 0 3 5\n";
+    std::fs::write(&ball, format!("OFF\n6 8 0\n{corners}{sides}")).expect("a mesh");
+    let check = |more: &[&str]| {
+        let all = ["generate", "check", text(&weights), "--resolution", "512", "--mesh", text(&ball)];
+        tessera().run(&[&all[..], more].concat())
+    };
+    let report = check(&["-o", text(&back), "--json"]).json();
+    let of_mesh = |name: &str| report["mesh"][name].as_f64().unwrap_or_default();
+    assert!(of_mesh("voxels") > of_mesh("latent_voxels") && of_mesh("latent_voxels") > 0.0, "{report}");
+    assert!(of_mesh("triangles") > 0.0 && back.exists(), "weights that nobody trained make some surface: {report}");
+    check(&["-o", text(&back)]).failure(&["back.glb", "exists already", "--force"]);
+    made.tensors_mut("model_sparse_512").retain(|tensor| !tensor.0.contains("encoder.downsample.0"));
+    made.write(&weights, false, Stored::Float16);
+    check(&[]).failure(&["model_sparse_512.ckpt", "lacks 10 tensors", "encoder.downsample.0"]);
+}

@@ -167,6 +167,17 @@ pub struct GenerateCheck {
     /// Up to which voxels along a side shapes are to be made
     #[arg(long, value_enum, default_value_t = ResolutionName::Fine)]
     pub resolution: ResolutionName,
+    /// Also send this mesh through the autoencoder of details, and say how near it comes back
+    #[arg(long, value_name = "FILE")]
+    pub mesh: Option<PathBuf>,
+    /// Write what comes back of the mesh: .glb, .ply or .obj
+    #[arg(short, long, value_name = "FILE", requires = "mesh")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub computing: ComputingOptions,
+    /// Replace the output if it is there
+    #[arg(long, requires = "output")]
+    pub force: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

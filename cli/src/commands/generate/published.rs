@@ -18,7 +18,8 @@ use tessera_engine::datasets::format::{Existing, MeshFormat, read_mesh, write_me
 use tessera_engine::datasets::image::decode;
 use tessera_engine::datasets::scene::Mesh;
 use tessera_engine::generate::measure::is_one_closed_part;
-use tessera_engine::generate::published::{Given, ImageConfig, ImageEvent, ImageStage, Published};
+use tessera_engine::generate::published::{Given, GivenBack, ImageConfig, ImageEvent, ImageStage, Published};
+use tessera_engine::metrics::geometry::{self, GeometryReport};
 
 /// Makes a mesh of a picture.
 ///
@@ -138,12 +139,21 @@ fn name(stage: ImageStage) -> &'static str {
     }
 }
 
-/// Says what published weights there are.
+/// Says what published weights there are, and how well they give a mesh back, where one is given.
 ///
 /// # Errors
-/// When they are incomplete or do not fit.
+/// When they are incomplete or do not fit, or the mesh cannot be read or given back.
 pub fn check(args: &GenerateCheck, console: &Console) -> Result<()> {
-    let parts = Published::open(&args.weights, args.resolution.into())?.report()?;
+    if let Some(output) = &args.output {
+        MeshFormat::to_write(output)?;
+        if output.exists() && !args.force {
+            bail!("{}: exists already; replace it with --force", output.display());
+        }
+    }
+    let mesh = args.mesh.as_deref().map(read_shape).transpose()?;
+    let models = Published::open(&args.weights, args.resolution.into())?;
+    let parts = models.report()?;
+    let back = mesh.map(|mesh| send_through(&models, &mesh, args, console)).transpose()?;
     let largest = parts.iter().map(|part| part.weights).max().unwrap_or(0);
     let in_memory = (largest * size_of::<f32>()) as u64;
     if args.json {
@@ -154,7 +164,14 @@ pub fn check(args: &GenerateCheck, console: &Console) -> Result<()> {
             })
         };
         let all: Vec<serde_json::Value> = parts.iter().map(part).collect();
-        return console.result(json!({ "parts": all, "bytes_of_largest_part": in_memory }));
+        let mut json = json!({ "parts": all, "bytes_of_largest_part": in_memory });
+        if let Some((back, report)) = &back {
+            json["mesh"] = json!({
+                "resolution": back.resolution, "voxels": back.voxels, "latent_voxels": back.latent_voxels,
+                "triangles": back.made.triangles.len(), "chamfer": report.chamfer, "f_score": report.f_score,
+            });
+        }
+        return console.result(json);
     }
     let mut table = Table::new(["file", "part", "tensors", "weights", "numbers", "not needed"]);
     for part in &parts {
@@ -170,5 +187,41 @@ pub fn check(args: &GenerateCheck, console: &Console) -> Result<()> {
         files.len(),
         bytes(in_memory)
     ));
+    if let Some((back, report)) = &back {
+        console.result(&facts_of(back, report))?;
+    }
     Ok(())
+}
+
+/// A mesh through the autoencoder, and how near it comes back: within half a voxel.
+fn send_through(
+    models: &Published,
+    mesh: &Mesh,
+    args: &GenerateCheck,
+    console: &Console,
+) -> Result<(GivenBack, GeometryReport)> {
+    let place = super::place(&args.computing, console)?;
+    let back = models.give_back(mesh, &place, &mut |warning| console.warn(warning))?;
+    if back.made.triangles.is_empty() {
+        bail!(
+            "the autoencoder of details gives no surface back; its weights are not read as they are meant, or are not trained"
+        );
+    }
+    if let Some(output) = &args.output {
+        write_mesh(output, &back.made, if args.force { Existing::Replace } else { Existing::Keep })?;
+    }
+    let half = 1.0 / back.resolution as f64;
+    let report = geometry::compare(&back.made, &back.given, Some(half), None)?;
+    Ok((back, report))
+}
+
+fn facts_of(back: &GivenBack, report: &GeometryReport) -> Facts {
+    let mut facts = Facts::default();
+    let voxels = [back.voxels, back.latent_voxels].map(|n| count(n as u128));
+    facts.add("mesh", format!("{} voxels near its surface, {} latent ones", voxels[0], voxels[1]));
+    facts.add("given back", format!("{} triangles", count(back.made.triangles.len() as u128)));
+    let in_voxels = report.chamfer * 0.5 * back.resolution as f64;
+    facts.add("Chamfer distance", format!("{in_voxels:.3} voxels of {}", back.resolution));
+    facts.add("F-score", format!("{:.4} at half a voxel", report.f_score));
+    facts
 }

@@ -27,6 +27,12 @@ impl Norm {
         let h = tape.layer_norm(x, self.epsilon);
         tape.affine(h, self.weight, self.bias)
     }
+
+    /// Of groups of columns of each sample; `ends` says where the samples' rows end.
+    pub fn run_in_groups(&self, tape: &mut Tape<'_>, x: Var, groups: usize, ends: &Arc<Vec<u32>>) -> Var {
+        let h = tape.group_norm(x, groups, ends, self.epsilon);
+        tape.affine(h, self.weight, self.bias)
+    }
 }
 
 /// Attention in which queries, keys and values come from one product, as they do in self-attention.

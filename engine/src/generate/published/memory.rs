@@ -12,6 +12,12 @@ const ROWS_OF_WINDOWS: u64 = 12;
 /// Numbers of a fine voxel of a piece: neighbours, found twice, coordinates, and four rows of channels.
 const OF_FINE_VOXEL: u64 = 72;
 
+/// Rows of the first level's channels, a sixteenth of the last one's, that encoding keeps of a voxel, with those of the levels above it; and coordinates,
+/// parents and neighbours.
+const ROWS_OF_ENCODED: u64 = 8;
+const FEWEST_CHANNELS: u64 = 16;
+const OF_ENCODED: u64 = 24;
+
 /// What a transformer with so many weights needs for so many tokens of `width` numbers; `looks_at` are the condition's tokens.
 /// `part` is how many are taken at a time.
 pub(super) fn transformer(weights: usize, [tokens, width, looks_at]: [usize; 3], part: usize) -> MemoryPlan {
@@ -43,6 +49,16 @@ pub(super) fn details(
         .with("distances", bytes(tokens * DISTANCES as u64), format!("{tokens} tokens x {DISTANCES} distances"))
         .with("a piece", bytes(piece * (OF_FINE_VOXEL + channels / 4)), format!("{piece} voxels and their neighbours"));
     if made.total() >= decoded.total() { made } else { decoded }
+}
+
+/// What the encoder with so many weights needs for so many voxels near a surface; `channels` are those of its latent voxels.
+pub(super) fn encoder(weights: usize, voxels: usize, channels: usize) -> MemoryPlan {
+    let [weights, voxels, channels] = [weights, voxels, channels].map(|x| x as u64);
+    MemoryPlan::default().with("weights", bytes(weights), format!("{weights} weights")).with(
+        "voxels",
+        bytes(voxels.saturating_mul(OF_ENCODED + ROWS_OF_ENCODED * channels / FEWEST_CHANNELS)),
+        format!("{voxels} voxels near the surface"),
+    )
 }
 
 fn bytes(numbers: u64) -> u64 {

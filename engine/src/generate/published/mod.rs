@@ -7,7 +7,7 @@
 //! 5. *surface*: marching cubes (`surface`).
 //!
 //! - `config`: `config.yaml`, with which versions 1.0 and 1.1 differ; `weights`: tensors by their published names; `sampler`: the reference's times.
-//! - `pipeline`: all of it in order; `memory`: what a stage will need, said before it begins.
+//! - `pipeline`: all of it in order; `give_back`: a mesh through the autoencoder of details; `memory`: what a stage will need, said before it begins.
 //!
 //! The reference computes with 16-bit floats, here all is in 32 bits. It refines distances by another network before it takes the surface, which is not done
 //! here; what is inside is known instead from which voxels cannot be reached from outside.
@@ -16,6 +16,7 @@ mod config;
 mod dense_vae;
 mod dinov2;
 mod dit;
+mod give_back;
 mod layers;
 mod memory;
 mod picture;
@@ -27,6 +28,7 @@ mod surface;
 mod weights;
 
 pub use config::PublishedConfig;
+pub use give_back::GivenBack;
 pub use pipeline::{Given, ImageEvent, ImageStage, PartReport, Published, Resolution};
 pub use settings::ImageConfig;
 

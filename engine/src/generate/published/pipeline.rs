@@ -30,7 +30,7 @@ const FILES: [&str; 3] = ["model_dense", "model_sparse_512", "model_sparse_1024"
 /// What the image encoder's file is called where it is published.
 const ENCODER: &str = "dinov2_vitl14_reg4_pretrain";
 /// What makes less memory needed.
-const REMEDY: &str = "make the shape with --resolution 512, or on a larger machine";
+pub(super) const REMEDY: &str = "make the shape with --resolution 512, or on a larger machine";
 
 /// How far a shape is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,11 +104,11 @@ pub struct Published {
 }
 
 /// The models of details at a resolution.
-struct Details<'a> {
-    dit: &'a SparseDit,
-    vae: &'a SparseVae,
+pub(super) struct Details<'a> {
+    pub dit: &'a SparseDit,
+    pub vae: &'a SparseVae,
     scheduler: Scheduler,
-    file: &'a WeightsFile,
+    pub file: &'a WeightsFile,
     steps: usize,
     stage: ImageStage,
 }
@@ -166,7 +166,7 @@ impl Published {
     }
 
     /// The models of details for the files that were opened.
-    fn details(&self, settings: &ImageConfig) -> Vec<Details<'_>> {
+    pub(super) fn details(&self, settings: &ImageConfig) -> Vec<Details<'_>> {
         let config = &self.config;
         let coarse = (Some(&config.sparse_dit_512), Some(&config.sparse_vae_512), Some(&config.sparse_scheduler_512));
         let fine = (&config.sparse_dit_1024, &config.sparse_vae_1024, &config.sparse_scheduler_1024);

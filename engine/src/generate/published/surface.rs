@@ -2,6 +2,8 @@
 
 use super::config::FINER;
 use super::sparse_vae::DISTANCES;
+use crate::Result;
+use crate::mesh_distance::MeshDistance;
 use crate::meshing::{MeshOptions, Triangles, tidied};
 use rayon::prelude::*;
 use std::collections::VecDeque;
@@ -165,6 +167,35 @@ pub fn voxels_near(mesh: &Mesh, side: usize) -> Vec<[i32; 4]> {
     let is_near = |i: &usize| found[i / 64].load(Ordering::Relaxed) >> (i % 64) & 1 == 1;
     let place = |i: usize| [0, i / (side * side), i / side % side, i % side].map(|x| x as i32);
     (0..side.pow(3)).filter(is_near).map(place).collect()
+}
+
+/// The fine voxels (0, x, y, z), ascending, that are less than four of them away from the mesh's surface, and their signed distances in units of that.
+///
+/// # Errors
+/// When the mesh has no surface.
+pub fn distances_near(mesh: &Mesh, side: usize) -> Result<(Vec<[i32; 4]>, Vec<f32>)> {
+    let surface = MeshDistance::new(mesh)?;
+    let scale = 2.0 / (side * FINER - 1) as f32;
+    let bound = NEAR * 2.0 / (side * FINER) as f32;
+    let of_latent = |latent: [i32; 4]| {
+        let fine = FINER as i32;
+        let within = move |i: i32| [i / (fine * fine), i / fine % fine, i % fine];
+        let voxel = move |i: i32| {
+            let within = within(i);
+            [0, fine * latent[1] + within[0], fine * latent[2] + within[1], fine * latent[3] + within[2]]
+        };
+        (0..fine.pow(3)).map(voxel)
+    };
+    let known = |voxel: [i32; 4]| {
+        let place = [voxel[1], voxel[2], voxel[3]].map(|x| x as f32 * scale - 1.0);
+        let distance = surface.signed_within(place, bound);
+        (distance.abs() < bound).then_some((voxel, distance / bound))
+    };
+    let near = voxels_near(mesh, side);
+    let mut found: Vec<([i32; 4], f32)> =
+        near.into_par_iter().flat_map_iter(|latent| of_latent(latent).filter_map(known)).collect();
+    found.par_sort_unstable_by_key(|(voxel, _)| *voxel);
+    Ok(found.into_iter().unzip())
 }
 
 /// Whether a fine voxel of a latent one is nearer to a triangle than the bound.

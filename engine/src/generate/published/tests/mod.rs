@@ -9,7 +9,7 @@ use super::config::PublishedConfig;
 use super::dense_vae::DenseDecoder;
 use super::dinov2::Dinov2;
 use super::dit::{Condition, Dit, Over};
-use super::sparse_vae::{DISTANCES, SparseDecoder};
+use super::sparse_vae::{DISTANCES, SparseDecoder, SparseEncoder};
 use super::weights::Wanted;
 use oracle::{Kind, Mat, Oracle, Sparse, rows};
 use rand::{RngExt, SeedableRng};
@@ -65,7 +65,8 @@ macro_rules! at_places {
 at_places! {
     the_transformer_of_structure_is_that_of_its_formulas the_sparse_transformer_of_version_1_1_is_that_of_its_formulas
     the_sparse_transformer_of_version_1_0_is_that_of_its_formulas the_decoder_of_structure_is_that_of_its_formulas
-    the_decoder_of_details_is_that_of_its_formulas_across_pieces the_image_encoder_is_that_of_its_formulas
+    the_decoder_of_details_is_that_of_its_formulas_across_pieces the_encoder_of_details_is_that_of_its_formulas
+    the_image_encoder_is_that_of_its_formulas
 }
 
 fn on_the_host() -> Arc<dyn Place> {
@@ -241,6 +242,24 @@ fn the_decoder_of_details_is_that_of_its_formulas_across_pieces(place: &Arc<dyn 
         expected[voxel * DISTANCES + at] = value;
     }
     assert_close(&found, expected, "distances");
+}
+
+fn the_encoder_of_details_is_that_of_its_formulas(place: &Arc<dyn Place>) {
+    let seed = test_seed();
+    let (files, mut rng) = (Files::new(Version::V11, seed, place), Pcg64::seed_from_u64(seed));
+    let (encoder, mut wanted) = SparseEncoder::new(&files.config().sparse_vae_512.params);
+    files.load("model_sparse_512", &mut wanted);
+    // Windows are 64 voxels wide: on both sides of where they meet, in part full.
+    let near: Vec<[i32; 4]> =
+        voxels(&mut rng, 20, 0.02).into_iter().map(|c| [0, c[1] + 54, c[2] + 20, c[3] + 22]).collect();
+    let x: Vec<f32> = near.iter().map(|_| rng.random_range(-1.0..1.0)).collect();
+    let places: Vec<[i32; 3]> = near.iter().map(|c| [c[1], c[2], c[3]]).collect();
+    let (latent, found) = encoder.encode(&wanted.parameters, near, x.clone()).expect("numbers");
+    let oracle = Oracle::new(files.made.tensors("model_sparse_512"));
+    let (expected_voxels, expected) = oracle.sparse_encoder(&rows(&x, 1), &places, DETAIL_HEADS);
+    let latent: Vec<[i32; 3]> = latent.iter().map(|c| [c[1], c[2], c[3]]).collect();
+    assert_eq!(latent, expected_voxels, "the voxels that hold some of the fine ones, in order");
+    assert_close(&found, expected.into_iter().flatten(), "numbers");
 }
 
 fn the_image_encoder_is_that_of_its_formulas(place: &Arc<dyn Place>) {

@@ -224,10 +224,10 @@ impl Oracle {
         sites.iter().map(row).collect()
     }
 
-    /// In 32 groups over all rows.
+    /// In 32 groups over all rows, or one for each column.
     fn group_norm(&self, name: &str, x: &Mat) -> Mat {
         let columns = x[0].len();
-        let width = columns / 32;
+        let width = (columns / 32).max(1);
         let mut out = x.clone();
         for first in (0..columns).step_by(width) {
             let all: Vec<f64> = x.iter().flat_map(|row| row[first..first + width].to_vec()).collect();
@@ -412,13 +412,10 @@ impl Oracle {
         gated(&x, &h, 5)
     }
 
-    /// Distances of fine voxels, which are listed with them.
-    pub fn sparse_decoder(&self, x: &Mat, voxels: &[[i32; 3]], heads: usize) -> (Vec<[i32; 3]>, Vec<f64>) {
-        let width = self.tensors["vae.decoder.input_layer.bias"].0[0];
-        let placed: Mat = voxels.iter().map(|p| waves(p.map(f64::from), width)).collect();
-        let mut h = sum(&self.linear("vae.decoder.input_layer", x), &placed);
+    /// Blocks of windows of 8³ voxels, every second one shifted by half.
+    fn window_blocks(&self, name: &str, mut h: Mat, voxels: &[[i32; 3]], heads: usize) -> Mat {
         for i in 0.. {
-            let name = format!("vae.decoder.blocks.{i}");
+            let name = format!("{name}.blocks.{i}");
             if !self.has(&format!("{name}.attn.to_out.bias")) {
                 break;
             }
@@ -430,6 +427,47 @@ impl Oracle {
             h = sum(&h, &seen);
             h = sum(&h, &self.mlp(&format!("{name}.mlp.mlp"), &layer_norm(&h, 1e-6)));
         }
+        h
+    }
+
+    /// Latent voxels and the means of their numbers, of fine voxels with their distances.
+    pub fn sparse_encoder(&self, x: &Mat, voxels: &[[i32; 3]], heads: usize) -> (Vec<[i32; 3]>, Mat) {
+        let mut h = self.linear("vae.encoder.input_layer1", x);
+        let mut voxels = voxels.to_vec();
+        for level in 0..3 {
+            let name = format!("vae.encoder.downsample.{level}");
+            let mut means: Vec<[i32; 3]> = voxels.iter().map(|p| p.map(|x| x / 2)).collect();
+            means.sort_unstable();
+            means.dedup();
+            let mean = |x: &Mat| -> Mat {
+                let one = |mean: &[i32; 3]| {
+                    let own: Vec<&Vec<f64>> =
+                        x.iter().zip(&voxels).filter(|(_, p)| p.map(|x| x / 2) == *mean).map(|(x, _)| x).collect();
+                    (0..x[0].len()).map(|c| own.iter().map(|row| row[c]).sum::<f64>() / own.len() as f64).collect()
+                };
+                means.iter().map(one).collect()
+            };
+            let normed = mean(&map(&self.group_norm(&format!("{name}.act_layers.0"), &h), silu));
+            let normed = self.sparse_conv(&format!("{name}.out_layers.0.conv"), &means, &normed);
+            let normed = map(&self.group_norm(&format!("{name}.out_layers.1"), &normed), silu);
+            let normed = self.sparse_conv(&format!("{name}.out_layers.3.conv"), &means, &normed);
+            let skipped = self.sparse_conv(&format!("{name}.skip_connection.conv"), &means, &mean(&h));
+            h = sum(&normed, &skipped);
+            voxels = means;
+        }
+        let h = self.linear("vae.encoder.input_layer", &h);
+        let placed: Mat = voxels.iter().map(|p| waves(p.map(f64::from), h[0].len())).collect();
+        let h = self.window_blocks("vae.encoder", sum(&h, &placed), &voxels, heads);
+        let out = self.linear("vae.encoder.out_layer", &layer_norm(&h, 1e-6));
+        (voxels, part(&out, 0, 2))
+    }
+
+    /// Distances of fine voxels, which are listed with them.
+    pub fn sparse_decoder(&self, x: &Mat, voxels: &[[i32; 3]], heads: usize) -> (Vec<[i32; 3]>, Vec<f64>) {
+        let width = self.tensors["vae.decoder.input_layer.bias"].0[0];
+        let placed: Mat = voxels.iter().map(|p| waves(p.map(f64::from), width)).collect();
+        let mut h = sum(&self.linear("vae.decoder.input_layer", x), &placed);
+        h = self.window_blocks("vae.decoder", h, voxels, heads);
         let mut voxels = voxels.to_vec();
         for level in 0..3 {
             let name = format!("vae.decoder.upsample.{level}");

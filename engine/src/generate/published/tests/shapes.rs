@@ -4,7 +4,7 @@ use super::super::config::Scheduler;
 use super::super::picture::Prepared;
 use super::super::sampler::times;
 use super::super::sparse_vae::DISTANCES;
-use super::super::surface::{Surface, centred, voxels_near};
+use super::super::surface::{Surface, centred, distances_near, voxels_near};
 use crate::generate::measure::is_one_closed_part;
 use std::path::Path;
 use tessera_datasets::image::Image8;
@@ -136,4 +136,24 @@ fn voxels_near_a_mesh_are_those_with_a_place_near_it() {
         }
     }
     assert!(voxels_near(&Mesh::default(), side).is_empty(), "nothing is near nothing");
+}
+
+#[test]
+fn distances_near_a_mesh_are_signed_and_in_units_of_four_voxels() {
+    let (voxels, distances) = ball(8, 20.0);
+    let mesh = Surface::new(&voxels, &distances, 8).mesh(0.0, 0.0);
+    let (near, found) = distances_near(&mesh, 8).expect("a surface");
+    assert!(near.is_sorted(), "voxels in order");
+    let exact = |voxel: &[i32; 4]| {
+        let place = [voxel[1], voxel[2], voxel[3]].map(|x| x as f32 * 2.0 / 63.0 - 1.0);
+        (place.iter().map(|x| x * x).sum::<f32>().sqrt() - 20.0 / 32.0) / (4.0 * 2.0 / 64.0)
+    };
+    for (voxel, distance) in near.iter().zip(&found) {
+        // The mesh is less than 0.003 away from the ball, as above.
+        assert!((distance - exact(voxel)).abs() < 0.024, "{voxel:?}: {distance} and not {}", exact(voxel));
+        assert!(distance.abs() < 1.0, "{voxel:?} is far");
+    }
+    let all = (0..64i32.pow(3)).map(|i| [0, i / 4096, i / 64 % 64, i % 64]);
+    let expected = all.filter(|voxel| exact(voxel).abs() < 0.97).count();
+    assert!(near.len() >= expected, "{} voxels, and at least {expected} are near", near.len());
 }

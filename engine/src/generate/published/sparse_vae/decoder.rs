@@ -3,33 +3,20 @@
 //! Each latent voxel becomes 8³ distances; nothing is left out. Convolutions reach less than three latent voxels far, so the grid is decoded piece by
 //! piece, each with as many voxels around it, to the same numbers as all at once.
 
-use super::super::model::{Conv, Linear, Maker, Mlp, Window, waves_of_place};
-use super::super::tape::{Numbers, Parameters, Tape};
-use super::config::{FINER, SparseVae};
-use super::layers::{Norm, SelfAttention, alone, by_rows};
-use super::weights::Wanted;
+use super::super::super::model::{Conv, Linear, Maker, Window, waves_of_place};
+use super::super::super::tape::{Numbers, Parameters, Tape};
+use super::super::config::{FINER, SparseVae};
+use super::super::layers::alone;
+use super::super::weights::Wanted;
+use super::{DISTANCES, FEWER, SparseEncoder, WINDOW, WindowBlock};
 use crate::Result;
 use std::sync::Arc;
 use tessera_kernels::dense::Activation;
 use tessera_kernels::sparse_conv::{CHILDREN, Sites};
 
-/// Added to variances of rows, and of groups of the encoder.
-const EPSILON: f32 = 1e-6;
-const GROUP_EPSILON: f32 = 1e-5;
-/// Voxels a side of a window.
-const WINDOW: usize = 8;
-/// Channels become fewer by these factors from level to level.
-const FEWER: [usize; 4] = [1, 4, 8, 16];
 /// Latent voxels a side of a piece, and around it.
 const PIECE: i32 = 16;
 const AROUND: i32 = 3;
-/// Distances of a latent voxel.
-pub const DISTANCES: usize = FINER * FINER * FINER;
-
-struct WindowBlock {
-    attention: SelfAttention,
-    mlp: Mlp,
-}
 
 /// A convolution, voxels of half the size, and another convolution.
 struct Subdivide([Conv; 2]);
@@ -44,33 +31,11 @@ pub struct SparseDecoder {
     output: Linear,
 }
 
-impl WindowBlock {
-    fn new(maker: &mut Maker<'_>, width: usize, heads: usize) -> Self {
-        let attention = SelfAttention::new(&mut maker.part("attn"), ["to_qkv", "to_out"], width, heads, false);
-        Self { attention, mlp: Mlp::new(&mut maker.part("mlp"), width) }
-    }
-
-    fn run(&self, parameters: &Parameters, x: Numbers, width: usize, window: &Window) -> Result<Numbers> {
-        let x = alone(parameters, x, width, |tape, x| {
-            let h = tape.layer_norm(x, EPSILON);
-            let h = tape.gather(h, &window.order);
-            let h = self.attention.run(tape, h, &window.pattern);
-            let h = tape.gather(h, &window.back);
-            tape.add(x, h)
-        })?;
-        by_rows(parameters, x, width, |tape, x| {
-            let h = tape.layer_norm(x, EPSILON);
-            let h = self.mlp.run(tape, h);
-            tape.add(x, h)
-        })
-    }
-}
-
 impl SparseDecoder {
     /// With what its file must hold.
-    pub(super) fn new(config: &SparseVae) -> (Self, Wanted) {
+    pub fn new(config: &SparseVae) -> (Self, Wanted) {
         let mut wanted = Wanted { prefix: "vae.", ..Wanted::default() };
-        declare_encoder(config, &mut wanted.unread);
+        SparseEncoder::declared(config, &mut wanted.unread);
         let maker = &mut Maker { parameters: &mut wanted.parameters, rng: None, prefix: "decoder.".to_owned() };
         let (latent, width) = (config.embed_dim, config.model_channels_decoder);
         let input = Linear::new(maker, "input_layer", [latent, width]);
@@ -186,24 +151,4 @@ fn convolved(
     })?;
     *columns = out.len() / sites.len().max(1);
     Ok(out)
-}
-
-/// The encoder's tensors, of which nothing is needed to make shapes.
-fn declare_encoder(config: &SparseVae, unread: &mut Parameters) {
-    let maker = &mut Maker { parameters: unread, rng: None, prefix: "encoder.".to_owned() };
-    let width = config.model_channels_encoder;
-    Linear::new(maker, "input_layer1", [1, width / 16]);
-    for (i, [inputs, outputs]) in [[16, 8], [8, 4], [4, 1]].map(|by| by.map(|by| width / by)).into_iter().enumerate() {
-        let maker = &mut maker.part(&format!("downsample.{i}"));
-        Norm::new(maker, "act_layers.0", inputs, GROUP_EPSILON);
-        Conv::of_neighbours(maker, "out_layers.0.conv", [inputs, outputs]);
-        Norm::new(maker, "out_layers.1", outputs, GROUP_EPSILON);
-        Conv::of_neighbours(maker, "out_layers.3.conv", [outputs; 2]);
-        Conv::of_points(maker, "skip_connection.conv", [inputs, outputs]);
-    }
-    Linear::new(maker, "input_layer", [width; 2]);
-    for i in 0..config.num_blocks_encoder {
-        WindowBlock::new(&mut maker.part(&format!("blocks.{i}")), width, config.num_heads_encoder);
-    }
-    Linear::new(maker, "out_layer", [width, 2 * config.embed_dim]);
 }
