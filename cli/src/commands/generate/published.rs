@@ -188,7 +188,7 @@ pub fn check(args: &GenerateCheck, console: &Console) -> Result<()> {
         bytes(in_memory)
     ));
     if let Some((back, report)) = &back {
-        console.result(&facts_of(back, report))?;
+        console.result(facts_of(back, report))?;
     }
     Ok(())
 }

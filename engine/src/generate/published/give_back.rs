@@ -43,7 +43,7 @@ impl Published {
         let (voxels, distances) = distances_near(&given, side)?;
         let count = voxels.len();
         let plan = memory::encoder(encoded.parameters.count(), count, details.vae.model_channels_encoder);
-        plan.check(place.memory()?, REMEDY)?.into_iter().for_each(|warning| warn(warning));
+        plan.check(place.memory()?, REMEDY)?.into_iter().for_each(warn);
         encoded.load(details.file, place)?;
         let (latent, means) = encoder.encode(&encoded.parameters, voxels, distances)?;
         drop(encoded);
