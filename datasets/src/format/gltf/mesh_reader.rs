@@ -5,7 +5,7 @@
 use super::accessor::{RowReader, Rows};
 use super::document::{Document, at};
 use super::json::Primitive;
-use super::placement::{Placed, placed};
+use super::placement::{Placed, Scales, shown};
 use super::uri::{self, Location};
 use super::{Extras, json};
 use crate::camera::Similarity;
@@ -32,7 +32,7 @@ const PIECE: usize = 1 << 16;
 /// When the file is missing or damaged, or shows neither.
 pub(in crate::format) fn read_mesh(path: &Path) -> Result<ReadMesh> {
     let document = Document::open(path)?;
-    let places = placed(&document)?;
+    let places = shown(&document, &Scales::new())?;
     read_placed(&document, &places)
 }
 

@@ -20,20 +20,24 @@ pub(super) struct Placed<'a> {
 pub(super) type Scales = BTreeMap<u32, [f64; 3]>;
 
 /// All meshes of the scene that the file shows first. A file without scenes shows all its nodes, and one without nodes
-/// all its meshes. What is scaled to nothing is not shown, as glTF allows: so animations hide meshes.
+/// all its meshes.
 ///
 /// # Errors
 /// When nodes refer to nodes that are missing, have several parents, or are their own ancestors, or a transformation
 /// is not finite.
 pub(super) fn placed(document: &Document) -> Result<Vec<Placed<'_>>> {
-    placed_at(document, &Scales::new())
+    found(document, None)
 }
 
-/// As [`placed`], with other scales.
+/// As [`placed`], with other scales, and without what is scaled to nothing, as glTF allows: so animations hide meshes.
 ///
 /// # Errors
 /// As [`placed`].
-pub(super) fn placed_at<'a>(document: &'a Document, scales: &Scales) -> Result<Vec<Placed<'a>>> {
+pub(super) fn shown<'a>(document: &'a Document, scales: &Scales) -> Result<Vec<Placed<'a>>> {
+    found(document, Some(scales))
+}
+
+fn found<'a>(document: &'a Document, scales: Option<&Scales>) -> Result<Vec<Placed<'a>>> {
     let root = &document.root;
     if root.nodes.is_empty() {
         let meshes = 0..u32::try_from(root.meshes.len()).unwrap_or(u32::MAX);
@@ -55,8 +59,8 @@ pub(super) fn placed_at<'a>(document: &'a Document, scales: &Scales) -> Result<V
         if std::mem::replace(&mut seen[index as usize], true) {
             return Err(document.bad(format!("has a node {index} that is in several places of its tree")));
         }
-        let scale = scales.get(&index).copied().or(node.scale).unwrap_or([1.0; 3]);
-        if node.matrix.is_none() && scale == [0.0; 3] {
+        let scale = scales.and_then(|scales| scales.get(&index).copied()).or(node.scale).unwrap_or([1.0; 3]);
+        if scales.is_some() && node.matrix.is_none() && scale == [0.0; 3] {
             continue;
         }
         let scene_from_mesh = scene_from_parent * local(node, scale);

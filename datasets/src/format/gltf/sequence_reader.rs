@@ -4,7 +4,7 @@ use super::accessor::{RowReader, Rows};
 use super::document::{Document, at};
 use super::json::Channel;
 use super::mesh_reader::read_placed;
-use super::placement::{Scales, placed_at};
+use super::placement::{Scales, shown};
 use crate::format::ReadMesh;
 use crate::{DataError, Result};
 use serde::Deserialize;
@@ -106,7 +106,7 @@ impl Animated {
         let document = self.document.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = self.seconds[moment];
         let scales: Scales = self.tracks.iter().map(|track| (track.node, track.at(seconds))).collect();
-        let places = placed_at(&document, &scales)?;
+        let places = shown(&document, &scales)?;
         // Files of others may show nothing for a while.
         if places.is_empty() { Ok(ReadMesh::default()) } else { read_placed(&document, &places) }
     }
