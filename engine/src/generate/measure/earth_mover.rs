@@ -8,7 +8,7 @@ use super::cloud::{Cloud, LANES};
 use tessera_kernels::dispatch;
 use tessera_kernels::simd::Lanes;
 
-/// The most by which the distance is too long, as a share of it.
+/// The most by which the distance is too long, as a share of it; of clouds that are nearly the same, a hundred-thousandth of the longest distance instead.
 pub const ACCURACY: f32 = 0.01;
 /// By how much ε shrinks from auction to auction.
 const SHRINK: f32 = 5.0;
