@@ -19,6 +19,9 @@ const SIZE: [usize; 2] = [800, 500];
 /// Where the panel begins.
 const PANEL_LEFT: usize = SIZE[0] - 316;
 
+/// Rows at the bottom that may show messages and the bar of moving scenes, which is there before its scene.
+const BOTTOM: usize = 60;
+
 /// Ends the program when the test does.
 struct Running(Child);
 
@@ -61,21 +64,23 @@ impl Screen {
         [0, 1, 2].map(|channel| self.0[3 * (y * SIZE[0] + x) + channel])
     }
 
-    /// Pixels left of the panel that are like this.
-    fn count(&self, is: impl Fn([u8; 3]) -> bool) -> usize {
-        (0..SIZE[1]).flat_map(|y| (0..PANEL_LEFT).map(move |x| (x, y))).filter(|&(x, y)| is(self.at(x, y))).count()
+    /// The places of the scene: left of the panel, above the bar.
+    fn places() -> impl Iterator<Item = (usize, usize)> {
+        (0..SIZE[1] - BOTTOM).flat_map(|y| (0..PANEL_LEFT).map(move |x| (x, y)))
     }
-}
 
-impl Screen {
-    /// Pixels left of the panel that are visibly others than on another screen, but for the corner with messages.
+    /// Pixels of the scene that are like this.
+    fn count(&self, is: impl Fn([u8; 3]) -> bool) -> usize {
+        Self::places().filter(|&(x, y)| is(self.at(x, y))).count()
+    }
+
+    /// Pixels of the scene that are visibly others than on another screen.
     fn differs_from(&self, other: &Self) -> usize {
-        let places = (0..SIZE[1] - 60).flat_map(|y| (0..PANEL_LEFT).map(move |x| (x, y)));
         let is_other = |&(x, y): &(usize, usize)| {
             let (a, b) = (self.at(x, y), other.at(x, y));
             (0..3).any(|k| a[k].abs_diff(b[k]) > 12)
         };
-        places.filter(is_other).count()
+        Self::places().filter(is_other).count()
     }
 }
 
