@@ -249,12 +249,8 @@ impl Trainer {
                 if stop.load(Ordering::Relaxed) {
                     return checkpoint(self);
                 }
-                let loss = match stage {
-                    Stage::Autoencoder => self.step_autoencoder(data),
-                    Stage::StructureAutoencoder => self.step_structure_autoencoder(data),
-                    Stage::Structure => self.step_structure(data, &known.latents),
-                    Stage::Details => self.step_details(data, &known),
-                }?;
+                // On a thread of the pool: from others each of hundreds of short parallel loops would wait to be woken.
+                let loss = rayon::scope(|_| self.step_of(stage, data, &known))?;
                 if !loss.is_finite() {
                     let name = stage.name();
                     return Err(Error::Diverged(format!("training of the {name} diverged; lower its rate with --set")));
@@ -285,6 +281,16 @@ impl Trainer {
     fn rng(&self, stage: Stage) -> Pcg64 {
         let mixed = (self.done(stage) * Stage::COUNT as u64 + stage as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Pcg64::seed_from_u64(self.config.seed ^ mixed)
+    }
+
+    /// The next step of a stage, and its loss.
+    fn step_of(&mut self, stage: Stage, data: &[Sample], known: &Known) -> Result<f64> {
+        match stage {
+            Stage::Autoencoder => self.step_autoencoder(data),
+            Stage::StructureAutoencoder => self.step_structure_autoencoder(data),
+            Stage::Structure => self.step_structure(data, &known.latents),
+            Stage::Details => self.step_details(data, known),
+        }
     }
 
     fn step_autoencoder(&mut self, data: &[Sample]) -> Result<f64> {

@@ -60,7 +60,7 @@ pub fn product(a: Matrix<'_>, b: Matrix<'_>, inner: usize, columns: usize, out: 
             let count = COLUMNS.min(columns - begin);
             for (k, row) in packed.chunks_exact_mut(COLUMNS).enumerate() {
                 if b.strides[1] == 1 {
-                    row[..count].copy_from_slice(&b.values[(first + k) * b.strides[0] + begin..][..count]);
+                    copy::<COLUMNS>(&b.values[(first + k) * b.strides[0] + begin..][..count], row);
                 } else {
                     row.iter_mut().take(count).enumerate().for_each(|(j, x)| *x = b.at(first + k, begin + j));
                 }
@@ -68,22 +68,39 @@ pub fn product(a: Matrix<'_>, b: Matrix<'_>, inner: usize, columns: usize, out: 
         });
         let packed = &*packed;
         out.par_chunks_mut(TASK * columns).enumerate().for_each_init(Vec::new, |rows, (task, out)| {
-            pack_rows(a, [task * TASK, first], [out.len() / columns, depth], rows);
+            let rows = pack_rows(a, [task * TASK, first], [out.len() / columns, depth], rows);
             tiles(rows, packed, depth, columns, out);
         });
     }
 }
 
-/// Groups of six rows, column by column; zeros where there are fewer.
-fn pack_rows(a: Matrix<'_>, [row, first]: [usize; 2], [count, depth]: [usize; 2], out: &mut Vec<f32>) {
-    out.clear();
-    out.resize(count.next_multiple_of(ROWS) * depth, 0.0);
+/// Copies numbers to the front of `out`: all of them at once where there are as many as usual.
+#[inline(always)]
+fn copy<const USUAL: usize>(values: &[f32], out: &mut [f32]) {
+    match <&[f32; USUAL]>::try_from(values) {
+        Ok(values) => out[..USUAL].copy_from_slice(values),
+        Err(_) => out[..values.len()].copy_from_slice(values),
+    }
+}
+
+/// Groups of six rows, column by column; any numbers where there are fewer. The buffer is used again and again.
+fn pack_rows<'o>(
+    a: Matrix<'_>,
+    [row, first]: [usize; 2],
+    [count, depth]: [usize; 2],
+    buffer: &'o mut Vec<f32>,
+) -> &'o [f32] {
+    let length = count.next_multiple_of(ROWS) * depth;
+    if buffer.len() < length {
+        buffer.resize(length, 0.0);
+    }
+    let out = &mut buffer[..length];
     for (group, out) in out.chunks_exact_mut(ROWS * depth).enumerate() {
         let rows = ROWS.min(count - group * ROWS);
         let begin = row + group * ROWS;
         if a.strides[0] == 1 {
             for (k, out) in out.chunks_exact_mut(ROWS).enumerate() {
-                out[..rows].copy_from_slice(&a.values[(first + k) * a.strides[1] + begin..][..rows]);
+                copy::<ROWS>(&a.values[(first + k) * a.strides[1] + begin..][..rows], out);
             }
         } else {
             for r in 0..rows {
@@ -93,6 +110,7 @@ fn pack_rows(a: Matrix<'_>, [row, first]: [usize; 2], [count, depth]: [usize; 2]
             }
         }
     }
+    out
 }
 
 #[inline(always)]

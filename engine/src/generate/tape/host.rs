@@ -16,10 +16,14 @@ use tessera_kernels::sparse_conv::{
     mean_of_children_backward,
 };
 
-/// Rows of a task.
+/// Rows of a task that copies rows.
 const ROWS: usize = 256;
+/// Rows of a task that computes rows from rows.
+const TASK: usize = 64;
 /// So that the widest layers of published models need little memory.
 const ROWS_AT_A_TIME: usize = 4096;
+/// Columns of a task that sums over rows.
+const COLUMNS: usize = 32;
 /// Lengths are divided by at least this.
 pub(super) const SHORTEST: f32 = 1e-12;
 
@@ -55,6 +59,32 @@ impl Samples {
     fn of(&self, row: usize) -> usize {
         self.of_rows[row] as usize
     }
+
+    /// The columns of a matrix of so many numbers that has a row for each of these.
+    fn columns(&self, numbers: usize) -> usize {
+        (numbers / self.of_rows.len().max(1)).max(1)
+    }
+
+    /// Sums over the rows of each sample, `[samples, columns]`: `add_row` adds what a row has in some columns. Tasks share columns and not
+    /// rows, so that sums have one order.
+    fn sums(&self, columns: usize, add_row: impl Fn(usize, Range<usize>, &mut [f32]) + Sync) -> Vec<f32> {
+        let firsts: Vec<usize> = (0..columns).step_by(COLUMNS).collect();
+        let part = |first: &usize| {
+            let range = *first..columns.min(first + COLUMNS);
+            let mut sums = vec![0.0; self.count * range.len()];
+            for row in 0..self.of_rows.len() {
+                let own = &mut sums[self.of(row) * range.len()..][..range.len()];
+                add_row(row, range.clone(), own);
+            }
+            sums
+        };
+        let parts: Vec<Vec<f32>> = firsts.par_iter().map(part).collect();
+        let mut sums = vec![0.0; self.count * columns];
+        for (first, part) in firsts.iter().zip(&parts) {
+            put(&mut sums, columns, *first, part, columns.min(first + COLUMNS) - first);
+        }
+        sums
+    }
 }
 
 impl Place for Host {
@@ -84,7 +114,12 @@ impl Place for Host {
         [rows, inner, columns]: [usize; 3],
         bias: Option<&Numbers>,
     ) -> Result<Numbers> {
-        let mut out = bias.map_or_else(|| vec![0.0; rows * columns], |bias| bias.host().repeat(rows));
+        let mut out = vec![0.0; rows * columns];
+        if let Some(bias) = bias {
+            out.par_chunks_mut(columns * ROWS).for_each(|out| {
+                out.chunks_exact_mut(columns).for_each(|row| row.copy_from_slice(bias.host()));
+            });
+        }
         let [a, b] = matrices.map(|matrix| {
             let own = Matrix::new(matrix.numbers.host(), matrix.columns);
             if matrix.turned { own.turned() } else { own }
@@ -97,8 +132,8 @@ impl Place for Host {
         Ok(match by {
             None => column_sums(values.host(), columns),
             Some(by) => {
-                let products: Vec<f32> = values.host().iter().zip(by.host().iter()).map(|(d, x)| d * x).collect();
-                column_sums(&products, columns)
+                let products = values.host().par_iter().zip(by.host().par_iter()).map(|(d, x)| d * x);
+                column_sums(&products.collect::<Vec<f32>>(), columns)
             }
         }
         .into())
@@ -184,14 +219,12 @@ impl Place for Host {
     }
 
     fn scale_columns(&self, x: &Numbers, w: &Numbers, b: Option<&Numbers>) -> Result<Numbers> {
-        let (mut out, w) = (x.host().to_vec(), w.host());
-        out.par_chunks_exact_mut(w.len()).for_each(|row| {
-            row.iter_mut().zip(w.iter()).for_each(|(x, w)| *x *= w);
-            if let Some(b) = b {
-                row.iter_mut().zip(b.host().iter()).for_each(|(x, b)| *x += b);
-            }
-        });
-        Ok(out.into())
+        let (w, b) = (w.host(), b.map(Numbers::host));
+        let scaled = |_, out: &mut [f32], x: &[f32]| match b {
+            None => (0..w.len()).for_each(|c| out[c] = x[c] * w[c]),
+            Some(b) => (0..w.len()).for_each(|c| out[c] = x[c] * w[c] + b[c]),
+        };
+        Ok(each_row(x.host(), w.len(), scaled).into())
     }
 
     fn take_columns(&self, part: Part<'_>, columns: usize) -> Result<Numbers> {
@@ -201,46 +234,42 @@ impl Place for Host {
     }
 
     fn modulate(&self, x: &Numbers, by: Part<'_>, samples: &Samples) -> Result<Numbers> {
-        let mut out = x.host().to_vec();
-        let columns = out.len() / samples.of_rows.len().max(1);
-        out.par_chunks_exact_mut(columns.max(1)).enumerate().for_each(|(i, out)| {
+        let columns = samples.columns(x.len());
+        let modulated = |i, out: &mut [f32], x: &[f32]| {
             let (shift, scale) = by.row(samples.of(i))[..2 * columns].split_at(columns);
             for c in 0..columns {
-                out[c] = out[c] * (1.0 + scale[c]) + shift[c];
+                out[c] = x[c] * (1.0 + scale[c]) + shift[c];
             }
-        });
-        Ok(out.into())
+        };
+        Ok(each_row(x.host(), columns, modulated).into())
     }
 
     fn modulate_backward(&self, x: &Numbers, by: Part<'_>, samples: &Samples, by_out: Numbers) -> Result<[Numbers; 2]> {
-        let (mut by_x, mut by_by) = (by_out.into_host(), vec![0.0; by.numbers.len()]);
-        let columns = (by_x.len() / samples.of_rows.len().max(1)).max(1);
-        for (i, (d, x)) in by_x.chunks_exact(columns).zip(x.host().chunks_exact(columns)).enumerate() {
-            let own = &mut by_by[samples.of(i) * by.width + by.first..][..2 * columns];
-            let (shift, scale) = own.split_at_mut(columns);
-            for c in 0..columns {
-                shift[c] += d[c];
-                scale[c] += d[c] * x[c];
-            }
+        let (x, d, columns) = (x.host(), by_out.host(), samples.columns(x.len()));
+        let shifts = samples.sums(columns, |i, range, sums| add(sums, &d[i * columns..][range]));
+        let scales = samples.sums(columns, |i, range, sums| {
+            add_products(sums, &d[i * columns..][range.clone()], &x[i * columns..][range]);
+        });
+        let mut by_by = vec![0.0; by.numbers.len()];
+        for (sums, first) in [(shifts, by.first), (scales, by.first + columns)] {
+            put(&mut by_by, by.width, first, &sums, columns);
         }
-        by_x.par_chunks_exact_mut(columns).enumerate().for_each(|(i, row)| {
+        let by_x = each_row(d, columns, |i, out, d| {
             let scale = &by.row(samples.of(i))[columns..][..columns];
-            row.iter_mut().zip(scale).for_each(|(d, scale)| *d *= 1.0 + scale);
+            (0..columns).for_each(|c| out[c] = d[c] * (1.0 + scale[c]));
         });
         Ok([by_x.into(), by_by.into()])
     }
 
     fn add_gated(&self, x: &Numbers, h: &Numbers, by: Part<'_>, samples: &Samples) -> Result<Numbers> {
-        let mut out = x.host().to_vec();
-        let columns = (out.len() / samples.of_rows.len().max(1)).max(1);
-        let rows = out.par_chunks_exact_mut(columns).zip(h.host().par_chunks_exact(columns));
-        rows.enumerate().for_each(|(i, (out, h))| {
-            let gate = &by.row(samples.of(i))[..columns];
+        let (h, columns) = (h.host(), samples.columns(x.len()));
+        let added = |i, out: &mut [f32], x: &[f32]| {
+            let (gate, h) = (&by.row(samples.of(i))[..columns], &h[i * columns..][..columns]);
             for c in 0..columns {
-                out[c] += gate[c] * h[c];
+                out[c] = x[c] + gate[c] * h[c];
             }
-        });
-        Ok(out.into())
+        };
+        Ok(each_row(x.host(), columns, added).into())
     }
 
     fn add_gated_backward(
@@ -250,27 +279,26 @@ impl Place for Host {
         samples: &Samples,
         by_out: &Numbers,
     ) -> Result<[Numbers; 2]> {
-        let (mut by_h, mut by_by) = (by_out.host().to_vec(), vec![0.0; by.numbers.len()]);
-        let columns = (by_h.len() / samples.of_rows.len().max(1)).max(1);
-        for (i, (d, h)) in by_h.chunks_exact(columns).zip(h.host().chunks_exact(columns)).enumerate() {
-            let own = &mut by_by[samples.of(i) * by.width + by.first..][..columns];
-            own.iter_mut().zip(d.iter().zip(h)).for_each(|(own, (d, h))| *own += d * h);
-        }
-        by_h.par_chunks_exact_mut(columns).enumerate().for_each(|(i, row)| {
+        let (h, d, columns) = (h.host(), by_out.host(), samples.columns(by_out.len()));
+        let gates = samples.sums(columns, |i, range, sums| {
+            add_products(sums, &d[i * columns..][range.clone()], &h[i * columns..][range]);
+        });
+        let mut by_by = vec![0.0; by.numbers.len()];
+        put(&mut by_by, by.width, by.first, &gates, columns);
+        let by_h = each_row(d, columns, |i, out, d| {
             let gate = &by.row(samples.of(i))[..columns];
-            row.iter_mut().zip(gate).for_each(|(d, gate)| *d *= gate);
+            (0..columns).for_each(|c| out[c] = d[c] * gate[c]);
         });
         Ok([by_h.into(), by_by.into()])
     }
 
     fn scale_rows(&self, x: &Numbers, by: Part<'_>) -> Result<Numbers> {
-        let mut out = x.host().to_vec();
-        let columns = (out.len() / (by.numbers.len() / by.width).max(1)).max(1);
-        out.par_chunks_exact_mut(columns).enumerate().for_each(|(i, row)| {
+        let columns = (x.len() / (by.numbers.len() / by.width).max(1)).max(1);
+        let scaled = |i, out: &mut [f32], x: &[f32]| {
             let by = by.row(i)[0];
-            row.iter_mut().for_each(|x| *x *= by);
-        });
-        Ok(out.into())
+            out.iter_mut().zip(x).for_each(|(out, x)| *out = x * by);
+        };
+        Ok(each_row(x.host(), columns, scaled).into())
     }
 
     fn scale_rows_backward(&self, x: &Numbers, by: Part<'_>, by_out: Numbers) -> Result<[Numbers; 2]> {
@@ -406,17 +434,44 @@ fn of_group(rows: Range<usize>, first: usize, [columns, width]: [usize; 2]) -> i
     rows.flat_map(move |row| row * columns + first..row * columns + first + width)
 }
 
+/// A row of numbers from each row of `x`: tasks fill what `each` gets with the row's number and numbers.
+fn each_row(x: &[f32], columns: usize, each: impl Fn(usize, &mut [f32], &[f32]) + Sync) -> Vec<f32> {
+    let mut out = vec![0.0; x.len()];
+    let tasks = out.par_chunks_mut(TASK * columns).zip(x.par_chunks(TASK * columns));
+    tasks.enumerate().for_each(|(task, (out, x))| {
+        for (i, (out, x)) in out.chunks_exact_mut(columns).zip(x.chunks_exact(columns)).enumerate() {
+            each(task * TASK + i, out, x);
+        }
+    });
+    out
+}
+
+fn add(sums: &mut [f32], values: &[f32]) {
+    sums.iter_mut().zip(values).for_each(|(sum, x)| *sum += x);
+}
+
+fn add_products(sums: &mut [f32], a: &[f32], b: &[f32]) {
+    sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+}
+
+/// Writes rows of `columns` numbers into rows of `width`, from column `first` on.
+fn put(out: &mut [f32], width: usize, first: usize, values: &[f32], columns: usize) {
+    for (out, row) in out.chunks_exact_mut(width).zip(values.chunks_exact(columns)) {
+        out[first..first + columns].copy_from_slice(row);
+    }
+}
+
 /// The sum of each column.
 fn column_sums(values: &[f32], columns: usize) -> Vec<f32> {
     let part = |values: &[f32]| {
         let mut sums = vec![0.0f32; columns];
         for row in values.chunks_exact(columns) {
-            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+            add(&mut sums, row);
         }
         sums
     };
     let parts: Vec<Vec<f32>> = values.par_chunks(CHUNK.next_multiple_of(columns)).map(part).collect();
     let mut sums = vec![0.0; columns];
-    parts.iter().for_each(|part| sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x));
+    parts.iter().for_each(|part| add(&mut sums, part));
     sums
 }

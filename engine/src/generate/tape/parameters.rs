@@ -177,15 +177,17 @@ impl Parameters {
         longest: f32,
     ) -> f32 {
         const SETTINGS: AdamSettings = AdamSettings { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 };
-        let squares = gradients.iter().flatten().map(|g| g.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>());
-        let length = squares.sum::<f64>().sqrt() as f32;
+        let square = |gradient: &Option<Vec<f32>>| gradient.iter().flatten().map(|x| f64::from(*x).powi(2)).sum();
+        let squares: Vec<f64> = gradients.par_iter().map(square).collect();
+        let length = squares.iter().sum::<f64>().sqrt() as f32;
         let factor = (longest / length).min(1.0);
-        for ((entry, gradient), moments) in self.entries.iter_mut().zip(gradients).zip(moments) {
-            let Some(gradient) = gradient else { continue };
+        let tensors = self.entries.par_iter_mut().zip(gradients).zip(moments);
+        tensors.for_each(|((entry, gradient), moments)| {
+            let Some(gradient) = gradient else { return };
             let scaled: Vec<f32> = gradient.iter().map(|x| factor * x).collect();
             let values: &mut Vec<f32> = Arc::make_mut(&mut entry.values);
             adam::step(values, &scaled, moments, &SETTINGS, rate, step);
-        }
+        });
         length
     }
 
