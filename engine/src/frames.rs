@@ -18,7 +18,7 @@ use tessera_datasets::image::{FramePixels, ImageCache, Prefetcher};
 use tessera_kernels::camera_projection::View;
 
 /// How many frames ahead of the current one are being decoded.
-const LOOKAHEAD: usize = 6;
+pub const LOOKAHEAD: usize = 6;
 
 /// Frames of a capture in scene coordinates, with their pixels behind the cache.
 #[derive(Debug)]
@@ -101,20 +101,34 @@ pub struct Split {
     pub image_cache_mb: usize,
 }
 
+impl Split {
+    /// An empty cache for photos that are read so.
+    pub fn cache(&self, capture: &Capture) -> Arc<ImageCache> {
+        let max_side = (self.resolution > 0).then_some(self.resolution);
+        Arc::new(ImageCache::new(capture.files.clone(), self.image_cache_mb << 20, max_side))
+    }
+}
+
 impl FrameSet {
     /// The photos to train on and those that are held out, behind one cache.
     ///
     /// # Errors
     /// When none are left to train on.
     pub fn split(capture: &Capture, split: &Split) -> crate::Result<(Self, Self)> {
-        let (train, test) = capture.split_indices((split.test_every > 0).then_some(split.test_every));
+        Self::split_behind(&split.cache(capture), capture, split.test_every)
+    }
+
+    /// As [`FrameSet::split`], behind a cache that others may look at photos through as well.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn split_behind(cache: &Arc<ImageCache>, capture: &Capture, test_every: usize) -> crate::Result<(Self, Self)> {
+        let (train, test) = capture.split_indices((test_every > 0).then_some(test_every));
         if train.is_empty() {
             let message = "no photos are left to train on; lower --test-every or give the capture more photos";
             return Err(crate::Error::setting(message));
         }
-        let max_side = (split.resolution > 0).then_some(split.resolution);
-        let cache = Arc::new(ImageCache::new(capture.files.clone(), split.image_cache_mb << 20, max_side));
-        Ok((Self::new(capture, &train, &cache, 1), Self::new(capture, &test, &cache, 1)))
+        Ok((Self::new(capture, &train, cache, 1), Self::new(capture, &test, cache, 1)))
     }
 
     /// The frames of `capture` with the given indices, each at most as large as the cache's limit. `threads` (at least
@@ -148,6 +162,11 @@ impl FrameSet {
     pub fn subset(&self, capture: &Capture, indices: &[usize]) -> Self {
         let of_capture: Vec<usize> = indices.iter().map(|&i| self.frames[i].index).collect();
         Self::new(capture, &of_capture, &self.cache, 1)
+    }
+
+    /// Bytes of pixels that the cache holds at the moment, of these frames and of others.
+    pub fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
     }
 
     /// Number of frames.

@@ -72,7 +72,7 @@ fn table(plan: &Plan, config: &BlocksConfig, estimate: &Estimate) -> Table {
             number_of(block.held_out.len()),
             number_of(block.points),
             number_of(config.splats.max_splats),
-            bytes(estimate.memory_of(plan, number)),
+            bytes(estimate.memory.total()),
             bytes(estimate.block_disk),
             estimate.block_seconds.map_or_else(|| "?".to_owned(), duration),
         ]);

@@ -47,6 +47,9 @@ crate::config! {
         sync_every: u64 = 1,
         /// Weight of the difference to what the average decoder makes, with momentum.
         consistency: f32 = 50.0,
+        /// Share of the steps in which that weight rises to what it is: before a decoder knows much, an average of what it was only holds
+        /// it back.
+        consistency_rise: f64 = 0.8,
         /// How much weaker than the best, in dB of PSNR, a block is whose loss counts 1.39 times, with momentum.
         weight_scale: f64 = 10.0,
         /// The most anchors of a block.
@@ -166,6 +169,17 @@ impl AnchorsConfig {
         }
     }
 
+    /// The weight of the difference to what the average decoder makes, after `done` steps of a block; 0 where there is no average.
+    ///
+    /// It rises as in Tarvainen and Valpola, "Mean teachers are better role models", 2017: `exp(-5 (1 - x)²)`.
+    pub(super) fn consistency_at(&self, done: u64) -> f32 {
+        if self.sharing != Sharing::Momentum {
+            return 0.0;
+        }
+        let share = done as f64 / (self.consistency_rise * self.steps as f64).max(1.0);
+        self.consistency * (-5.0 * (1.0 - share).max(0.0).powi(2)).exp() as f32
+    }
+
     /// Checks what a type cannot say.
     ///
     /// # Errors
@@ -192,7 +206,7 @@ impl AnchorsConfig {
         require(self.sh_degree <= 3, "sh_degree must be 0, 1, 2 or 3")?;
         require((0.0..=1.0).contains(&self.ssim_weight), "ssim_weight must lie between 0 and 1")?;
         require(self.refine_every > 0, "refine_every must be at least 1")?;
-        let shares = [self.grow_from, self.grow_until];
+        let shares = [self.grow_from, self.grow_until, self.consistency_rise];
         require(shares.iter().all(|share| (0.0..=1.0).contains(share)), "shares of the steps must lie between 0 and 1")
     }
 }

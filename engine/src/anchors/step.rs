@@ -246,10 +246,10 @@ impl AnchorTraining {
         let made = bench.student.gaussians();
         let mut loss = f64::from(weight * values.loss);
         loss += add_volumes(made, weight * config.volume_weight, &mut bench.of_gaussians);
-        if config.sharing == Sharing::Momentum && config.consistency > 0.0 {
+        let pull = weight * config.consistency_at(block.steps);
+        if pull > 0.0 {
             let keep = Keep::Slots(&made.kept);
             let wanted = bench.teacher.forward(&student.teacher, &block.model.anchors(), &chosen, gaze, keep);
-            let pull = weight * config.consistency;
             loss += f64::from(pull) * consistency(made, wanted, pull, &mut bench.of_gaussians);
         }
         let half = 0.5 * frame.view.width.max(frame.view.height) as f32;

@@ -120,14 +120,6 @@ impl Estimate {
         Ok(Self { memory, block_disk, disk, pace, block_seconds, seconds })
     }
 
-    /// Bytes of memory for a block: of fewer photos than in the block that needs most, fewer are kept.
-    pub fn memory_of(&self, plan: &Plan, block: usize) -> u64 {
-        let most = plan.blocks.iter().map(|block| block.photos.len()).max().unwrap_or(1) as f64;
-        let share = plan.blocks[block].photos.len() as f64 / most;
-        let photos = self.memory.items.iter().filter(|item| item.name == "photos").map(|item| item.bytes).sum::<u64>();
-        self.memory.total() - photos + (photos as f64 * share) as u64
-    }
-
     /// Compares what is needed with what is free on the disk of `folder`, which need not be there yet.
     ///
     /// # Errors

@@ -13,6 +13,7 @@
 //! Blocks on the ground, cameras that are chosen by what they see, and cutting to cells are common to the literature: Lin et al.,
 //! "VastGaussian", 2024; Liu et al., "CityGaussian", 2024; Fan et al., "Momentum-GS", 2025.
 
+mod ahead;
 mod block;
 mod borders;
 mod cells;

@@ -3,6 +3,7 @@
 //!
 //! What a block becomes depends on the plan, the settings and the comparison alone, not on who trains it or in which order.
 
+use super::ahead::{Next, shared_photos, train_before};
 use super::block::{BlockMethod, BlockTraining, Goal, SCENE_FILE, compared_photos};
 use super::config::BlocksConfig;
 use super::estimate::Estimate;
@@ -20,11 +21,12 @@ use crate::splats::{SplatTraining, SplatsConfig};
 use crate::train::{self, Event, Existing, Outcome, RunFolder, RunOptions};
 use crate::{Error, Result};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tessera_datasets::capture::Capture;
 use tessera_datasets::format::open_splats;
-use tessera_datasets::image::save_png;
+use tessera_datasets::image::{ImageCache, save_png};
 use tessera_kernels::device::Device;
 
 /// The name of the method in `config.toml`.
@@ -109,7 +111,8 @@ impl<'a> BlocksRun<'a> {
         let ledger = Ledger::new(output, plan.blocks.len());
         let relay = Relay::new(job.config.splats.steps * plan.blocks.len() as u64);
         let sky = job.config.splats.sky.then(|| Sky::of(job.capture, plan));
-        Crew { job, plan, sky, ledger, relay }
+        let photos = shared_photos(job.capture, plan, &job.config.splats);
+        Crew { job, plan, sky, ledger, relay, photos }
     }
 
     /// What is done.
@@ -164,6 +167,8 @@ struct Crew<'a> {
     sky: Option<Sky>,
     ledger: Ledger,
     relay: Relay,
+    /// Through which all blocks look at them.
+    photos: Arc<ImageCache>,
 }
 
 impl Crew<'_> {
@@ -206,12 +211,12 @@ impl Crew<'_> {
                 return Ok(None);
             }
             let mut is_idle = true;
-            for &block in &open {
+            for (at, &block) in open.iter().enumerate() {
                 let Some(folder) = try_open_block(&self.ledger.folder(block))? else { continue };
                 // Another process may have done it since the records were read.
                 let Some(work) = task(block, &self.ledger.record(block)?) else { continue };
                 (is_idle, waiting_since) = (false, None);
-                let stopped = self.train((block, &folder), work, events, stop)?;
+                let stopped = self.train((block, &folder), work, &open[at + 1..], events, stop)?;
                 if stopped.is_some() {
                     return Ok(stopped);
                 }
@@ -251,19 +256,22 @@ impl Crew<'_> {
         share_out(&weights, config.compared_after(), config.splats.steps)
     }
 
-    /// Trains a block to a goal, of `steps` steps in all. The steps done by all when it was asked to stop, if it was.
+    /// Trains a block to a goal, of `steps` steps in all; one of those that `follow` is probably next. The steps done by all when it
+    /// was asked to stop, if it was.
     fn train(
         &mut self,
         (block, folder): (usize, &RunFolder),
         (goal, steps): (Goal, u64),
+        follow: &[usize],
         events: &mut dyn FnMut(Event),
         stop: &AtomicBool,
     ) -> Result<Option<u64>> {
         self.ledger.sign(block)?;
         let part = self.plan.part(self.job.capture, block)?;
         let config = SplatsConfig { steps, ..self.job.config.splats.clone() };
-        let shell = self.sky.as_ref().map(|sky| sky.shell);
-        let mut inner: Box<dyn BlockMethod> = Box::new(SplatTraining::beneath(shell, self.job.device, &part, &config)?);
+        let surroundings = (self.sky.as_ref().map(|sky| sky.shell), &self.photos);
+        let training = SplatTraining::of_part(&part, surroundings, self.job.device, &config)?;
+        let mut inner: Box<dyn BlockMethod> = Box::new(training);
         let mut training = BlockTraining {
             inner: inner.as_mut(),
             goal,
@@ -274,9 +282,17 @@ impl Crew<'_> {
             sample: compared_photos(&part, config.resolution),
         };
         self.relay.begin(&self.ledger, block, self.plan.blocks[block].photos.len())?;
-        let relay = &mut self.relay;
-        let outcome =
-            train::run(&mut training, self.job.options, folder, &mut |event| relay.pass(event, events), stop)?;
+        let (relay, job, plan) = (&mut self.relay, self.job, self.plan);
+        let (ledger, photos) = (&self.ledger, &self.photos);
+        let next = || {
+            let block = follow.iter().copied().find(|block| !RunFolder::is_in_use(ledger.folder(*block)))?;
+            let (capture, folder) = (job.capture, ledger.folder(block));
+            Some(Next { capture, plan, block, config: config.clone(), folder, photos })
+        };
+        let mut listen = |event| relay.pass(event, events);
+        let outcome = train_before(next, &mut listen, stop, |events| {
+            train::run(&mut training, job.options, folder, events, stop)
+        })?;
         let record = self.ledger.record(block)?;
         let record = match (outcome, goal) {
             (Outcome::Interrupted { step }, _) => return Ok(Some(self.relay.in_all(step))),

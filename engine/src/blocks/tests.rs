@@ -35,7 +35,7 @@ pub(crate) fn terrain() -> Capture {
     Capture::open(FOLDER.path().join("terrain")).expect("the made capture")
 }
 
-fn config(blocks: usize) -> BlocksConfig {
+pub(super) fn config(blocks: usize) -> BlocksConfig {
     BlocksConfig {
         division: Division { blocks, ..Division::default() },
         splats: SplatsConfig {

@@ -17,7 +17,7 @@ crate::config! {
         /// Start of all random numbers: the same seed gives the same bits.
         seed: u64 = 1,
         /// Training steps of the autoencoder of details.
-        autoencoder_steps: u64 = 400,
+        autoencoder_steps: u64 = 1000,
         /// Training steps of the autoencoder of structure.
         structure_autoencoder_steps: u64 = 2000,
         /// Training steps of the transformer of structure.

@@ -12,15 +12,26 @@ use crate::{Error, Result};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use tessera_datasets::scene::Mesh;
 
-/// What the metadata calls the kind of file.
-const KIND: &str = "tessera generator 2";
+/// The only entry of the metadata, of which several have no order: the kind of file.
+const KIND: &str = "tessera generator 3";
 /// The largest file that is read.
 const MOST_BYTES: u64 = 4 << 30;
+
+/// What a file says beside its tensors.
+#[derive(Debug, Serialize, Deserialize)]
+struct Description {
+    /// As TOML.
+    settings: String,
+    classes: Vec<String>,
+    /// That each stage has done.
+    steps: [u64; Stage::COUNT],
+}
 
 /// How shapes are made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -231,15 +242,15 @@ impl Trainer {
                 }
             }
         }
-        let steps: Vec<String> = Stage::ALL.iter().map(|stage| self.done(*stage).to_string()).collect();
-        let metadata = HashMap::from([
-            ("kind".to_owned(), KIND.to_owned()),
-            ("settings".to_owned(), self.config.to_toml()),
-            ("classes".to_owned(), serde_json::json!(self.classes).to_string()),
-            ("steps".to_owned(), steps.join(" ")),
-        ]);
-        let bytes = safetensors::serialize(tensors, Some(metadata))
-            .map_err(|e| Error::file(path, format!("cannot be written ({e})"), "report this"))?;
+        let description = Description {
+            settings: self.config.to_toml(),
+            classes: self.classes.clone(),
+            steps: Stage::ALL.map(|stage| self.done(stage)),
+        };
+        let failed = |e: String| Error::file(path, format!("cannot be written ({e})"), "report this");
+        let text = serde_json::to_string(&description).map_err(|e| failed(e.to_string()))?;
+        let metadata = HashMap::from([(KIND.to_owned(), text)]);
+        let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| failed(e.to_string()))?;
         crate::train::write_whole(path, &bytes)
     }
 
@@ -257,15 +268,13 @@ impl Trainer {
         let not_ours = |reason: String| Error::file(path, reason, remedy);
         let damaged = |e: safetensors::SafeTensorError| not_ours(format!("is no model, or damaged ({e})"));
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        let text = |name: &str| metadata.get(name).map_or("", String::as_str);
-        if text("kind") != KIND {
+        let Some(text) = header.metadata().as_ref().and_then(|metadata| metadata.get(KIND)) else {
             return Err(not_ours("is no model of this version of tessera".to_owned()));
-        }
-        let config = GenerateConfig::from_toml(text("settings"), "the model's settings")
+        };
+        let Description { settings, classes, steps } =
+            serde_json::from_str(text).map_err(|e| not_ours(format!("does not say what it is ({e})")))?;
+        let config = GenerateConfig::from_toml(&settings, "the model's settings")
             .map_err(|e| not_ours(format!("has settings that cannot be used: {e}")))?;
-        let classes: Vec<String> =
-            serde_json::from_str(text("classes")).map_err(|_| not_ours("names no classes".to_owned()))?;
         let mut tensors = all_tensors(&safetensors::SafeTensors::deserialize(&bytes).map_err(damaged)?, path)?;
         drop(bytes);
         if config.least_weights() > weights_of(&tensors) {
@@ -273,9 +282,7 @@ impl Trainer {
         }
         let mut own =
             Self::new(&config, &classes).map_err(|e| not_ours(format!("has settings that cannot be used: {e}")))?;
-        for (stage, step) in Stage::ALL.into_iter().zip(text("steps").split(' ')) {
-            own.learned[stage as usize].step = step.parse().map_err(|_| not_ours("names no steps".to_owned()))?;
-        }
+        own.learned.iter_mut().zip(steps).for_each(|(learned, step)| learned.step = step);
         own.structure_scale = scale_of("structure_scale", config.structure_latent, &mut tensors, path)?;
         own.scale = scale_of("scale", config.latent, &mut tensors, path)?;
         own.take(&tensors, path)?;

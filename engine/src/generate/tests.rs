@@ -145,6 +145,8 @@ fn a_training_that_was_stopped_anywhere_ends_in_the_same_bits() {
         let paths = ["whole", "second"].map(|name| folder.path().join(name));
         whole.write(&paths[0], true).expect("writable");
         second.write(&paths[1], true).expect("writable");
+        let bytes = paths.each_ref().map(|path| std::fs::read(path).expect("readable"));
+        assert!(bytes[0] == bytes[1], "stopped after {stop_after}: another file");
         let [a, b] = paths.map(|path| Generator::read(&path).expect("a model"));
         let making = Making { steps: 2, ..Making::default() };
         let shapes = [&a, &b].map(|generator| generator.make(Some(2), 0, &making).expect("a shape").coarse);
@@ -210,7 +212,7 @@ fn files_with_other_tensors_are_refused_by_name() {
     };
     let message = replaced("details.out_layer.bias", "details.out_layer.bios");
     assert!(message.contains("details.out_layer.bias") && message.contains("details.out_layer.bios"), "{message}");
-    let message = replaced("tessera generator 2", "another generator 7");
+    let message = replaced("tessera generator 3", "another generator 7");
     assert!(message.contains("no model of this version"), "{message}");
     std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("writable");
     let message = Trainer::read(&path).expect_err("not a model").to_string();

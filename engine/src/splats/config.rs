@@ -2,6 +2,7 @@
 
 use super::appearance::AppearanceModel;
 use super::init::InitSource;
+use crate::frames::Split;
 use serde::{Deserialize, Serialize};
 use tessera_kernels::splat::cuda::Precision;
 
@@ -154,6 +155,12 @@ pub fn preset(name: &str) -> crate::Result<&'static str> {
 }
 
 impl SplatsConfig {
+    /// Which photos are for training, and how they are read.
+    pub fn split(&self) -> Split {
+        let Self { test_every, resolution, image_cache_mb, .. } = *self;
+        Split { test_every, resolution, image_cache_mb }
+    }
+
     /// Steps between changes of the number of splats, never so many that growth comes in a few large leaps.
     pub fn refine_interval(&self) -> u64 {
         self.refine_every.min((self.steps / 20).max(1))

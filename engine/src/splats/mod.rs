@@ -22,7 +22,7 @@ pub use config::{FarPlace, MaskUse, OnOom, SplatsConfig, preset};
 
 use crate::config::Config;
 use crate::evaluate::{EvalReport, evaluate_frames};
-use crate::frames::{FrameSet, Sampler, SamplerState, Split};
+use crate::frames::{FrameSet, Sampler, SamplerState};
 use crate::target::with_masks;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
 use crate::{Error, Result};
@@ -37,10 +37,11 @@ use machine::{Machine, State};
 use model::SplatModel;
 use pose_refinement::{PoseRefinement, PoseRefinementSettings};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tessera_datasets::camera::{Pose, Similarity};
 use tessera_datasets::capture::Capture;
 use tessera_datasets::format::write_splats;
-use tessera_datasets::image::Image8;
+use tessera_datasets::image::{Image8, ImageCache};
 pub use tessera_datasets::scene::NEAR;
 use tessera_datasets::scene::SplatCloud;
 use tessera_kernels::device::Device;
@@ -81,14 +82,15 @@ impl SplatTraining {
     /// # Errors
     /// Also when the device has too little memory or fails.
     pub fn on(device: Option<&Device>, capture: &Capture, config: &SplatsConfig) -> Result<Self> {
-        Self::beneath(config.sky.then(|| Shell::of(capture)), device, capture, config)
+        let (sky, photos) = (config.sky.then(|| Shell::of(capture)), config.split().cache(capture));
+        Self::of_part(capture, (sky, &photos), device, config)
     }
 
-    /// As [`SplatTraining::on`], beneath a sky that is that of a larger capture.
-    pub(crate) fn beneath(
-        sky: Option<Shell>,
-        device: Option<&Device>,
+    /// As [`SplatTraining::on`], of a part of a capture: the sky is that of the whole, and photos are looked at through its cache.
+    pub(crate) fn of_part(
         capture: &Capture,
+        (sky, photos): (Option<Shell>, &Arc<ImageCache>),
+        device: Option<&Device>,
         config: &SplatsConfig,
     ) -> Result<Self> {
         config.check()?;
@@ -98,12 +100,7 @@ impl SplatTraining {
             return Err(Error::setting(message));
         }
         let capture = &*with_masks(capture, config.masks);
-        let split = Split {
-            test_every: config.test_every,
-            resolution: config.resolution,
-            image_cache_mb: config.image_cache_mb,
-        };
-        let (frames, held_out) = FrameSet::split(capture, &split)?;
+        let (frames, held_out) = FrameSet::split_behind(photos, capture, config.test_every)?;
         let settings = InitSettings {
             source: config.init,
             max_splats: config.max_splats,
@@ -218,7 +215,8 @@ impl Method for SplatTraining {
         let n = self.config.max_splats.max(self.machine.count());
         let pixels = self.frames.views().map(|v| v.width * v.height).max().unwrap_or(0);
         let photos: usize = self.frames.views().map(|v| 3 * v.width * v.height).sum();
-        let cache = photos.min(self.config.image_cache_mb << 20);
+        // A cache that parts of a capture share holds photos of others already.
+        let cache = photos.max(self.frames.cached_bytes()).min(self.config.image_cache_mb << 20);
         let photos = format!("{} photos, 8 bits a channel", self.frames.len());
         let mut plan = self.machine.memory_plan(n, pixels).with("photos", cache as u64, photos);
         let appearance = Appearance::bytes(self.config.appearance, self.frames.len());

@@ -205,6 +205,12 @@ impl RunFolder {
         CheckpointStore::new(path.as_ref().join(CHECKPOINTS)).newest_step()
     }
 
+    /// Whether another program, or this one, is writing the run in the folder `path` at the moment.
+    pub(crate) fn is_in_use(path: impl AsRef<Path>) -> bool {
+        let lock = File::open(path.as_ref().join(LOCK));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     pub(crate) fn write_config(&self, method: &str, capture: &Path, skip_bad: bool, settings: &str) -> Result<()> {
         RunConfig::write(&self.path.join(CONFIG), method, capture, skip_bad, settings)
     }

@@ -47,7 +47,7 @@ pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> 
     }
     let run = Run::of(path)?;
     if let Some(sequence) = sequences::find(path, run.as_ref())? {
-        return of_sequence(sequence, name, args, console);
+        return of_sequence(sequence, &photos_of(run.as_ref()), name, args, console);
     }
     if args.fps.is_some() {
         bail!("{}: holds no meshes of several moments, and --fps is for these", path.display());
@@ -68,8 +68,9 @@ pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> 
         Contents::Mesh | Contents::Points => {
             let read = format::read_mesh(&file)?;
             read.warnings.iter().for_each(|warning| console.warn(format_args!("{}: {warning}", file.display())));
-            let up = up_of_mesh(&read.mesh, &file);
-            of_mesh(read.mesh, name, up, args)
+            let photos = photos_of(run.as_ref());
+            let up = if photos.is_empty() { up_of_mesh(&read.mesh, &file) } else { common_up(&photos) };
+            of_mesh(read.mesh, photos, name, up, args)
         }
     }
 }
@@ -82,8 +83,7 @@ fn of_scene(scene: Scene, name: String, up: Option<[f64; 3]>, args: &Arguments, 
         let camera_from_world = camera_from_scene(&stored_from_world, &camera.camera_from_world);
         PathCamera { camera_from_world, ..camera }
     };
-    let capture = scene.run.as_ref().and_then(|run| run.open_capture().ok());
-    let mut photos = capture.map_or_else(Vec::new, photos);
+    let mut photos = photos_of(scene.run.as_ref());
     for photo in &mut photos {
         photo.camera_from_world = camera_from_scene(&stored_from_world, &photo.camera_from_world);
     }
@@ -151,7 +151,13 @@ fn of_moving(path: &Path, run: Option<Run>, name: String, args: &Arguments, cons
 }
 
 /// Meshes of several moments: only some are read here, to find a first view.
-fn of_sequence(sequence: MeshSequence, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
+fn of_sequence(
+    sequence: MeshSequence,
+    photos: &[Photo],
+    name: String,
+    args: &Arguments,
+    console: &Console,
+) -> Result<Opened> {
     let sequence = match args.fps {
         Some(rate) => sequence.at_rate(rate),
         None => sequence,
@@ -163,7 +169,7 @@ fn of_sequence(sequence: MeshSequence, name: String, args: &Arguments, console: 
     let (count, rate) = (sequence.len(), sequence.timeline().frame_rate);
     console.note(format_args!("{count} meshes, {rate:.4} a second"));
     let places = sequence.places()?;
-    let up = [0.0, 1.0, 0.0];
+    let up = if photos.is_empty() { [0.0, 1.0, 0.0] } else { common_up(photos) };
     let first = first_look(args, up, |count| orbit_of_points(&places, up, count as usize, args.size))?;
     let background = args.background.unwrap_or(DEFAULT_BACKGROUND);
     let mut opened = opened(name, Shown::default(), background, &first, up);
@@ -188,10 +194,16 @@ fn with_vertical_fov([width, height]: [u32; 2], fov: f64) -> Camera {
     Camera::from_horizontal_fov(width, height, 2.0 * across.atan())
 }
 
-fn of_mesh(mesh: Mesh, name: String, up: [f64; 3], args: &Arguments) -> Result<Opened> {
+/// The photos that a run was trained on, where they still are.
+fn photos_of(run: Option<&Run>) -> Vec<Photo> {
+    let capture = run.and_then(|run| run.open_capture().ok());
+    capture.map_or_else(Vec::new, photos)
+}
+
+fn of_mesh(mesh: Mesh, photos: Vec<Photo>, name: String, up: [f64; 3], args: &Arguments) -> Result<Opened> {
     let first = first_look(args, up, |count| orbit_of_points(&mesh.positions, up, count as usize, args.size))?;
     let background = args.background.unwrap_or(DEFAULT_BACKGROUND);
-    let shown = Shown { mesh: Some(mesh), ..Shown::default() };
+    let shown = Shown { mesh: Some(mesh), photos, ..Shown::default() };
     Ok(opened(name, shown, background, &first, up))
 }
 

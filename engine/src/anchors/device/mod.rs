@@ -13,9 +13,9 @@
 mod block;
 mod step;
 
+use super::Block;
 use super::config::AnchorsConfig;
 use super::model::AnchorModel;
-use super::{Block, Sharing};
 use crate::splats::appearance::Appearance;
 use crate::train::{MemoryPlan, in_units};
 use crate::{Error, Result};

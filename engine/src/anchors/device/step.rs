@@ -4,7 +4,7 @@ use super::super::config::{AnchorsConfig, Rates};
 use super::super::decoder::Student;
 use super::super::sight::sight;
 use super::super::{Block, render_settings};
-use super::{DeviceAnchors, Sharing};
+use super::DeviceAnchors;
 use crate::Result;
 use crate::frames::TrainingFrame;
 use crate::splats::machine::comparison::{fit, photo_of};
@@ -32,8 +32,8 @@ impl DeviceAnchors {
         decoder: &mut Vec<f32>,
     ) -> Result<(f64, LossValues)> {
         let (view, settings) = (&frame.view, render_settings(config.background));
-        let is_taught = config.sharing == Sharing::Momentum && config.consistency > 0.0;
-        self.decoding.send(&student.parameters, is_taught.then_some(&student.teacher))?;
+        let consistency = weight * config.consistency_at(block.steps);
+        self.decoding.send(&student.parameters, (consistency > 0.0).then_some(&student.teacher))?;
         self.photos.put(&self.stream, &photo_of(frame, config.background))?;
         let there = &mut self.blocks[index];
         there.take_over(&self.stream, block)?;
@@ -44,7 +44,6 @@ impl DeviceAnchors {
         let gradient = RenderingGradient { rgb: &self.v_rgb, alpha: None, depth: None, score: None };
         let (splats, of_splats) = (self.decoding.splats(), &mut self.of_splats);
         self.rasterizer.backward(&splats, view, &settings, &gradient, of_splats)?;
-        let consistency = if is_taught { weight * config.consistency } else { 0.0 };
         let pull = Pull { volume: weight * config.volume_weight, consistency };
         let there = &mut self.blocks[index];
         self.decoding.differentiate(there.anchors(), of_splats, pull, &mut self.of_anchors)?;

@@ -50,7 +50,7 @@ impl CheckpointStore {
 
     /// Writes the checkpoint of `step` and removes those that it makes superfluous.
     pub(crate) fn write(&self, writer: CheckpointWriter<'_>, method: &str, step: u64, seconds: f64) -> Result<PathBuf> {
-        let path = self.folder.join(format!("step-{step:06}.safetensors"));
+        let path = self.path_of(step);
         writer.write(&path, method, step, seconds)?;
         self.prune(step)?;
         Ok(path)
@@ -61,7 +61,12 @@ impl CheckpointStore {
     /// # Errors
     /// When there is none, or it is damaged.
     pub(crate) fn at(&self, step: u64) -> Result<CheckpointReader> {
-        CheckpointReader::open(self.folder.join(format!("step-{step:06}.safetensors")))
+        CheckpointReader::open(self.path_of(step))
+    }
+
+    /// Where the checkpoint after so many steps is, if there is one.
+    pub(crate) fn path_of(&self, step: u64) -> PathBuf {
+        self.folder.join(format!("step-{step:06}.safetensors"))
     }
 
     /// The newest checkpoint that is whole, if there is any, and a warning for each newer one that is damaged.
