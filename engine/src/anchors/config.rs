@@ -6,6 +6,9 @@ use crate::splats::appearance::AppearanceModel;
 use serde::{Deserialize, Serialize};
 use tessera_kernels::anchor_decoder::AnchorDecoder;
 
+/// Steps of the decoder for which the published weight of consistency is meant: 60,000 of each of eight blocks.
+const PUBLISHED_STEPS: f64 = 480_000.0;
+
 /// What blocks have in common while they are trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,11 +48,9 @@ crate::config! {
         /// Rounds of steps after which blocks that take them at the same time bring their networks together: after each by the mean of the
         /// gradients, after several by the mean of the networks, which are trained apart in between.
         sync_every: u64 = 1,
-        /// Weight of the difference to what the average decoder makes, with momentum.
+        /// Weight of the difference to what the average decoder makes, with momentum, when the network takes 480,000 steps or more; with fewer
+        /// steps it is smaller in proportion.
         consistency: f32 = 50.0,
-        /// Share of the steps in which that weight rises to what it is: before a decoder knows much, an average of what it was only holds
-        /// it back.
-        consistency_rise: f64 = 0.8,
         /// How much weaker than the best, in dB of PSNR, a block is whose loss counts 1.39 times, with momentum.
         weight_scale: f64 = 10.0,
         /// The most anchors of a block.
@@ -169,15 +170,13 @@ impl AnchorsConfig {
         }
     }
 
-    /// The weight of the difference to what the average decoder makes, after `done` steps of a block; 0 where there is no average.
+    /// The weight of the difference to what the average decoder makes, in a run in which a decoder takes so many steps; 0 where there is
+    /// no average.
     ///
-    /// It rises as in Tarvainen and Valpola, "Mean teachers are better role models", 2017: `exp(-5 (1 - x)²)`.
-    pub(super) fn consistency_at(&self, done: u64) -> f32 {
-        if self.sharing != Sharing::Momentum {
-            return 0.0;
-        }
-        let share = done as f64 / (self.consistency_rise * self.steps as f64).max(1.0);
-        self.consistency * (-5.0 * (1.0 - share).max(0.0).powi(2)).exp() as f32
+    /// An average that lags behind by a few steps makes all steps shorter: what a long run does not feel would take most of a short one.
+    pub(super) fn consistency_over(&self, steps: u64) -> f32 {
+        let share = (steps as f64 / PUBLISHED_STEPS).min(1.0) as f32;
+        if self.sharing == Sharing::Momentum { share * self.consistency } else { 0.0 }
     }
 
     /// Checks what a type cannot say.
@@ -206,7 +205,7 @@ impl AnchorsConfig {
         require(self.sh_degree <= 3, "sh_degree must be 0, 1, 2 or 3")?;
         require((0.0..=1.0).contains(&self.ssim_weight), "ssim_weight must lie between 0 and 1")?;
         require(self.refine_every > 0, "refine_every must be at least 1")?;
-        let shares = [self.grow_from, self.grow_until, self.consistency_rise];
+        let shares = [self.grow_from, self.grow_until];
         require(shares.iter().all(|share| (0.0..=1.0).contains(share)), "shares of the steps must lie between 0 and 1")
     }
 }

@@ -230,11 +230,12 @@ impl AnchorTraining {
     fn differentiate(&mut self, frame: &TrainingFrame, index: usize, weight: f32) -> Result<(f64, LossValues)> {
         self.ready_device()?;
         let student = self.student_of(index);
+        let pull = weight * self.config.consistency_over(self.deal.rounds());
         let Self { config, bench, blocks, students, machine, .. } = self;
         let (block, student) = (&mut blocks[index], &students[student]);
         if let Some(machine) = machine {
             let decoder = &mut bench.of_anchors.decoder;
-            return machine.differentiate(frame, (index, block), student, (config, weight), decoder);
+            return machine.differentiate(frame, (index, block), student, (config, weight, pull), decoder);
         }
         let chosen = seen(&frame.view, &block.model, None);
         let gaze = Gaze::From(frame.view.position());
@@ -246,7 +247,6 @@ impl AnchorTraining {
         let made = bench.student.gaussians();
         let mut loss = f64::from(weight * values.loss);
         loss += add_volumes(made, weight * config.volume_weight, &mut bench.of_gaussians);
-        let pull = weight * config.consistency_at(block.steps);
         if pull > 0.0 {
             let keep = Keep::Slots(&made.kept);
             let wanted = bench.teacher.forward(&student.teacher, &block.model.anchors(), &chosen, gaze, keep);

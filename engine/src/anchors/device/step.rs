@@ -28,11 +28,10 @@ impl DeviceAnchors {
         frame: &TrainingFrame,
         (index, block): (usize, &mut Block),
         student: &Student,
-        (config, weight): (&AnchorsConfig, f32),
+        (config, weight, consistency): (&AnchorsConfig, f32, f32),
         decoder: &mut Vec<f32>,
     ) -> Result<(f64, LossValues)> {
         let (view, settings) = (&frame.view, render_settings(config.background));
-        let consistency = weight * config.consistency_at(block.steps);
         self.decoding.send(&student.parameters, (consistency > 0.0).then_some(&student.teacher))?;
         self.photos.put(&self.stream, &photo_of(frame, config.background))?;
         let there = &mut self.blocks[index];
