@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 use nalgebra::Vector3;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use tessera_engine::blocks::TILES_FOLDER;
 use tessera_engine::datasets::DataError;
 use tessera_engine::datasets::camera::{Camera, Pose};
 use tessera_engine::datasets::capture::{Capture, Frame};
@@ -61,7 +62,7 @@ pub fn open(path: &Path, args: &Arguments, console: &Console) -> Result<Opened> 
         return of_fitted(&file, run, name, args, console);
     }
     if SplatFormat::of(&file) == Some(SplatFormat::Tiles) {
-        return of_tiles(&file, name, args, console);
+        return of_tiles(&file, run_around(&file)?, name, args, console);
     }
     match Contents::of(&file)? {
         Contents::Splats => of_scene(Scene { cloud: read_whole(&file)?, run }, name, None, args, console),
@@ -98,8 +99,16 @@ fn of_scene(scene: Scene, name: String, up: Option<[f64; 3]>, args: &Arguments, 
     Ok(opened(name, shown, background, &first, up))
 }
 
+/// The run that left these levels of detail, where they still lie in its folder.
+fn run_around(tiles: &Path) -> Result<Option<Run>> {
+    match tiles.parent().filter(|_| tiles.file_name().is_some_and(|name| name == TILES_FOLDER)) {
+        Some(folder) => Run::of(folder),
+        None => Ok(None),
+    }
+}
+
 /// A streamed scene: only its coarsest page is read here, to find a first view.
-fn of_tiles(path: &Path, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
+fn of_tiles(path: &Path, run: Option<Run>, name: String, args: &Arguments, console: &Console) -> Result<Opened> {
     let manifest = open_manifest(path)?;
     let mut files = PageFiles::beside(path);
     let bytes = files.read(&manifest, 0)?;
@@ -108,7 +117,7 @@ fn of_tiles(path: &Path, name: String, args: &Arguments, console: &Console) -> R
         .map_err(|e| DataError::new(path, format!("its first page {e}")).remedy("copy or export the scene again"))?;
     let surroundings = Surroundings::of_splats(&coarse.means).map(|around| around.told(&manifest));
     let up = manifest.up.map(|up| up.map(f64::from));
-    let mut opened = of_scene(Scene { cloud: coarse, run: None }, name, up, args, console)?;
+    let mut opened = of_scene(Scene { cloud: coarse, run }, name, up, args, console)?;
     opened.shown.cloud = None;
     if let (Some(start), None, None) = (manifest.camera, args.camera, &args.cameras) {
         let [eye, target] = [start.position, start.target].map(|point| point.map(f64::from));
