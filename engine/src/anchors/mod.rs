@@ -42,7 +42,8 @@ pub use crew::Ending;
 
 use crate::blocks::weights::Quality;
 use crate::blocks::{
-    BorderReport, Gains, PLAN_FILE, Plan, TILES_FOLDER, Tint, apply, evaluate_borders, merge, tints, write_joined,
+    BorderReport, Gains, Joined, PLAN_FILE, Plan, TILES_FOLDER, Tint, apply, evaluate_borders, merge, tints,
+    write_joined,
 };
 use crate::config::Config;
 use crate::evaluate::{EvalOptions, EvalReport, evaluate_painter};
@@ -559,10 +560,12 @@ impl Method for AnchorTraining {
         self.plan.write(&folder.join(PLAN_FILE))?;
         let tiles = self.config.tiles.then(|| folder.join(TILES_FOLDER));
         let scene = folder.join(SCENE_FILE);
+        let start = self.sky.as_ref().and_then(AnchorSky::start);
+        let to = Joined { plan: &self.plan, start, scene: &scene, tiles: tiles.as_deref() };
         if !self.is_shared() {
-            return write_joined(&self.baked, &self.plan, &scene, tiles.as_deref());
+            return write_joined(&self.baked, to);
         }
-        merge(&self.bake_all()?, &self.tints, &self.plan, &scene, tiles.as_deref())
+        merge(&self.bake_all()?, &self.tints, to)
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {

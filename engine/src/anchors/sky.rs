@@ -8,6 +8,7 @@ use crate::blocks::Plan;
 use crate::blocks::sky::Sky;
 use tessera_datasets::camera::Similarity;
 use tessera_datasets::capture::Capture;
+use tessera_datasets::format::tiles::StartCamera;
 
 /// One in so many anchors may be one of the sky at first.
 const SHARE: usize = 10;
@@ -41,6 +42,11 @@ impl AnchorSky {
         let centre = capture.scene_from_world * nalgebra::Point3::from(centre);
         let distance = (distance * capture.scene_from_world.scaling()) as f32;
         Self { of_blocks, far: FarAway { centre: centre.coords.map(|x| x as f32).into(), distance } }
+    }
+
+    /// Where to begin looking from.
+    pub fn start(&self) -> Option<StartCamera> {
+        self.of_blocks.start
     }
 
     /// The block that a place in the world belongs to if it is part of the sky.

@@ -3,9 +3,10 @@
 use super::block::SCENE_FILE;
 use super::borders::{BorderReport, evaluate_borders};
 use super::ledger::{Finished, Ledger};
-use super::merge::{TILES_FOLDER, merge};
+use super::merge::{Joined, TILES_FOLDER, merge};
 use super::plan::Plan;
 use super::run::BlocksJob;
+use super::sky::Sky;
 use super::tint::{Gains, tints};
 use crate::Result;
 use crate::evaluate::{EvalOptions, EvalReport, evaluate_capture, split_indices};
@@ -32,7 +33,7 @@ pub struct BlocksOutcome {
 pub(super) fn finish(
     job: &BlocksJob<'_>,
     plan: &Plan,
-    ledger: &Ledger,
+    (ledger, sky): (&Ledger, Option<&Sky>),
     folder: &RunFolder,
     events: &mut dyn FnMut(Event),
 ) -> Result<BlocksOutcome> {
@@ -46,7 +47,8 @@ pub(super) fn finish(
         .zip(&finished)
         .map(|(block, Finished { gains, .. })| Gains { photos: &block.photos, gains })
         .collect();
-    let outputs = merge(&blocks, &tints(&gains), plan, &scene, tiles.as_deref())?;
+    let start = sky.and_then(|sky| sky.start);
+    let outputs = merge(&blocks, &tints(&gains), Joined { plan, start, scene: &scene, tiles: tiles.as_deref() })?;
     let steps = finished.iter().map(|block| block.steps).sum();
     let seconds = finished.iter().map(|block| block.seconds).sum();
     let count: u64 = finished.iter().map(|block| block.splats).sum();

@@ -5,6 +5,7 @@ use super::tint::Tint;
 use crate::Result;
 use std::path::{Path, PathBuf};
 use tessera_datasets::format::stream::{CHUNK_SPLATS, SplatHeader, SplatSink};
+use tessera_datasets::format::tiles::StartCamera;
 use tessera_datasets::format::{Existing, WriteOptions, create_splats, open_splats};
 use tessera_datasets::scene::SplatCloud;
 use tessera_kernels::splat::spherical_harmonics::Y0;
@@ -12,20 +13,24 @@ use tessera_kernels::splat::spherical_harmonics::Y0;
 /// The scene in levels of detail, in the run folder.
 pub const TILES_FOLDER: &str = "scene.tiles";
 
+/// Where a joined scene is written, and what its levels of detail say of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Joined<'a> {
+    pub plan: &'a Plan,
+    /// Where to begin looking from, if not from before its middle.
+    pub start: Option<StartCamera>,
+    pub scene: &'a Path,
+    pub tiles: Option<&'a Path>,
+}
+
 /// Joins the splats of all blocks, which have been cut to their cells, in the order of the plan and each in its tint. With `tiles`,
 /// the scene is also written in levels of detail. Returns what was written.
 ///
 /// # Errors
 /// When a block cannot be read or the disk refuses.
-pub(crate) fn merge(
-    blocks: &[PathBuf],
-    tints: &[Tint],
-    plan: &Plan,
-    scene: &Path,
-    tiles: Option<&Path>,
-) -> Result<Vec<PathBuf>> {
+pub(crate) fn merge(blocks: &[PathBuf], tints: &[Tint], to: Joined<'_>) -> Result<Vec<PathBuf>> {
     let header = joined_header(blocks)?;
-    let mut outputs = Outputs::begin(&header, plan, scene, tiles)?;
+    let mut outputs = Outputs::begin(&header, to)?;
     let mut chunk = header.empty_cloud(CHUNK_SPLATS);
     for (block, tint) in blocks.iter().zip(tints) {
         let mut source = open_splats(block)?;
@@ -41,16 +46,11 @@ pub(crate) fn merge(
 ///
 /// # Errors
 /// When there are none or the disk refuses.
-pub(crate) fn write_joined(
-    blocks: &[SplatCloud],
-    plan: &Plan,
-    scene: &Path,
-    tiles: Option<&Path>,
-) -> Result<Vec<PathBuf>> {
+pub(crate) fn write_joined(blocks: &[SplatCloud], to: Joined<'_>) -> Result<Vec<PathBuf>> {
     let first = blocks.first().ok_or_else(no_blocks)?;
     let count = blocks.iter().map(|cloud| cloud.len() as u64).sum();
     let header = SplatHeader { count, ..SplatHeader::of(first) };
-    let mut outputs = Outputs::begin(&header, plan, scene, tiles)?;
+    let mut outputs = Outputs::begin(&header, to)?;
     for cloud in blocks {
         for begin in (0..cloud.len()).step_by(CHUNK_SPLATS) {
             let mut chunk = header.empty_cloud(CHUNK_SPLATS);
@@ -84,8 +84,10 @@ struct Outputs {
 }
 
 impl Outputs {
-    fn begin(header: &SplatHeader, plan: &Plan, scene: &Path, tiles: Option<&Path>) -> Result<Self> {
-        let options = WriteOptions { up: Some(plan.ground.up().map(|v| v as f32)), ..WriteOptions::default() };
+    fn begin(header: &SplatHeader, to: Joined<'_>) -> Result<Self> {
+        let Joined { plan, start, scene, tiles } = to;
+        let up = plan.ground.up().map(|v| v as f32);
+        let options = WriteOptions { up: Some(up), camera: start, ..WriteOptions::default() };
         let paths: Vec<PathBuf> = std::iter::once(scene).chain(tiles).map(Path::to_owned).collect();
         let mut sinks: Vec<Box<dyn SplatSink>> = Vec::new();
         for path in &paths {

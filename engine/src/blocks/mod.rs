@@ -46,7 +46,7 @@ pub use ground::Ground;
 pub use ledger::{BLOCKS_FOLDER, Finished, Ledger, Record};
 pub use map::draw_map;
 pub use merge::TILES_FOLDER;
-pub(crate) use merge::{apply, merge, write_joined};
+pub(crate) use merge::{Joined, apply, merge, write_joined};
 pub use plan::{Block, PLAN_FILE, Plan};
 pub use points::find_points;
 pub use run::{BlocksJob, BlocksRun, MAP_FILE, METHOD};

@@ -136,7 +136,7 @@ impl<'a> BlocksRun<'a> {
         if let Some(step) = crew.train_all(events, stop)? {
             return Ok(BlocksOutcome { outcome: Outcome::Interrupted { step }, borders: None });
         }
-        finish(job, plan, &crew.ledger, folder, events)
+        finish(job, plan, (&crew.ledger, crew.sky.as_ref()), folder, events)
     }
 }
 

@@ -6,7 +6,8 @@ use crate::splats::init::sky::{Shell, directions};
 use nalgebra::Vector3;
 use std::collections::HashMap;
 use tessera_datasets::camera::Similarity;
-use tessera_datasets::capture::Capture;
+use tessera_datasets::capture::{Capture, Point};
+use tessera_datasets::format::tiles::StartCamera;
 use tessera_datasets::scene::Frusta;
 
 /// Directions that are told apart.
@@ -16,6 +17,8 @@ const DIRECTIONS: usize = 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct Sky {
     pub shell: Shell,
+    /// Where to begin looking from: from before the scene one would see the sky from behind.
+    pub start: Option<StartCamera>,
     /// Each direction, and the number of its block.
     owners: Vec<(Vector3<f64>, usize)>,
 }
@@ -41,7 +44,8 @@ impl Sky {
             // Of equals the first.
             (0..photos.len()).rev().max_by_key(seeing).unwrap_or(0)
         };
-        Self { shell, owners: directions(DIRECTIONS).map(|direction| (direction, owner(&direction))).collect() }
+        let owners = directions(DIRECTIONS).map(|direction| (direction, owner(&direction))).collect();
+        Self { shell, start: of_first_photo(capture), owners }
     }
 
     /// The block that a place in the world belongs to if it is part of the sky.
@@ -50,4 +54,19 @@ impl Sky {
         let nearest = self.owners.iter().max_by(|a, b| direction.dot(&a.0).total_cmp(&direction.dot(&b.0)));
         nearest.map(|(_, owner)| *owner)
     }
+}
+
+/// Where the first photo was taken, looking at the middle one of the sparse points ahead of it.
+fn of_first_photo(capture: &Capture) -> Option<StartCamera> {
+    let frame = capture.frames.first()?;
+    let pose = frame.camera_from_world.inverse();
+    let (eye, forward) = (pose.translation.vector, pose.rotation * Vector3::z());
+    let ahead = |point: &Point| (Vector3::from(point.position) - eye).dot(&forward);
+    let mut depths: Vec<f64> = capture.points.iter().map(ahead).filter(|depth| *depth > 0.0).collect();
+    depths.sort_unstable_by(f64::total_cmp);
+    let target = eye + forward * depths.get(depths.len() / 2).copied().unwrap_or(1.0);
+    let [position, target] = [eye, target].map(|place| place.map(|x| x as f32).into());
+    let camera = &frame.camera;
+    let fov_y = 2.0 * (0.5 * f64::from(camera.height) / camera.lens.focal[1]).atan();
+    Some(StartCamera { position, target, fov_y: fov_y as f32 })
 }

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 use tessera_datasets::capture::Capture;
+use tessera_datasets::format::tiles::open_manifest;
 use tessera_datasets::format::{open_splats, read_splats};
 use tessera_datasets::scene::SplatCloud;
 use tessera_datasets::synthetic::{self, Options, SceneKind};
@@ -187,6 +188,12 @@ fn the_sky_is_in_the_scene_once_and_each_direction_belongs_to_one_block() {
     let joined = read_splats(root.path().join("run/scene.ply")).expect("a scene");
     let of_sky = joined.means.iter().filter(|mean| sky.owner(mean.map(f64::from)).is_some()).count();
     assert_eq!(of_sky, far, "joining changed the sky");
+    let start =
+        open_manifest(&root.path().join("run/scene.tiles")).expect("levels of detail").camera.expect("a camera");
+    let (_, within) = sky.shell.near();
+    let eye = capture.frames[0].camera_from_world.inverse().translation.vector;
+    let off = (0..3).map(|c| (f64::from(start.position[c]) - eye[c]).abs()).fold(0.0, f64::max);
+    assert!(off < 1e-4 * within, "{start:?} is not where the first photo was taken, inside of the sky");
 }
 
 #[test]
