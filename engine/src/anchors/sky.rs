@@ -44,8 +44,8 @@ impl AnchorSky {
         Self { of_blocks, far: FarAway { centre: centre.coords.map(|x| x as f32).into(), distance } }
     }
 
-    /// Where to begin looking from.
-    pub fn start(&self) -> Option<StartCamera> {
+    /// Where to begin looking from, and up there.
+    pub fn start(&self) -> Option<(StartCamera, [f32; 3])> {
         self.of_blocks.start
     }
 

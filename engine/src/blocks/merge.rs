@@ -17,8 +17,8 @@ pub const TILES_FOLDER: &str = "scene.tiles";
 #[derive(Clone, Copy)]
 pub(crate) struct Joined<'a> {
     pub plan: &'a Plan,
-    /// Where to begin looking from, if not from before its middle.
-    pub start: Option<StartCamera>,
+    /// Where to begin looking from, and up there, if not from before its middle.
+    pub start: Option<(StartCamera, [f32; 3])>,
     pub scene: &'a Path,
     pub tiles: Option<&'a Path>,
 }
@@ -86,8 +86,9 @@ struct Outputs {
 impl Outputs {
     fn begin(header: &SplatHeader, to: Joined<'_>) -> Result<Self> {
         let Joined { plan, start, scene, tiles } = to;
-        let up = plan.ground.up().map(|v| v as f32);
-        let options = WriteOptions { up: Some(up), camera: start, ..WriteOptions::default() };
+        let up = start.map_or_else(|| plan.ground.up().map(|v| v as f32), |(_, up)| up);
+        let camera = start.map(|(camera, _)| camera);
+        let options = WriteOptions { up: Some(up), camera, ..WriteOptions::default() };
         let paths: Vec<PathBuf> = std::iter::once(scene).chain(tiles).map(Path::to_owned).collect();
         let mut sinks: Vec<Box<dyn SplatSink>> = Vec::new();
         for path in &paths {

@@ -17,8 +17,8 @@ const DIRECTIONS: usize = 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct Sky {
     pub shell: Shell,
-    /// Where to begin looking from: from before the scene one would see the sky from behind.
-    pub start: Option<StartCamera>,
+    /// Where to begin looking from, and up there: from before the scene one would see the sky from behind.
+    pub start: Option<(StartCamera, [f32; 3])>,
     /// Each direction, and the number of its block.
     owners: Vec<(Vector3<f64>, usize)>,
 }
@@ -56,8 +56,8 @@ impl Sky {
     }
 }
 
-/// Where the first photo was taken, looking at the middle one of the sparse points ahead of it.
-fn of_first_photo(capture: &Capture) -> Option<StartCamera> {
+/// Where the first photo was taken, looking at the middle one of the sparse points ahead of it, and what is up in all photos.
+fn of_first_photo(capture: &Capture) -> Option<(StartCamera, [f32; 3])> {
     let frame = capture.frames.first()?;
     let pose = frame.camera_from_world.inverse();
     let (eye, forward) = (pose.translation.vector, pose.rotation * Vector3::z());
@@ -68,5 +68,7 @@ fn of_first_photo(capture: &Capture) -> Option<StartCamera> {
     let [position, target] = [eye, target].map(|place| place.map(|x| x as f32).into());
     let camera = &frame.camera;
     let fov_y = 2.0 * (0.5 * f64::from(camera.height) / camera.lens.focal[1]).atan();
-    Some(StartCamera { position, target, fov_y: fov_y as f32 })
+    let ups = capture.frames.iter().map(|frame| frame.camera_from_world.rotation.inverse() * -Vector3::y());
+    let up = ups.sum::<Vector3<f64>>().try_normalize(1e-6)?;
+    Some((StartCamera { position, target, fov_y: fov_y as f32 }, up.map(|x| x as f32).into()))
 }
