@@ -1,5 +1,5 @@
 //! What the next block needs first, brought while the one before takes its last steps: the photos that it looks at first are decoded,
-//! and its checkpoint is read once, so that the system has it at hand. On a GPU, or with files far away, it then begins at once.
+//! and its checkpoint is read once, so that the system has it at hand.
 //!
 //! All blocks of a process look at photos through one cache, so one that both of two blocks look at stays decoded.
 
