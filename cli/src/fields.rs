@@ -73,6 +73,14 @@ impl LearnedField {
         })
     }
 
+    /// The surface, if it is one.
+    pub fn surface(&self) -> Option<&Surface> {
+        match &self.field {
+            Kind::Surface(surface) => Some(surface),
+            Kind::Radiance(_) | Kind::Video(_) => None,
+        }
+    }
+
     /// Compares it with photos.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ pub enum BenchKind {
     Attention,
     /// Volumetric video: training, and drawing moments at 1920x1080
     Video,
+    /// A surface from photos: samples along rays that are learned from
+    Surface,
 }
 
 /// What fields of radial basis functions are measured with.

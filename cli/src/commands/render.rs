@@ -18,8 +18,8 @@ use tessera_engine::rbf::file::{Content, RbfFile};
 use tessera_engine::rbf::image::write_picture;
 use tessera_engine::rbf::shape::{Shape, ShapePainter};
 use tessera_engine::render::{
-    Painter, PathCamera, PathOptions, SplatPainter, of_frames, orbit, orbit_of_capture, orbit_of_points, render_path,
-    scene_of_cloud,
+    DetailedPainter, Painter, PathCamera, PathOptions, PhotoDetails, SplatPainter, of_frames, orbit, orbit_of_capture,
+    orbit_of_points, render_path, scene_of_cloud,
 };
 use tessera_engine::target::DEFAULT_BACKGROUND;
 
@@ -87,7 +87,7 @@ fn of_shape(args: &Render, shape: &Shape, console: &Console) -> Result<Vec<PathB
 }
 
 fn of_field(args: &Render, field: &mut LearnedField, console: &Console) -> Result<Vec<PathBuf>> {
-    let capture = || field.run.as_ref().and_then(|run| capture_of(run, console));
+    let capture = || field.run.as_ref().and_then(|run| capture_of(run, "the orbit is a guess", console));
     let orbit = |count| field.orbit(capture().as_ref(), count, args.size);
     let mut path = cameras(args, field.run.as_ref(), &orbit, console)?;
     match field.timeline() {
@@ -95,7 +95,22 @@ fn of_field(args: &Render, field: &mut LearnedField, console: &Console) -> Resul
         None => refuse_times(args)?,
     }
     let background = args.background.unwrap_or_else(|| field.background());
-    write(field.painter(background)?.as_mut(), &path, args, console)
+    let details = details(field, background, console)?;
+    let mut painter = field.painter(background)?;
+    match details {
+        Some(details) => write(&mut DetailedPainter::new(painter.as_mut(), details), &path, args, console),
+        None => write(painter.as_mut(), &path, args, console),
+    }
+}
+
+/// The photos whose details pictures of a surface show, while they can be read.
+fn details(field: &LearnedField, background: [f32; 3], console: &Console) -> Result<Option<PhotoDetails>> {
+    let (Some(surface), Some(run)) = (field.surface(), &field.run) else { return Ok(None) };
+    if !surface.has_details() {
+        return Ok(None);
+    }
+    let capture = capture_of(run, "pictures have no details of its photos", console);
+    Ok(capture.map(|capture| surface.details(&surface.prepared(&capture), background)).transpose()?.flatten())
 }
 
 /// The cameras of a moving scene, each with its time: the one that is asked for, those of all frames, its own, or the scene's from
@@ -164,17 +179,17 @@ pub fn stated_cameras(file: &Path) -> Result<Vec<PathCamera>> {
 
 /// A circle as the photos of the run's capture suggest it, or by the splats alone when they are out of reach.
 pub fn orbit_cameras(scene: &Scene, count: u32, size: [u32; 2], console: &Console) -> Vec<PathCamera> {
-    match scene.run.as_ref().and_then(|run| capture_of(run, console)) {
+    match scene.run.as_ref().and_then(|run| capture_of(run, "the orbit is a guess", console)) {
         Some(capture) => orbit_of_capture(&scene.cloud, &capture, count as usize, size),
         None => orbit(&scene.cloud, count as usize, size),
     }
 }
 
-/// The capture of a run, or a warning.
-fn capture_of(run: &Run, console: &Console) -> Option<Capture> {
+/// The capture of a run, or a warning that says what follows from its absence.
+fn capture_of(run: &Run, without: &str, console: &Console) -> Option<Capture> {
     let opened = run.open_capture();
     if let Err(error) = &opened {
-        console.warn(format_args!("the run's capture cannot be read, so the orbit is a guess ({error})"));
+        console.warn(format_args!("the run's capture cannot be read, so {without} ({error})"));
     }
     opened.ok()
 }

@@ -97,6 +97,8 @@ crate::config! {
         occupancy_resolution: usize = 256,
         /// Show only what some photo shows that was trained on, and nothing where the surface is a guess; meshes are closed all the same.
         only_seen: bool = true,
+        /// Photos whose details a picture of something still shows, those that were taken nearest; 0 for none.
+        detail_photos: usize = 4,
         /// Steps of a ray through the box's diagonal, at most.
         ray_steps: usize = 768,
         /// Cells per side of the mesh that is written at the end of training; 0 for none.
@@ -189,6 +191,7 @@ impl SurfaceConfig {
             !self.refine_poses || self.is_guided(),
             "refine_poses needs the splats that come first: leave guide_steps above 0",
         )?;
+        require(self.detail_photos <= 64, "detail_photos must be at most 64")?;
         require(self.appearance <= 64, "appearance must be at most 64")?;
         let share = |value: f64| (0.0..=1.0).contains(&value);
         require(share(self.levels_until) && share(self.anneal_until), "shares of the steps must lie between 0 and 1")?;

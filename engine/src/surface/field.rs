@@ -116,6 +116,12 @@ impl Field {
         Rows { rows: self.distance.widths()[0], first: 3 }
     }
 
+    /// Multiplications and additions of the networks for a sample that is learned from: six passes through that for distances (forward, its gradient by
+    /// places, back, and what the latter's gradients add), three through that for colours.
+    pub fn operations(&self) -> usize {
+        2 * (6 * self.distance.weights() + 3 * self.colour.weights())
+    }
+
     /// The learned sharpness.
     pub fn sharpness(&self) -> f32 {
         (10.0 * self.parameters.variance).exp()

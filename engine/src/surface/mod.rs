@@ -36,7 +36,7 @@ use crate::evaluate::{EvalReport, evaluate_painter};
 use crate::frames::{FrameSet, Sampler, SamplerState};
 use crate::meshing::MeshOptions;
 use crate::rays::{Pace, prepared, scene_box};
-use crate::render::{Painter, to_image};
+use crate::render::{DetailedPainter, Painter, to_image};
 use crate::splats::SplatTraining;
 use crate::splats::model::SplatModel;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
@@ -205,8 +205,13 @@ impl SurfaceTraining {
         &self.surface
     }
 
+    /// Samples of a ray as it was in the last steps, each that is only looked at as a third of one that is learned from.
+    pub fn samples_per_ray(&self) -> f64 {
+        self.pace.samples_per_ray
+    }
+
     /// Steps before those in which the surface learns from rays.
-    fn steps_before(&self) -> u64 {
+    pub fn steps_before(&self) -> u64 {
         self.config.guide_steps + self.config.fitted()
     }
 
@@ -343,7 +348,14 @@ impl Method for SurfaceTraining {
         self.settle()?;
         let background = self.config.background;
         let mut painter = SurfacePainter::new(&self.surface, background);
-        evaluate_painter(&self.held_out, "test", background, &mut painter, &mut |_, _| {}).map(Some)
+        let report = match self.surface.details(&self.capture, background)? {
+            Some(details) => {
+                let mut painter = DetailedPainter::new(&mut painter, details);
+                evaluate_painter(&self.held_out, "test", background, &mut painter, &mut |_, _| {})?
+            }
+            None => evaluate_painter(&self.held_out, "test", background, &mut painter, &mut |_, _| {})?,
+        };
+        Ok(Some(report))
     }
 
     fn preview(&mut self) -> Result<Option<Image8>> {

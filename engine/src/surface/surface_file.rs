@@ -7,6 +7,7 @@ use super::painter::SurfacePainter;
 use crate::config::Config;
 use crate::evaluate::{EvalOptions, EvalReport, evaluate_capture};
 use crate::rays::{SceneBox, prepared};
+use crate::render::{DetailedPainter, PhotoDetails};
 use crate::train::{CheckpointReader, CheckpointWriter};
 use crate::{Error, Result};
 use std::path::Path;
@@ -134,6 +135,29 @@ impl Surface {
         Ok(surface)
     }
 
+    /// The capture as training took it, in the surface's scene.
+    pub fn prepared(&self, capture: &Capture) -> Capture {
+        let mut capture = prepared(capture, self.config.masks, self.config.flip_cameras);
+        // Where training had the origin, even if the capture has other points now.
+        capture.scene_from_world = self.scene_from_world;
+        capture
+    }
+
+    /// Whether pictures of it show details of photos. Those of something that moves do not, nor those of a surface whose cameras were corrected: the capture
+    /// has the photos elsewhere.
+    pub fn has_details(&self) -> bool {
+        self.config.detail_photos > 0 && self.time.is_none() && !self.config.refine_poses
+    }
+
+    /// The photos of a capture, as [`Surface::prepared`] gave it, whose details pictures show, if they do.
+    ///
+    /// # Errors
+    /// When the capture has no photos that were trained on.
+    pub fn details(&self, capture: &Capture, background: [f32; 3]) -> Result<Option<PhotoDetails>> {
+        let photos = || PhotoDetails::new(capture, &self.config.split(), self.config.detail_photos, background);
+        self.has_details().then(photos).transpose()
+    }
+
     /// Compares it with the photos of a capture. `progress` is told how many of how many are done.
     ///
     /// # Errors
@@ -144,10 +168,14 @@ impl Surface {
         options: &EvalOptions,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<EvalReport> {
-        let mut capture = prepared(capture, self.config.masks, self.config.flip_cameras);
-        // Where training had the origin, even if the capture has other points now.
-        capture.scene_from_world = self.scene_from_world;
+        let mut capture = self.prepared(capture);
         capture.frames.retain(|frame| self.time.is_none() || frame.time == self.time);
-        evaluate_capture(&capture, options, &mut SurfacePainter::new(self, options.background), progress)
+        let mut painter = SurfacePainter::new(self, options.background);
+        match self.details(&capture, options.background)? {
+            Some(details) => {
+                evaluate_capture(&capture, options, &mut DetailedPainter::new(&mut painter, details), progress)
+            }
+            None => evaluate_capture(&capture, options, &mut painter, progress),
+        }
     }
 }

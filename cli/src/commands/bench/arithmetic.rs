@@ -1,8 +1,9 @@
-//! The arithmetic limit: how many (splat, pixel) pairs this machine evaluates when nothing but arithmetic is left.
+//! The arithmetic limits: what this machine does when nothing but arithmetic is left.
 //!
-//! Each thread runs the forward pass's arithmetic for a pair (exponent, threshold, exp2, blending of three channels)
-//! eight pixels at a time with everything in registers: no lists, no memory, no sorting. The backward pass does more
-//! for a pair, so training cannot quite reach the limit.
+//! - [`limit`]: (splat, pixel) pairs. Each thread runs the forward pass's arithmetic for a pair (exponent, threshold, exp2, blending of three channels)
+//!   eight pixels at a time with everything in registers: no lists, no memory, no sorting. The backward pass does more
+//!   for a pair, so training cannot quite reach the limit.
+//! - [`operations`]: multiplications and additions of networks, fused, with everything in registers.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -65,9 +66,49 @@ fn blend_in_registers<V: Lanes>(rounds: usize) -> f32 {
     total.sum()
 }
 
+/// Numbers that are multiplied and added to at the same time: enough groups of eight for the next to begin before the last has ended.
+const SUMS: usize = 10;
+
+/// Multiplications and additions per second with all threads at work.
+pub fn operations() -> f64 {
+    operations_per_second(MULTIPLICATIONS / 10);
+    operations_per_second(MULTIPLICATIONS)
+}
+
+const MULTIPLICATIONS: usize = 20_000_000;
+
+fn operations_per_second(rounds: usize) -> f64 {
+    let begin = Instant::now();
+    rayon::broadcast(|_| black_box(multiply_rounds(black_box(rounds))));
+    let operations = 2 * rounds * SUMS * 8 * rayon::current_num_threads();
+    operations as f64 / begin.elapsed().as_secs_f64()
+}
+
+dispatch! {
+    fn multiply_rounds(rounds: usize) -> f32 = multiply_in_registers;
+}
+
+#[inline(always)]
+fn multiply_in_registers<V: Lanes>(rounds: usize) -> f32 {
+    let (factor, addend) = (V::all(black_box(0.5)), V::all(black_box(1.0)));
+    let mut sums: [V; SUMS] = std::array::from_fn(|i| V::all(i as f32));
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = sum.mul_add(factor, addend);
+        }
+    }
+    sums.iter().fold(V::all(0.0), |total, &sum| total + sum).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sums_come_to_their_limit() {
+        // x -> x / 2 + 1 tends to 2.
+        assert_eq!(multiply_rounds(100), 2.0 * (SUMS * 8) as f32);
+    }
 
     #[test]
     fn light_is_left_after_every_round() {
