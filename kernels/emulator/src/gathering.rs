@@ -11,8 +11,8 @@ use tessera_kernels::device::{Address, Handle, Kind};
 /// A stand-in for NCCL. All ranks must share it.
 pub struct Gathering {
     version: String,
-    /// Whether gathers are never done, as when a cable is pulled.
-    is_stuck: bool,
+    /// After how many gathers none is done any more, as when a cable is pulled.
+    stuck_after: usize,
     state: Mutex<State>,
     /// Another rank has joined.
     came: Condvar,
@@ -48,7 +48,7 @@ struct Begun {
 
 impl Default for Gathering {
     fn default() -> Self {
-        Self { version: "2.0.0".to_owned(), is_stuck: false, state: Mutex::default(), came: Condvar::new() }
+        Self { version: "2.0.0".to_owned(), stuck_after: usize::MAX, state: Mutex::default(), came: Condvar::new() }
     }
 }
 
@@ -58,9 +58,9 @@ impl Gathering {
         Self { version: version.to_owned(), ..Self::default() }
     }
 
-    /// One that joins, and whose gathers are never done.
-    pub fn stuck() -> Self {
-        Self { is_stuck: true, ..Self::default() }
+    /// One whose gathers are not done any more after so many of a communicator.
+    pub fn stuck_after(gathers: usize) -> Self {
+        Self { stuck_after: gathers, ..Self::default() }
     }
 
     /// How many communicators have not ended.
@@ -140,7 +140,7 @@ unsafe impl Collectives for Gathering {
         let own = unsafe { std::slice::from_raw_parts(from as *const u8, bytes) }.to_vec();
         group.waiting[member.rank].push_back(Begun { bytes: own, to });
         member.begun += 1;
-        if self.is_stuck || group.waiting.iter().any(VecDeque::is_empty) {
+        if group.done >= self.stuck_after || group.waiting.iter().any(VecDeque::is_empty) {
             return Ok(());
         }
         let all: Vec<Begun> = group.waiting.iter_mut().filter_map(VecDeque::pop_front).collect();
