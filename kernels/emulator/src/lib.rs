@@ -112,7 +112,7 @@ fn open(bytes: u64, checked: bool) -> Device {
 /// Launches are numbered from 1 to this, then anew: 12 bits.
 const LAUNCH_NUMBERS: u32 = 4095;
 
-/// The folder with stand-ins for NVIDIA's libraries, `libcuda.so.1` and `libnvrtc.so.12` (`stand_in/`): with it in
+/// The folder with stand-ins for NVIDIA's libraries, `libcuda.so.1`, `libnvrtc.so.12` and `libnccl.so.2` (`stand_in/`): with it in
 /// LD_LIBRARY_PATH, TESSERA_NVRTC and STAND_IN_KERNELS, a program that uses a GPU runs the emulated kernels by the very
 /// code that drives real ones. Linux only.
 pub const STAND_IN: &str = env!("OUT_DIR");

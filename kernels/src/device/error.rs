@@ -45,7 +45,7 @@ pub enum DeviceError {
     /// The library by which GPUs gather from each other is not there.
     #[error(
         "NCCL, by which GPUs of several processes exchange gradients, is not found ({0}); get it with `pip install nvidia-nccl-cu12` \
-         (nvidia-nccl-cu13 for drivers of CUDA 13) or `apt install libnccl2`, and name its file or folder in TESSERA_NCCL if it is not found by itself"
+         (nvidia-nccl-cu13 for drivers of CUDA 13) or as libnccl2 from NVIDIA's packages, and name its file or folder in TESSERA_NCCL if it is not found by itself"
     )]
     NoNccl(String),
     /// NCCL is there and does not do what it was asked for.

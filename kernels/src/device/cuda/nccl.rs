@@ -1,6 +1,6 @@
 //! NCCL: arrays that the GPUs of several processes gather from each other, without going through the host's memory.
 //!
-//! Loaded by code of our own, as NVRTC is: `cudarc` looks for `libnccl.so` only, which neither PyPI nor Debian installs, takes no
+//! Loaded by code of our own, as NVRTC is: `cudarc` does not look for `libnccl.so.2`, which is what the package of PyPI holds, takes no
 //! path, and panics when it is not there. Only what is used is declared, as `nccl.h` of NCCL 2 does. NCCL is for Linux.
 
 use super::compiler::reason;
