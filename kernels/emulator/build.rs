@@ -34,7 +34,9 @@ fn main() {
     let object_of = |name: &str| tools.compile(&here.join("cpp").join(name), name, &[]);
     let runtime = RUNTIME.map(object_of);
     let accounts = BUILDS.map(|(_, account, _)| object_of(account));
-    for (source, library) in [("driver.cpp", "libcuda.so.1"), ("compiler.cpp", "libnvrtc.so.12")] {
+    let stand_ins =
+        [("driver.cpp", "libcuda.so.1"), ("compiler.cpp", "libnvrtc.so.12"), ("gathering.cpp", "libnccl.so.2")];
+    for (source, library) in stand_ins {
         let object = tools.compile(&here.join("stand_in").join(source), source, &[]);
         tools.link(&[object], library);
     }

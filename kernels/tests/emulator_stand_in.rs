@@ -2,9 +2,11 @@
 //! when they are told to. Each test runs a part of this program again with the stand-ins in place.
 #![cfg(target_os = "linux")]
 
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 use tessera_emulator::STAND_IN;
-use tessera_kernels::device::cuda;
+use tessera_kernels::device::cuda::{self, Communicator, UniqueId};
 use tessera_kernels::device::{Choice, Device, Launch, MemoryPlan, Request, SELF_TEST, Timer, choose};
 
 /// What the part `name` says, with these variables set, and the folder of its cache.
@@ -14,6 +16,7 @@ fn run(name: &str, variables: &[(&str, &str)], cache: &std::path::Path) -> Strin
         .env(PART, name)
         .env("LD_LIBRARY_PATH", STAND_IN)
         .env("TESSERA_NVRTC", STAND_IN)
+        .env("TESSERA_NCCL", STAND_IN)
         .env("STAND_IN_KERNELS", STAND_IN)
         .env("TESSERA_CACHE", cache)
         .envs(variables.iter().copied())
@@ -40,6 +43,7 @@ fn the_part_that_is_asked_for_runs() {
         "is_refused" => part::is_refused(),
         "fails_at_a_kernel" => part::fails_at_a_kernel(),
         "fills_the_memory" => part::fills_the_memory(),
+        "gathers" => part::gathers(),
         unknown => panic!("there is no part {unknown}"),
     }
 }
@@ -119,6 +123,36 @@ mod part {
         drop(first);
         device.buffer::<u8>(600 << 20, "the photos").expect("now it fits");
     }
+
+    /// As one of two processes, which share a folder.
+    pub fn gathers() {
+        let variable = |name| std::env::var(name).expect("it is set");
+        let (rank, id) = (variable("RANK").parse().expect("a number"), Path::new(&variable("TMPDIR")).join("id"));
+        let library = cuda::find_nccl().expect("the stand-in");
+        if rank == 0 {
+            let made = library.unique_id().expect("an id");
+            std::fs::write(id.with_extension("part"), made.bytes()).expect("a file");
+            std::fs::rename(id.with_extension("part"), &id).expect("a file");
+        }
+        let id = loop {
+            match std::fs::read(&id) {
+                Ok(bytes) => break UniqueId::from_bytes(&bytes).expect("an id"),
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        let device = cuda::open(rank).expect("a GPU");
+        println!("{} has NCCL {}", device.identity().expect("it has one"), library.version());
+        let stream = device.stream().expect("a stream");
+        let mut communicator = Communicator::join(&library, &id, (rank, 2), &device).expect("the other comes");
+        let from = device.upload(&[rank as f32, 0.5], "numbers").expect("memory");
+        let mut to = device.zeros::<f32>(4, "numbers").expect("memory");
+        for _ in 0..2 {
+            communicator.all_gather(&from, &mut to, &stream).expect("begun");
+            assert!(communicator.is_done().expect("nothing fails"));
+            assert_eq!(to.read(&stream).expect("a copy"), [0.0, 0.5, 1.0, 0.5]);
+        }
+        communicator.leave().expect("all is done");
+    }
 }
 
 #[test]
@@ -179,6 +213,22 @@ fn failures_of_kernels_are_said() {
         let said = run_once("fails_at_a_kernel", &[variable]);
         assert!(said.contains(sentence), "{variable:?}: {said}");
     }
+}
+
+#[test]
+fn two_processes_with_a_gpu_each_gather_by_nccl() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shared = folder.path().to_str().expect("a name");
+    let run_rank =
+        |rank: &str| run("gathers", &[("RANK", rank), ("TMPDIR", shared), ("STAND_IN_GPUS", "2")], folder.path());
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| run_rank("1"));
+        let said = [run_rank("0"), other.join().expect("no panic")];
+        for (rank, said) in said.iter().enumerate() {
+            let sentence = format!("GPU-{:032x} has NCCL 2.27.3", rank);
+            assert!(said.contains(&sentence), "{sentence} is missing in: {said}");
+        }
+    });
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn anchors_are_trained_by_several_processes_and_one_that_is_killed_costs_what_wa
     let [alone, two, killed] = ["alone", "two", "killed"].map(|name| root.path().join(name));
     tessera().run(&together(&alone, &["--steps", "30", "--quiet"])).success();
     let of_two = tessera().run(&together(&two, &["--steps", "30", "--workers", "2"]));
-    for part in ["exchange", "2 processes", "waited", "held out", "as splats"] {
+    for part in ["exchange", "gradients", "over the link", "2 processes", "waited", "held out", "as splats"] {
         assert!(of_two.success().contains(part), "{part} is missing:\n{}", of_two.stdout);
     }
     let scene = |run: &Path| std::fs::read(run.join("scene.ply")).expect("a scene");

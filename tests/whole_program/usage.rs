@@ -38,14 +38,21 @@ fn doctor_knows_the_machine() {
     let gpu = &report["gpu"];
     assert!(gpu["driver_problem"].is_string() != gpu["driver_cuda"].is_string(), "{report}");
     assert!(gpu["nvrtc_problem"].is_string() != gpu["nvrtc"].is_string(), "{report}");
+    assert!(gpu["nccl_problem"].is_string() != gpu["nccl"].is_string(), "{report}");
     let said = tessera().run(&["doctor"]).success().to_owned();
     assert!(said.contains("colmap") && said.contains("ffmpeg") && said.contains("CPU"), "{said}");
     let mut command = tessera().command(&["doctor"]);
-    command.env("PATH", "").env("TESSERA_NVRTC", "/no/such/folder").env("TESSERA_CACHE", "/some/cache");
+    command
+        .env("PATH", "")
+        .env("TESSERA_NVRTC", "/no/such/folder")
+        .env("TESSERA_NCCL", "/no/nccl")
+        .env("TESSERA_CACHE", "/some/cache");
     let said = Program::finish(command).success().to_owned();
     assert!(said.contains("colmap        not found") && said.contains("apt install colmap"), "{said}");
     assert!(said.contains("TESSERA_NVRTC names /no/such/folder, which has none"), "{said}");
     assert!(said.contains("pip install nvidia-cuda-nvrtc"), "{said}");
+    assert!(said.contains("TESSERA_NCCL names /no/nccl, which has none"), "{said}");
+    assert!(said.contains("pip install nvidia-nccl-cu12"), "{said}");
     assert!(said.contains("kernel cache  /some/cache/kernels"), "{said}");
 }
 

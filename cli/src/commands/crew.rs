@@ -108,6 +108,9 @@ fn with(job: &Job<'_>, config: &AnchorsConfig, mut ranks: Ranks, console: &Conso
     let capture = prepared.inspect_err(|error| ranks.give_up(&format!("{error:#}")))?;
     let mut training = AnchorTraining::among(&capture, config, ranks, job.output)?.on(job.device)?;
     drop(capture);
+    if let Some(way) = training.way() {
+        console.note(format_args!("gradients are exchanged: {way}"));
+    }
     let folder = RunFolder::create(job.output, job.existing).inspect_err(|error| training.give_up(error))?;
     let options = job.options();
     job.shown(console, |show, stop| {

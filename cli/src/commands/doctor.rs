@@ -44,6 +44,7 @@ pub fn run(args: &Doctor, console: &Console) -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let helpers: Vec<_> = HELPERS.iter().map(|helper| (helper, version(helper))).collect();
     let findings = cuda::look();
+    let nccl = cuda::find_nccl().map(|nccl| (nccl.version().to_owned(), nccl.path().to_owned()));
     if args.json {
         let versions: serde_json::Map<_, _> = helpers.iter().map(|(h, v)| (h.name.to_owned(), json!(v))).collect();
         let report = json!({
@@ -54,7 +55,7 @@ pub fn run(args: &Doctor, console: &Console) -> Result<()> {
             "memory_bytes": memory.map(|m| m.total),
             "memory_free_bytes": memory.map(|m| m.free),
             "device": if findings.usable(0).is_ok() { "cuda:0" } else { "cpu" },
-            "gpu": gpu_report(&findings),
+            "gpu": gpu_report(&findings, &nccl),
             "programs": versions,
         });
         return console.result(serde_json::to_string_pretty(&report).context("the report is no JSON")?);
@@ -67,7 +68,7 @@ pub fn run(args: &Doctor, console: &Console) -> Result<()> {
     facts.add("threads", threads.to_string());
     let free = memory.map(|m| format!("{}, {} of them free", bytes(m.total), bytes(m.free)));
     facts.add("memory", free.unwrap_or_else(|| "unknown on this system".to_owned()));
-    for (name, text) in gpu_facts(&findings) {
+    for (name, text) in gpu_facts(&findings, &nccl) {
         facts.add(&name, text);
     }
     for (helper, version) in helpers {
@@ -77,8 +78,11 @@ pub fn run(args: &Doctor, console: &Console) -> Result<()> {
     console.result(facts)
 }
 
-/// Driver, GPUs, compiler and cache: what is there, or what is missing and how to get it.
-fn gpu_facts(findings: &Findings) -> Vec<(String, String)> {
+/// NCCL's version and path, or why it cannot be used.
+type FoundNccl = std::result::Result<(String, String), DeviceError>;
+
+/// Driver, GPUs, compiler, NCCL and cache: what is there, or what is missing and how to get it.
+fn gpu_facts(findings: &Findings, nccl: &FoundNccl) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     match &findings.driver {
         Ok(driver) => {
@@ -99,13 +103,18 @@ fn gpu_facts(findings: &Findings) -> Vec<(String, String)> {
         Err(error) => error.to_string(),
     };
     facts.push(("NVRTC".to_owned(), compiler));
+    let nccl = match nccl {
+        Ok((version, path)) => format!("{version} ({path}); by it GPUs of several processes exchange gradients"),
+        Err(error) => error.to_string(),
+    };
+    facts.push(("NCCL".to_owned(), nccl));
     let folder = Cache::default_folder().map(|folder| folder.display().to_string());
     facts.push(("kernel cache".to_owned(), folder.unwrap_or_else(|| "none: set TESSERA_CACHE to a folder".to_owned())));
     facts
 }
 
 /// The same for `--json`.
-fn gpu_report(findings: &Findings) -> serde_json::Value {
+fn gpu_report(findings: &Findings, nccl: &FoundNccl) -> serde_json::Value {
     let gpus = findings.driver.as_ref().map_or(&[][..], |driver| &driver.gpus);
     let describe = |gpu: &cuda::Gpu| {
         let problem = findings.usable(gpu.ordinal).err().map(|error| error.to_string());
@@ -124,6 +133,9 @@ fn gpu_report(findings: &Findings) -> serde_json::Value {
         "nvrtc": findings.compiler.as_ref().ok().map(|(version, _)| version.to_string()),
         "nvrtc_path": findings.compiler.as_ref().ok().map(|(_, path)| path),
         "nvrtc_problem": findings.compiler.as_ref().err().map(ToString::to_string),
+        "nccl": nccl.as_ref().ok().map(|(version, _)| version),
+        "nccl_path": nccl.as_ref().ok().map(|(_, path)| path),
+        "nccl_problem": nccl.as_ref().err().map(ToString::to_string),
         "kernel_cache": Cache::default_folder(),
     })
 }

@@ -22,6 +22,19 @@ pub enum Sharing {
     Independent,
 }
 
+/// The way that sums of gradients take between processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exchange {
+    /// Between GPUs where all ranks can, and else as `Link`.
+    #[default]
+    Auto,
+    /// With all else that processes tell each other, through rank 0.
+    Link,
+    /// Between GPUs, by NCCL, or not at all.
+    Nccl,
+}
+
 crate::config! {
     /// Anchors: points whose features a small network decodes into Gaussians for each view. Blocks of a large scene share the network.
     ///
@@ -48,6 +61,9 @@ crate::config! {
         /// Rounds of steps after which blocks that take them at the same time bring their networks together: after each by the mean of the
         /// gradients, after several by the mean of the networks, which are trained apart in between.
         sync_every: u64 = 1,
+        /// How gradients, or networks that are averaged, go from process to process: nccl (between GPUs, where every process has one of its own
+        /// and NCCL), link (over TCP or MPI) or auto (nccl where all can, and else link). The run is the same, bit for bit.
+        exchange: Exchange = Exchange::Auto,
         /// Weight of the difference to what the average decoder makes, with momentum, when the network takes 480,000 steps or more; with fewer
         /// steps it is smaller in proportion.
         consistency: f32 = 50.0,
@@ -193,6 +209,10 @@ impl AnchorsConfig {
         require((0.0..=1.0).contains(&self.min_share), "min_share must lie between 0 and 1")?;
         require(self.visit > 0, "visit must be at least 1")?;
         require(self.sync_every > 0, "sync_every must be at least 1")?;
+        require(
+            self.exchange != Exchange::Nccl || self.sharing != Sharing::Independent,
+            "exchange=nccl is of no use with sharing=independent, where blocks exchange nothing; leave it out",
+        )?;
         require(self.consistency >= 0.0 && self.consistency.is_finite(), "consistency must not be negative")?;
         require(
             self.weight_scale > 0.0 && self.weight_scale.is_finite(),

@@ -86,8 +86,10 @@ impl AnchorTraining {
     ///
     /// # Errors
     /// When one cannot be reached any more.
-    pub fn dismiss(&self, ending: Ending) -> Result<()> {
-        self.order(&Order::End(ending))
+    pub fn dismiss(&mut self, ending: Ending) -> Result<()> {
+        self.order(&Order::End(ending))?;
+        self.leave();
+        Ok(())
     }
 
     /// Says that this rank gives up and why, so that all do.
@@ -148,7 +150,10 @@ impl AnchorTraining {
                     parcel.f64(self.ranks.borrow().traffic().waited);
                     self.ranks.get_mut().report(&parcel.finish())?;
                 }
-                Order::End(ending) => return Ok(ending),
+                Order::End(ending) => {
+                    self.leave();
+                    return Ok(ending);
+                }
             }
         }
     }
@@ -401,7 +406,7 @@ impl AnchorTraining {
         let late = ranks.lateness().seconds().to_vec();
         let waiting =
             format!("by each rank {} s; for each rank, by all others, {} s", seconds(&waited), seconds(&late));
-        Ok(vec![("exchange", exchanged), ("waited", waiting)])
+        Ok(vec![("exchange", exchanged), ("gradients", self.way.clone()), ("waited", waiting)])
     }
 
     /// Whom the others wait for, once in a while.

@@ -4,6 +4,7 @@
 //! this follows from plan and settings alone. Ranks then share out the lanes: a rank trains the blocks of its lanes, in whatever
 //! group, and holds no others. So a run is the same on any number of ranks up to that of lanes.
 
+use crate::exchange::TreeSum;
 use crate::{Error, Result};
 
 /// The groups of a run.
@@ -98,6 +99,17 @@ impl Deal {
         blocks
     }
 
+    /// The most parts of a sum over the lanes of a group that one of `ranks` is left with.
+    pub fn most_parts(&self, ranks: usize) -> usize {
+        let of = |lanes: usize, rank: usize| {
+            let mut sum = TreeSum::new(lanes);
+            (0..lanes).filter(|lane| self.rank(*lane, ranks) == rank).for_each(|lane| sum.add(lane, Vec::new()));
+            sum.parts().len()
+        };
+        let all = self.groups.iter().flat_map(|group| (0..ranks).map(|rank| of(group.len(), rank)));
+        all.max().unwrap_or_default().max(1)
+    }
+
     /// Whether every one of `ranks` has a lane.
     ///
     /// # Errors
@@ -151,6 +163,9 @@ mod tests {
             all.sort_unstable();
             assert_eq!(all, (0..64).collect::<Vec<_>>());
         }
+        // Three lanes of one rank are a branch and a summand; those of four ranks are a summand each.
+        assert_eq!([1, 2, 4].map(|ranks| deal.most_parts(ranks)), [1, 1, 1]);
+        assert_eq!([1, 2].map(|ranks| Deal::new(&[1; 6], 6, 1, 1).most_parts(ranks)), [1, 2]);
         let of_rank = |rank| deal.blocks_of(rank, 4).iter().map(|&block| work[block]).sum::<usize>();
         let sums: Vec<usize> = (0..4).map(of_rank).collect();
         assert!(sums.iter().max().zip(sums.iter().min()).is_some_and(|(most, least)| most - least < 40), "{sums:?}");

@@ -58,6 +58,11 @@ impl Student {
         [&mut self.parameters, &mut self.teacher].into_iter().chain(moments)
     }
 
+    /// How many they are.
+    pub fn numbers(&mut self) -> usize {
+        self.tensors().map(|tensor| tensor.len()).sum()
+    }
+
     /// `weight` times all of them, to be averaged with those of others.
     pub fn weighted(&mut self, weight: f32) -> Vec<f32> {
         self.tensors().flat_map(|tensor| tensor.iter().map(move |value| weight * value)).collect()

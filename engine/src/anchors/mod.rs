@@ -16,7 +16,7 @@
 //! - `decoder`: the network, its optimiser and its teacher. `step`: one training step; `sight`: which anchors it decodes.
 //! - `deal`: which blocks take steps at the same time, and whose they are; `round`: what ranks tell each other about that; `crew`: what
 //!   ranks do together beside steps.
-//! - `device`: the same steps on a GPU.
+//! - `device`: the same steps on a GPU. `gather`: gradients from GPU to GPU.
 //! - `drawing`: what the rasteriser takes; `painter`: pictures; `bake`: splats for any program.
 
 mod bake;
@@ -27,6 +27,7 @@ mod decoder;
 mod density;
 mod device;
 mod drawing;
+mod gather;
 mod model;
 mod painter;
 mod round;
@@ -37,7 +38,7 @@ mod step;
 pub(crate) mod tests;
 mod voxels;
 
-pub use config::{AnchorsConfig, Sharing, preset};
+pub use config::{AnchorsConfig, Exchange, Sharing, preset};
 pub use crew::Ending;
 
 use crate::blocks::weights::Quality;
@@ -60,6 +61,7 @@ use deal::Deal;
 use decoder::Student;
 use density::Statistics;
 use device::{DeviceAnchors, Size};
+use gather::Gather;
 use model::AnchorModel;
 use painter::{AnchorPainter, Part};
 use serde::{Deserialize, Serialize};
@@ -140,6 +142,10 @@ pub struct AnchorTraining {
     /// Those of this rank.
     lanes: Range<usize>,
     ranks: RefCell<Ranks>,
+    /// Where sums go from GPU to GPU. Before all else of the device, whose memory it keeps busy until it ends.
+    gather: Option<Gather>,
+    /// The way that gradients take between ranks, and why; nothing of one rank.
+    way: String,
     /// The run folder, where ranks keep their blocks when there are several.
     run: PathBuf,
     /// Side of the smallest voxels, in scene units.
@@ -232,6 +238,8 @@ impl AnchorTraining {
             device: None,
             machine: None,
             ranks: RefCell::new(Ranks::alone()),
+            gather: None,
+            way: String::new(),
             run: PathBuf::new(),
             done: 0,
             kept: None,
@@ -250,20 +258,6 @@ impl AnchorTraining {
             plan,
             capture,
         })
-    }
-
-    /// The same on a device from its first step on, if one is given.
-    ///
-    /// # Errors
-    /// When the device has too little memory, or fails.
-    pub fn on(self, device: Option<&Device>) -> Result<Self> {
-        if let Some(device) = device
-            && let Err(error) = Size::new(&self.blocks, &self.config).check(device, &self.config)
-        {
-            self.give_up(&error);
-            return Err(error);
-        }
-        Ok(Self { device: device.cloned(), ..self })
     }
 
     /// What the device needs before a step.
@@ -454,7 +448,8 @@ impl Method for AnchorTraining {
             plan = plan.with("appearance", appearance as u64, "a colour transform for each photo of each block");
         }
         if self.device.is_some() {
-            plan = Size::new(&self.blocks, &self.config).add_to(plan, &self.config);
+            let gathered = self.gather.as_ref().map_or(0, Gather::bytes);
+            plan = Size::new(&self.blocks, &self.config).with_gathered(gathered).add_to(plan, &self.config);
         }
         plan.with(
             "anchors",

@@ -24,7 +24,7 @@ pub(super) struct Round {
     pub is_asked_to_stop: bool,
     /// In the order of the lanes.
     pub notes: Vec<Note>,
-    /// Of gradients, or of decoders, if there is anything to add.
+    /// Of gradients, or of decoders, if there is anything to add that is not gathered in another way.
     pub sum: TreeSum,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Verdict {
     pub is_asked_to_stop: bool,
     /// Of all lanes, in their order.
     pub notes: Vec<Note>,
-    /// The sum of what all have added; nothing if nobody has.
+    /// The sum of what all have added; nothing if nobody has, or it is gathered in another way.
     pub sum: Option<Vec<f32>>,
 }
 

@@ -142,7 +142,7 @@ impl AnchorTraining {
             rayon::scope(|_| self.descend(index))?;
         }
         let verdict = if is_settled {
-            report.settle(self.ranks.get_mut())?
+            self.settle_round(report)?
         } else {
             Verdict { is_asked_to_stop: false, notes: report.notes, sum: None }
         };
@@ -168,6 +168,9 @@ impl AnchorTraining {
             for (student, lane) in self.students.iter_mut().zip(self.lanes.clone()) {
                 report.sum.add(lane, student.weighted(taken[lane] as f32 / all as f32));
             }
+        }
+        if let Some(gather) = &mut self.gather {
+            gather.begin(round, report.sum.take())?;
         }
         report.send(self.ranks.get_mut())
     }

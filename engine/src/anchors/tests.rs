@@ -77,18 +77,24 @@ pub(super) fn train_on(
     size: usize,
     stop_after: usize,
 ) -> Vec<Result<Outcome>> {
+    let (config, run, device) = (config.clone(), folder.to_owned(), device.cloned());
+    on_ranks(folder, size, move |ranks| train_as(ranks, device.as_ref(), &run, existing, &config, stop_after))
+}
+
+/// What comes of `work` on each rank of `size` that share the run folder `folder`.
+pub(super) fn on_ranks<T: Send + 'static>(
+    folder: &Path,
+    size: usize,
+    work: impl Fn(Ranks) -> Result<T> + Clone + Send + 'static,
+) -> Vec<Result<T>> {
     let (listener, place) = listen_here().expect("a port is free");
     let patience = Patience { meeting: Duration::from_secs(20), ..Patience::default() };
     let mut others = Vec::new();
     for rank in 1..size {
-        let (place, config, run, device) = (place.clone(), config.clone(), folder.to_owned(), device.cloned());
-        others.push(std::thread::spawn(move || -> Result<Outcome> {
-            let ranks = meeting::follow(&place, rank, size, &run, patience)?;
-            train_as(ranks, device.as_ref(), &run, existing, &config, stop_after)
-        }));
+        let (place, run, work) = (place.clone(), folder.to_owned(), work.clone());
+        others.push(std::thread::spawn(move || work(meeting::follow(&place, rank, size, &run, patience)?)));
     }
-    let first = meeting::lead(Some(listener), &place, size, folder, patience)
-        .and_then(|ranks| train_as(ranks, device, folder, existing, config, stop_after));
+    let first = meeting::lead(Some(listener), &place, size, folder, patience).and_then(work);
     std::iter::once(first).chain(others.into_iter().map(|other| other.join().expect("no panic"))).collect()
 }
 
@@ -101,9 +107,18 @@ pub(crate) fn train_as(
     config: &AnchorsConfig,
     stop_after: usize,
 ) -> Result<Outcome> {
-    let leads = ranks.leads();
-    let mut training = AnchorTraining::among(&terrain(), config, ranks, folder)?.on(device)?;
-    if !leads {
+    let training = AnchorTraining::among(&terrain(), config, ranks, folder)?.on(device)?;
+    to_the_end(training, folder, existing, stop_after)
+}
+
+/// The same with a training that is ready.
+pub(super) fn to_the_end(
+    mut training: AnchorTraining,
+    folder: &Path,
+    existing: Existing,
+    stop_after: usize,
+) -> Result<Outcome> {
+    if !training.ranks.get_mut().leads() {
         let ending = training.follow(&AtomicBool::new(false))?;
         return Ok(Outcome::Interrupted { step: u64::from(ending == Ending::Complete) });
     }

@@ -170,6 +170,11 @@ impl Ranks {
         self.traffic
     }
 
+    /// Takes note of seconds in which this rank waited for others, but not at the link.
+    pub fn has_waited(&mut self, time: Duration) {
+        self.traffic.waited += time.as_secs_f64();
+    }
+
     /// For whom all others waited, at rank 0.
     pub fn lateness(&mut self) -> &mut Lateness {
         &mut self.lateness

@@ -26,8 +26,13 @@ impl Parcel {
 
     /// Adds a text.
     pub fn text(&mut self, text: &str) {
-        self.u64(text.len() as u64);
-        self.0.extend_from_slice(text.as_bytes());
+        self.bytes(text.as_bytes());
+    }
+
+    /// Adds bytes, whatever they mean.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.u64(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
     }
 
     /// Adds part of a sum.
@@ -53,7 +58,7 @@ impl<'a> Contents<'a> {
         Self(bytes)
     }
 
-    fn bytes(&mut self, count: usize) -> Result<&'a [u8]> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8]> {
         let short =
             || Error::Ranks("a message of another rank is too short; use the same version everywhere".to_owned());
         let (taken, left) = self.0.split_at_checked(count).ok_or_else(short)?;
@@ -66,7 +71,7 @@ impl<'a> Contents<'a> {
     /// # Errors
     /// When there is none, as with all others.
     pub fn u64(&mut self) -> Result<u64> {
-        let bytes = self.bytes(8)?;
+        let bytes = self.take(8)?;
         Ok(u64::from_le_bytes(std::array::from_fn(|i| bytes[i])))
     }
 
@@ -84,7 +89,7 @@ impl<'a> Contents<'a> {
     /// As [`Contents::u64`].
     pub fn f32s(&mut self) -> Result<Vec<f32>> {
         let count = self.u64()? as usize;
-        let bytes = self.bytes(count.saturating_mul(4))?;
+        let bytes = self.take(count.saturating_mul(4))?;
         Ok(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     }
 
@@ -93,8 +98,16 @@ impl<'a> Contents<'a> {
     /// # Errors
     /// As [`Contents::u64`].
     pub fn text(&mut self) -> Result<String> {
+        self.bytes().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Bytes, whatever they mean.
+    ///
+    /// # Errors
+    /// As [`Contents::u64`].
+    pub fn bytes(&mut self) -> Result<Vec<u8>> {
         let count = self.u64()? as usize;
-        self.bytes(count).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        self.take(count).map(<[u8]>::to_vec)
     }
 
     /// Part of a sum.

@@ -51,6 +51,11 @@ impl TreeSum {
         self.parts.push(part);
     }
 
+    /// All that was added, and leaves nothing of it.
+    pub fn take(&mut self) -> Self {
+        Self { summands: self.summands, parts: std::mem::take(&mut self.parts) }
+    }
+
     /// What could not be added any further.
     pub fn parts(&self) -> &[Part] {
         &self.parts

@@ -17,8 +17,11 @@
 //!
 //! What it cannot do: blocks that wait for other blocks of the same launch. Approximate intrinsics are exact here.
 
+mod gathering;
 mod library;
 mod memory;
+
+pub use gathering::Gathering;
 
 use library::{Common, Entry, Library};
 use memory::Memory;
@@ -28,7 +31,7 @@ use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tessera_kernels::device::{Address, Backend, Device, DeviceError, Handle, Kind, Launch, Properties, Source};
@@ -96,7 +99,9 @@ fn open(bytes: u64, checked: bool) -> Device {
         next: 1,
         launches: 0,
     };
+    static NEXT: AtomicU64 = AtomicU64::new(0);
     Device::new(Box::new(Emulator {
+        number: NEXT.fetch_add(1, Ordering::Relaxed),
         checked,
         properties,
         memory: Mutex::new(Memory::new(bytes)),
@@ -107,12 +112,14 @@ fn open(bytes: u64, checked: bool) -> Device {
 /// Launches are numbered from 1 to this, then anew: 12 bits.
 const LAUNCH_NUMBERS: u32 = 4095;
 
-/// The folder with stand-ins for NVIDIA's libraries, `libcuda.so.1` and `libnvrtc.so.12` (`stand_in/`): with it in
+/// The folder with stand-ins for NVIDIA's libraries, `libcuda.so.1`, `libnvrtc.so.12` and `libnccl.so.2` (`stand_in/`): with it in
 /// LD_LIBRARY_PATH, TESSERA_NVRTC and STAND_IN_KERNELS, a program that uses a GPU runs the emulated kernels by the very
 /// code that drives real ones. Linux only.
 pub const STAND_IN: &str = env!("OUT_DIR");
 
 struct Emulator {
+    /// Among those of this process.
+    number: u64,
     /// Whether accesses to memory are checked.
     checked: bool,
     properties: Properties,
@@ -149,6 +156,14 @@ unsafe impl Backend for Emulator {
 
     fn properties(&self) -> &Properties {
         &self.properties
+    }
+
+    fn identity(&self) -> Result<String, DeviceError> {
+        Ok(format!("emulator {} of process {}", self.number, std::process::id()))
+    }
+
+    fn make_current(&self) -> Result<(), DeviceError> {
+        Ok(())
     }
 
     fn free_memory(&self) -> Result<u64, DeviceError> {

@@ -55,6 +55,10 @@ int cuDeviceGet(int* device, int ordinal) { return *device = ordinal, SUCCESS; }
 int cuDeviceGetName(char* name, int length, int device) {
     return snprintf(name, length, "Stand-in %d", device), SUCCESS;
 }
+int cuDeviceGetUuid(char* uuid, int device) {
+    memset(uuid, 0, 16);
+    return uuid[15] = static_cast<char>(device), SUCCESS;
+}
 int cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = number("STAND_IN_MEMORY", 1 << 30), SUCCESS; }
 int cuDeviceGetAttribute(int* value, int attribute, int) {
     const long capability = number("STAND_IN_CAPABILITY", 80);

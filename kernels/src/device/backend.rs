@@ -43,6 +43,16 @@ pub unsafe trait Backend: Send + Sync {
     fn kind(&self) -> Kind;
     /// What the device is.
     fn properties(&self) -> &Properties;
+    /// What tells this device from every other one, in whatever process and on whatever machine.
+    ///
+    /// # Errors
+    /// When the device cannot say.
+    fn identity(&self) -> Result<String, DeviceError>;
+    /// Makes it the device that libraries of others work with when this thread calls them.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn make_current(&self) -> Result<(), DeviceError>;
     /// Bytes that are free on the device.
     ///
     /// # Errors

@@ -42,6 +42,20 @@ pub enum DeviceError {
          `pip install nvidia-cuda-nvrtc`, and name its folder in TESSERA_NVRTC if it is not found by itself"
     )]
     NoCompiler(String),
+    /// The library by which GPUs gather from each other is not there.
+    #[error(
+        "NCCL, by which GPUs of several processes exchange gradients, is not found ({0}); get it with `pip install nvidia-nccl-cu12` \
+         (nvidia-nccl-cu13 for drivers of CUDA 13) or as libnccl2 from NVIDIA's packages, and name its file or folder in TESSERA_NCCL if it is not found by itself"
+    )]
+    NoNccl(String),
+    /// NCCL is there and does not do what it was asked for.
+    #[error("NCCL failed at {action}: {reason}")]
+    Nccl {
+        /// What was asked of it.
+        action: &'static str,
+        /// What it says, or what is wrong.
+        reason: String,
+    },
     /// NVRTC makes machine code that the driver or the GPU does not understand.
     #[error("NVRTC {version} does not fit: {reason}")]
     CompilerMismatch {

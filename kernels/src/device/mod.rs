@@ -99,6 +99,14 @@ impl Device {
         self.0.backend.properties()
     }
 
+    /// What tells this device from every other one, in whatever process and on whatever machine.
+    ///
+    /// # Errors
+    /// When the device cannot say.
+    pub fn identity(&self) -> Result<String, DeviceError> {
+        self.backend().identity()
+    }
+
     fn backend(&self) -> &dyn Backend {
         &*self.0.backend
     }

@@ -41,6 +41,8 @@ pub(super) struct Size {
     pixels: usize,
     /// Bytes of transforms of photos.
     appearance: usize,
+    /// Bytes of what ranks gather.
+    gathered: usize,
 }
 
 impl Size {
@@ -52,12 +54,18 @@ impl Size {
             anchors: blocks.iter().map(|block| block.model.len()).chain([config.max_anchors]).max().unwrap_or(0),
             pixels: views.map(|view| view.width * view.height).max().unwrap_or(0),
             appearance: photos.map(|photos| Appearance::device_bytes(config.appearance, photos)).sum(),
+            gathered: 0,
         }
+    }
+
+    /// With so many bytes of what ranks gather from each other.
+    pub fn with_gathered(self, bytes: usize) -> Self {
+        Self { gathered: bytes, ..self }
     }
 
     /// Bytes on the device: anchors, what a step makes of those of a block, pictures.
     fn bytes(&self, config: &AnchorsConfig) -> [usize; 3] {
-        let Self { blocks, anchors, pixels, appearance } = *self;
+        let Self { blocks, anchors, pixels, appearance, .. } = *self;
         let decoder = config.decoder();
         let splats = anchors * decoder.offsets;
         // Gradients are there once, not for each block.
@@ -75,7 +83,8 @@ impl Size {
     /// # Errors
     /// When the device has too little memory, or fails.
     pub fn check(&self, device: &Device, config: &AnchorsConfig) -> Result<()> {
-        let (free, needed) = (device.free_memory()?, self.bytes(config).iter().sum::<usize>() as u64);
+        let needed = (self.bytes(config).iter().sum::<usize>() + self.gathered) as u64;
+        let free = device.free_memory()?;
         if needed <= free {
             return Ok(());
         }
@@ -91,6 +100,10 @@ impl Size {
     /// Adds what the device will hold.
     pub fn add_to(&self, plan: MemoryPlan, config: &AnchorsConfig) -> MemoryPlan {
         let [state, step, pictures] = self.bytes(config);
+        let plan = match self.gathered {
+            0 => plan,
+            bytes => plan.with_on_device("gradients", bytes as u64, "of all processes, without what NCCL itself takes"),
+        };
         plan.with_on_device("anchors", state as u64, format!("{} in each of {} blocks", self.anchors, self.blocks))
             .with_on_device("Gaussians", step as u64, "of the block whose turn it is")
             .with_on_device("pictures", pictures as u64, format!("largest photo has {} pixels", self.pixels))

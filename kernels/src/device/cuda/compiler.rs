@@ -147,10 +147,7 @@ impl Compiler {
     /// A reason: it is not there, or it is not NVRTC.
     pub fn load(path: &Path) -> Result<Self, String> {
         // SAFETY: loading NVRTC runs its constructors, which have no demands.
-        let library = unsafe { Library::new(path) }.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            cause.unwrap_or_else(|| error.to_string())
-        })?;
+        let library = unsafe { Library::new(path) }.map_err(|error| reason(&error))?;
         // SAFETY: the functions have these types in `nvrtc.h`, unchanged since CUDA 11.2.
         let functions = unsafe {
             Functions {
@@ -212,6 +209,11 @@ impl Compiler {
             if status == 0 { Ok(bytes) } else { Err(self.explain(status)) }
         }
     }
+}
+
+/// Why a library does not load.
+pub(super) fn reason(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// A function of the library.

@@ -231,6 +231,16 @@ unsafe impl Backend for Cuda {
         &self.properties
     }
 
+    fn identity(&self) -> Result<String, DeviceError> {
+        let uuid = self.with("asking which GPU it is", || result::device::get_uuid(self.device))?;
+        let digits = uuid.bytes.map(|byte| format!("{:02x}", byte as u8));
+        Ok(format!("GPU-{}", digits.concat()))
+    }
+
+    fn make_current(&self) -> Result<(), DeviceError> {
+        self.with("choosing the GPU", || Ok(()))
+    }
+
     fn free_memory(&self) -> Result<u64, DeviceError> {
         self.with("asking how much memory is free", result::mem_get_info).map(|(free, _)| free as u64)
     }

@@ -3,16 +3,19 @@
 //! Nothing of CUDA is needed to build the program, and it starts where there is none: both libraries are looked for when a
 //! device is wanted. `cudarc` binds the driver. NVRTC is loaded by code of our own (`compiler.rs`), because
 //! `cudarc` finds it under a few names only, cannot be told a path, and panics when it is not there; here it may come
-//! from a CUDA toolkit, from conda or from the PyPI package `nvidia-cuda-nvrtc`, and must fit the driver.
+//! from a CUDA toolkit, from conda or from the PyPI package `nvidia-cuda-nvrtc`, and must fit the driver. NCCL, by which GPUs of
+//! several processes gather from each other, is loaded in the same way and for the same reasons (`nccl.rs`).
 
 mod cache;
 mod compiler;
 mod driver;
+mod nccl;
 mod search;
 
 pub use cache::Cache;
 pub use compiler::{Architecture, Compile, Compiler, compile_source};
-pub use search::find_compiler;
+pub use nccl::{Collectives, Communicator, Nccl, UniqueId};
+pub use search::{find_compiler, find_nccl};
 
 use super::{Device, DeviceError};
 use std::fmt;
