@@ -2,10 +2,12 @@
 //! loss wants it.
 //!
 //! - [`FrameSet`]: the chosen frames of a capture, in scene coordinates, at any step of the resolution schedule.
+//! - [`mean_up`]: what is up for most of them.
 //! - [`Sampler`]: epochs of shuffled frames, with a state of three numbers that resumes bit for bit.
 //! - [`FrameTarget`]: the planes of a frame, its depth among them, in reused buffers.
 
 use crate::target::Target;
+use nalgebra::Vector3;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
@@ -287,6 +289,12 @@ impl FrameSet {
     fn announce(&self, i: usize, downscale: u32) {
         self.prefetcher.announce(&self.frames[i].frame, self.size(i, downscale));
     }
+}
+
+/// The mean of the cameras' upward axes in the world. It is as long as they agree, at most 1.
+pub fn mean_up(frames: &[Frame]) -> Vector3<f64> {
+    let ups = frames.iter().map(|frame| frame.camera_from_world.rotation.inverse() * -Vector3::y());
+    ups.sum::<Vector3<f64>>() / frames.len().max(1) as f64
 }
 
 /// Goes through all frames in a new random order in each epoch.

@@ -4,6 +4,7 @@
 //! plane across which cameras and points spread least. Its axes are turned to where the scene's bounding rectangle is smallest,
 //! so that cells follow the streets or the flight, wherever the capture's own axes point.
 
+use crate::frames::mean_up;
 use nalgebra::{Matrix3, Vector3};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::FRAC_PI_2;
@@ -31,7 +32,7 @@ impl Ground {
         let cameras: Vec<Vector3<f64>> = capture.frames.iter().map(centre).collect();
         let step = capture.points.len().div_ceil(MOST_POINTS).max(1);
         let points: Vec<Vector3<f64>> = capture.points.iter().step_by(step).map(|p| p.position.into()).collect();
-        let up = upright(&capture.frames).unwrap_or_else(|| flattest(&cameras, &points));
+        let up = mean_up(&capture.frames).try_normalize(UPRIGHT).unwrap_or_else(|| flattest(&cameras, &points));
         let below = median(&points).unwrap_or_else(Vector3::zeros);
         let above = cameras.iter().filter(|camera| up.dot(&(*camera - below)) > 0.0).count();
         // Photos are taken from above the ground more often than from below.
@@ -60,13 +61,6 @@ impl Ground {
 /// Where a camera stands in the world.
 pub(super) fn centre(frame: &Frame) -> Vector3<f64> {
     frame.camera_from_world.inverse().translation.vector
-}
-
-/// The mean of the cameras' upward axes, if they agree.
-fn upright(frames: &[Frame]) -> Option<Vector3<f64>> {
-    let sum: Vector3<f64> = frames.iter().map(|frame| frame.camera_from_world.rotation.inverse() * -Vector3::y()).sum();
-    let mean = sum / frames.len().max(1) as f64;
-    (mean.norm() > UPRIGHT).then(|| mean.normalize())
 }
 
 /// The direction across which cameras and points, each weighing the same, spread least.

@@ -2,6 +2,7 @@
 //! that most photos show it to. So the joined scene has the sky once.
 
 use super::plan::Plan;
+use crate::frames::mean_up;
 use crate::splats::init::sky::{Shell, directions};
 use nalgebra::Vector3;
 use std::collections::HashMap;
@@ -68,7 +69,6 @@ fn of_first_photo(capture: &Capture) -> Option<(StartCamera, [f32; 3])> {
     let [position, target] = [eye, target].map(|place| place.map(|x| x as f32).into());
     let camera = &frame.camera;
     let fov_y = 2.0 * (0.5 * f64::from(camera.height) / camera.lens.focal[1]).atan();
-    let ups = capture.frames.iter().map(|frame| frame.camera_from_world.rotation.inverse() * -Vector3::y());
-    let up = ups.sum::<Vector3<f64>>().try_normalize(1e-6)?;
+    let up = mean_up(&capture.frames).try_normalize(1e-6)?;
     Some((StartCamera { position, target, fov_y: fov_y as f32 }, up.map(|x| x as f32).into()))
 }

@@ -4,7 +4,7 @@
 use super::views::{Content, WorkingViews};
 use super::{Photos, SH_C0, logit};
 use crate::Result;
-use crate::frames::FrameSet;
+use crate::frames::{FrameSet, mean_up};
 use nalgebra::{Point3, Vector3};
 use std::f64::consts::{PI, TAU};
 use tessera_datasets::camera::Similarity;
@@ -44,9 +44,8 @@ impl Shell {
             .collect();
         distances.sort_unstable_by(f64::total_cmp);
         let near = distances.get((INLIERS * distances.len() as f64) as usize).copied().filter(|near| *near > 0.0);
-        let ups = capture.frames.iter().map(|frame| frame.camera_from_world.rotation.inverse() * -Vector3::y());
-        let up = ups.sum::<Vector3<f64>>() / capture.frames.len().max(1) as f64;
-        Self { centre, radius: FAR * near.unwrap_or(1.0), up: up.try_normalize(UPRIGHT) }
+        let up = mean_up(&capture.frames).try_normalize(UPRIGHT);
+        Self { centre, radius: FAR * near.unwrap_or(1.0), up }
     }
 
     /// Where the sky is in a direction, in the world.
