@@ -36,7 +36,7 @@ use crate::evaluate::{EvalReport, evaluate_painter};
 use crate::frames::{FrameSet, Sampler, SamplerState};
 use crate::meshing::MeshOptions;
 use crate::rays::{Pace, prepared, scene_box};
-use crate::render::{DetailedPainter, Painter, to_image};
+use crate::render::{DetailedPainter, Painter, PhotoDetails, to_image};
 use crate::splats::SplatTraining;
 use crate::splats::model::SplatModel;
 use crate::train::{CheckpointReader, CheckpointWriter, MemoryPlan, Method, StepReport};
@@ -289,6 +289,17 @@ impl Method for SurfaceTraining {
         let plan = match &self.device {
             Some(_) => Size::new(&self.config, self.frames.len()).add_to(plan, field, &self.config),
             None => plan,
+        };
+        let plan = match self.surface.has_details() && !self.held_out.is_empty() {
+            true => {
+                let details = PhotoDetails::bytes(&self.frames, self.config.image_cache_mb);
+                plan.with(
+                    "details",
+                    details as u64,
+                    "what photos have beyond pictures, when held-out ones are compared",
+                )
+            }
+            false => plan,
         };
         if !self.config.is_guided() {
             return plan;

@@ -10,6 +10,7 @@
 mod difference;
 
 use super::Painter;
+use crate::evaluate::CACHE_BYTES;
 use crate::frames::{FrameSet, Split};
 use crate::{Error, Result};
 use difference::Difference;
@@ -38,15 +39,24 @@ pub struct PhotoDetails {
 }
 
 impl PhotoDetails {
-    /// The photos of `capture` that are trained on, as `split` chooses and reads them; a picture uses `photos` of them.
+    /// The photos of `capture` that are trained on, as `split` chooses and reads them; a picture uses `photos` of them, and as many megabytes of differences are kept
+    /// as training keeps of photos.
     ///
     /// # Errors
     /// When the capture has no such photos.
     pub fn new(capture: &Capture, split: &Split, photos: usize, background: [f32; 3]) -> Result<Self> {
-        let (frames, _) = FrameSet::split(capture, split)?;
+        // Photos are looked at once each: there is no use in keeping many.
+        let image_cache_mb = split.image_cache_mb.min(CACHE_BYTES >> 20);
+        let (frames, _) = FrameSet::split(capture, &Split { image_cache_mb, ..*split })?;
         let pixels = frames.views().map(|view| view.width * view.height).max().unwrap_or(1);
         let most = (split.image_cache_mb << 20) / Difference::bytes(pixels).max(1);
         Ok(Self { frames, photos, background, kept: Vec::new(), most: most.max(photos) })
+    }
+
+    /// Bytes that differences of these photos need, if no more than so many megabytes of them are kept.
+    pub fn bytes(frames: &FrameSet, megabytes: usize) -> usize {
+        let all = frames.views().map(|view| Difference::bytes(view.width * view.height)).sum();
+        (megabytes << 20).min(all)
     }
 
     /// Those that were taken nearest to the lines from `view` to `middle`, except one from the very place of the view: a picture
