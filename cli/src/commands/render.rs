@@ -97,10 +97,7 @@ fn of_field(args: &Render, field: &mut LearnedField, console: &Console) -> Resul
     let background = args.background.unwrap_or_else(|| field.background());
     let details = details(field, background, console)?;
     let mut painter = field.painter(background)?;
-    match details {
-        Some(details) => write(&mut DetailedPainter::new(painter.as_mut(), details), &path, args, console),
-        None => write(painter.as_mut(), &path, args, console),
-    }
+    write(&mut DetailedPainter::new(painter.as_mut(), details), &path, args, console)
 }
 
 /// The photos whose details pictures of a surface show, while they can be read.

@@ -359,14 +359,9 @@ impl Method for SurfaceTraining {
         self.settle()?;
         let background = self.config.background;
         let mut painter = SurfacePainter::new(&self.surface, background);
-        let report = match self.surface.details(&self.capture, background)? {
-            Some(details) => {
-                let mut painter = DetailedPainter::new(&mut painter, details);
-                evaluate_painter(&self.held_out, "test", background, &mut painter, &mut |_, _| {})?
-            }
-            None => evaluate_painter(&self.held_out, "test", background, &mut painter, &mut |_, _| {})?,
-        };
-        Ok(Some(report))
+        let details = self.surface.details(&self.capture, background)?;
+        let mut painter = DetailedPainter::new(&mut painter, details);
+        evaluate_painter(&self.held_out, "test", background, &mut painter, &mut |_, _| {}).map(Some)
     }
 
     fn preview(&mut self) -> Result<Option<Image8>> {

@@ -171,11 +171,7 @@ impl Surface {
         let mut capture = self.prepared(capture);
         capture.frames.retain(|frame| self.time.is_none() || frame.time == self.time);
         let mut painter = SurfacePainter::new(self, options.background);
-        match self.details(&capture, options.background)? {
-            Some(details) => {
-                evaluate_capture(&capture, options, &mut DetailedPainter::new(&mut painter, details), progress)
-            }
-            None => evaluate_capture(&capture, options, &mut painter, progress),
-        }
+        let details = self.details(&capture, options.background)?;
+        evaluate_capture(&capture, options, &mut DetailedPainter::new(&mut painter, details), progress)
     }
 }

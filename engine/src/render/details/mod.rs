@@ -95,13 +95,13 @@ impl PhotoDetails {
 /// Draws what another painter draws, with details from photos.
 pub struct DetailedPainter<'a> {
     painter: &'a mut dyn Painter,
-    details: PhotoDetails,
+    details: Option<PhotoDetails>,
     rendering: Rendering,
 }
 
 impl<'a> DetailedPainter<'a> {
-    /// Draws what `painter` does, in whose scene the photos must lie.
-    pub fn new(painter: &'a mut dyn Painter, details: PhotoDetails) -> Self {
+    /// Draws what `painter` does, in whose scene the photos must lie; nothing else where there are none.
+    pub fn new(painter: &'a mut dyn Painter, details: Option<PhotoDetails>) -> Self {
         Self { painter, details, rendering: Rendering::default() }
     }
 }
@@ -112,13 +112,14 @@ impl Painter for DetailedPainter<'_> {
     }
 
     fn draw(&mut self, view: &View, median_depth: bool) -> &Rendering {
+        let Some(details) = &mut self.details else { return self.painter.draw(view, median_depth) };
         self.rendering.clone_from(self.painter.draw(view, true));
         let places = places(view, &self.rendering.median_depth);
         let (sum, count) = places.iter().flatten().fold((Vector3::zeros(), 0), |(sum, n), place| (sum + place, n + 1));
         if count > 0 {
-            let photos = self.details.nearest(view, &(sum / f64::from(count)));
-            self.details.look_at(&photos, self.painter);
-            let used: Vec<&Difference> = self.details.kept.iter().filter(|kept| photos.contains(&kept.photo)).collect();
+            let photos = details.nearest(view, &(sum / f64::from(count)));
+            details.look_at(&photos, self.painter);
+            let used: Vec<&Difference> = details.kept.iter().filter(|kept| photos.contains(&kept.photo)).collect();
             let from = place_of(view);
             let lacking = |place: &Option<Vector3<f64>>| place.map_or([0.0; 3], |place| lacking(&place, &from, &used));
             let lacking: Vec<[f32; 3]> = places.par_iter().map(lacking).collect();
